@@ -1,0 +1,54 @@
+"""A cell: one (backbone, method, task, seed, budget), named by a hash of all that can change its result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# Part of every cell's identity: raise it when the engine changes in a way that can change a result.
+ENGINE_REVISION = 1
+
+
+class Budget(BaseModel):
+    """What a cell may spend. Every phase of a method spends from the same budget."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    train_examples: int = Field(2000, ge=1, description="training examples, drawn by seed")
+    validation_examples: int = Field(500, ge=1, description="validation examples, the same for all seeds")
+    test_examples: int = Field(1000, ge=1, description="test examples, the same for all seeds")
+    epochs: int = Field(3, ge=1, description="passes over the training examples; validation follows each")
+    batch_size: int = Field(32, ge=1, description="examples per optimiser step")
+    max_length: int = Field(128, ge=8, description="tokens; longer texts are cut")
+    warmup: float = Field(0.06, ge=0, lt=1, description="share of each phase's steps spent warming up")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
+
+
+class Cell(BaseModel):
+    """One unit of work. `label` is how the suite calls the method's configuration; it is not identity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: str
+    method: str
+    label: str
+    hyperparameters: dict[str, Any]
+    method_revision: int
+    task: str
+    task_revision: int
+    seed: int
+    precision: Literal["auto", "bf16", "no"]
+    budget: Budget
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits."""
+        identity = self.model_dump(mode="json", exclude={"label"}) | {"engine_revision": ENGINE_REVISION}
+        text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def __str__(self) -> str:
+        return f"{self.backbone} · {self.label} · {self.task} · seed {self.seed}"
