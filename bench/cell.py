@@ -33,12 +33,13 @@ class Cell(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: str
+    backbone_revision: str
     method: str
     label: str
     hyperparameters: dict[str, Any]
-    method_revision: int
+    method_revision: str
     task: str
-    task_revision: int
+    task_revision: str
     seed: int
     precision: Literal["auto", "bf16", "no"]
     budget: Budget

@@ -1,9 +1,9 @@
 """What a results folder holds, and the only code that reads or writes it. Imports no torch.
 
-    results/embedded/
-      manifest.json            the resolved suite, its cells, and the cards of all that takes part
-      cells/<id>/record.json   what a cell leaves behind
-      cells/<id>/log.txt       what it printed
+results/embedded/
+  manifest.json            the resolved suite, its cells, and the cards of all that takes part
+  cells/<id>/record.json   what a cell leaves behind
+  cells/<id>/log.txt       what it printed
 """
 
 from __future__ import annotations

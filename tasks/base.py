@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 Kind = Literal["classification"]
 
 
+class TaskUnavailable(Exception):
+    """A task's data cannot be had; the message says in one line why, and what to do."""
+
+
 @dataclass(frozen=True)
 class Card:
     """What a report must know of a task without importing it.

@@ -1,0 +1,202 @@
+"""The command `bench`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bench import __version__
+from bench.records import RecordStore, ResultsError
+
+RESULTS = Path("results")
+
+
+class UsageError(Exception):
+    """A command cannot be carried out as given; the message is one line."""
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    # A polite kill ends a run as Ctrl-C does: workers stopped, finished cells kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        sys.exit(arguments.command(arguments))
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted; finished cells are kept, and the same command goes on from there")
+    except (ResultsError, UsageError) as error:
+        sys.exit(f"bench: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench", description="A benchmark of parameter-efficient fine-tuning.")
+    parser.add_argument("--version", action="version", version=f"adaptbench {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the cells of a suite that have no result yet")
+    run.add_argument("suite", nargs="?", default="embedded", help="a built-in suite's name, or the path of a YAML file")
+    run.add_argument("--results", type=Path, help="folder of the results (default: results/<suite>)")
+    run.add_argument("--slots", type=_positive, help="cells at a time (default: one per GPU, or per 4 cores)")
+    run.set_defaults(command=_run)
+
+    status = commands.add_parser("status", help="what of a results folder is done, failed, open")
+    status.add_argument("results", nargs="?", default="embedded", help="a results folder, or a suite's name")
+    status.set_defaults(command=_status)
+
+    list_ = commands.add_parser("list", help="names of methods, tasks, backbones, suites")
+    list_.add_argument("kind", nargs="?", choices=("methods", "tasks", "backbones", "suites"), help="with details")
+    list_.set_defaults(command=_list)
+
+    show = commands.add_parser("show", help="a cell's record")
+    show.add_argument("cell", help="its id, or the beginning of it")
+    show.add_argument("--results", type=Path, help="where to look (default: every folder under results/)")
+    show.set_defaults(command=_show)
+
+    report = commands.add_parser("report", help="render a results folder as LaTeX, PDF and a web page")
+    report.add_argument("results", nargs="?", default="embedded", help="a results folder, or a suite's name")
+    report.add_argument("--output", type=Path, help="folder of the report (default: report/ in the results folder)")
+    report.set_defaults(command=_report)
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"takes a whole number from 1, not {text!r}")
+    return int(text)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise UsageError(
+            "running cells needs torch and more: pip install 'adaptbench[run]' (reports need none of it)"
+        ) from None
+    from bench.display import RunDisplay
+    from bench.launchers.local import LocalLauncher, slots
+    from bench.scheduler import Scheduler
+    from bench.suite import Suite, SuiteError
+
+    launcher = LocalLauncher()
+    try:
+        suite = Suite.load(arguments.suite)
+    except SuiteError as error:
+        raise UsageError(str(error)) from None
+    store = RecordStore(arguments.results or RESULTS / suite.name)
+    with RunDisplay() as display:
+        Scheduler(suite, store, launcher, slots(arguments.slots)).run(display)
+    failed = display.counts["failed"]
+    print(
+        f"results: {store.root} ({failed} of {len(suite.cells)} cells failed)" if failed else f"results: {store.root}"
+    )
+    print(f"next: bench report {store.root}")
+    return 1 if failed else 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from bench.display import status_table
+
+    store = _store(arguments.results)
+    manifest = store.manifest()
+    records = {record.id: record for record in store.records()}
+    console = Console()
+    console.print(status_table(manifest.cells, records))
+    for record in records.values():
+        if record.reason:
+            console.print(f"{record.id}  {record.status}  {record.cell}: {record.reason}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from bench import backbones, suite
+    from bench.registry import Registry
+
+    names = {
+        "methods": Registry().names("methods"),
+        "tasks": Registry().names("tasks"),
+        "backbones": backbones.names(),
+        "suites": suite.built_in(),
+    }
+    if arguments.kind is None:
+        for kind, values in names.items():
+            print(f"{kind}: {', '.join(values)}")
+        return 0
+    Console().print(_details(arguments.kind, names[arguments.kind]))
+    return 0
+
+
+def _details(kind: str, names: list[str]) -> Table:
+    """One row per plugin; this imports them, and with them torch."""
+    from bench import yaml_lines
+    from bench.backbones import EMBEDDED
+    from bench.registry import PluginError, Registry
+    from bench.suite import BUILT_IN
+
+    columns = {
+        "methods": ("method", "family", "composition", "paper", "hyperparameters and defaults"),
+        "tasks": ("task", "kind", "metrics", "licence", "source"),
+        "backbones": ("backbone", "architecture", "parameters", "licence"),
+        "suites": ("suite", "description"),
+    }
+    table = Table(*columns[kind], box=None, padding=(0, 2, 0, 0))
+    for name in names:
+        if kind == "suites":
+            data, _ = yaml_lines.load(BUILT_IN / f"{name}.yaml")
+            table.add_row(name, escape(data.get("description", "")))
+            continue
+        if kind == "backbones":
+            card = EMBEDDED[name.removeprefix("embedded:")].card
+            table.add_row(name, card.architecture, f"{card.parameters:,}", card.licence)
+            continue
+        try:
+            cls = Registry().get("methods" if kind == "methods" else "tasks", name).cls
+        except PluginError as error:
+            table.add_row(name, escape(str(error)))
+            continue
+        if kind == "methods":
+            fields = ", ".join(f"{key}={field.get_default()!r}" for key, field in cls.model_fields.items())
+            table.add_row(name, cls.card.family, cls.card.composition, cls.card.citation, escape(fields))
+        else:
+            metrics = ", ".join(cls.card.metrics)
+            table.add_row(name, cls.card.kind, metrics, escape(cls.card.licence), cls.card.citation)
+    return table
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    folders = [arguments.results] if arguments.results else sorted(RESULTS.glob("*/"))
+    found = [path for folder in folders for path in folder.glob(f"cells/{arguments.cell}*/record.json")]
+    if not found:
+        raise UsageError(f"no cell {arguments.cell!r} under {', '.join(map(str, folders)) or RESULTS}")
+    if len({path.parent.name for path in found}) > 1:
+        raise UsageError(f"{arguments.cell!r} is the beginning of several: {', '.join(p.parent.name for p in found)}")
+    folder = found[0].parent
+    store = RecordStore(folder.parent.parent)
+    record = store.read(folder.name)
+    assert record is not None
+    console = Console()
+    console.print(f"{record.cell} ({record.status})", style="bold", highlight=False)
+    console.print_json(record.model_dump_json())
+    if record.status == "failed" and store.log(record.id).is_file():
+        console.print(f"\nlast lines of {store.log(record.id)}:", markup=False)
+        lines = store.log(record.id).read_text(errors="replace").splitlines()
+        console.print("\n".join(lines[-20:]), markup=False, highlight=False)
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from reports.build import build_report
+
+    for line in build_report(_store(arguments.results).root, arguments.output).lines:
+        print(line)
+    return 0
+
+
+def _store(results: str) -> RecordStore:
+    """A results folder by path, or by the name of its suite."""
+    path = Path(results)
+    return RecordStore(path if path.is_dir() else RESULTS / results)

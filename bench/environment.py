@@ -1,0 +1,73 @@
+"""Where a result was made: what another machine must match to repeat it. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("adaptbench", "torch", "transformers", "datasets", "accelerate", "tokenizers", "numpy", "scikit-learn")
+
+
+def describe() -> dict[str, Any]:
+    """Machine, Python, versions and commit, as plain data. The commit is that of the checkout this code is
+    run from, None where it is installed without one; `dirty` says that files differ from it."""
+    commit, dirty = _commit()
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": cores(),
+        "memory_bytes": _memory(),
+        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "commit": commit,
+        "dirty": dirty,
+    }
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    here = Path(__file__).resolve().parent
+    if not (here.parent / ".git").exists():
+        return None, None
+    try:
+
+        def git(*arguments: str) -> str:
+            return subprocess.run(
+                ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True, timeout=10
+            ).stdout.strip()
+
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None, None

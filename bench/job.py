@@ -1,0 +1,24 @@
+"""What the scheduler hands to a launcher, and a launcher to a worker. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench.cell import Cell
+
+Stage = Literal["train", "profile"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage of one cell. `base` is the folder from which the suite's relative paths are seen; `attempt`
+    counts from 1."""
+
+    cell: Cell
+    stage: Stage
+    results: Path
+    base: Path
+    plugins: tuple[Path, ...]
+    attempt: int

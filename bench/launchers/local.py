@@ -1,0 +1,134 @@
+"""Runs jobs on this machine: one process each, forked from a server that has the imports behind it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing import connection
+from typing import TYPE_CHECKING, Any
+
+from bench import environment
+
+if TYPE_CHECKING:
+    from bench.job import Job
+
+# A slot of fewer cores than this wastes more in small matrix products than it wins by running beside others.
+CORES_PER_SLOT = 4
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What one running cell occupies: a GPU, or `threads` of the cores."""
+
+    index: int
+    threads: int
+    environ: dict[str, str] = field(default_factory=dict)
+
+
+def slots(count: int | None = None) -> list[Slot]:
+    """One slot for each GPU; without one, a slot for every `CORES_PER_SLOT` cores. `count` asks for fewer
+    or, on a processor, more."""
+    gpus = _visible_gpus()
+    cores = environment.cores()
+    if gpus:
+        gpus = gpus[:count]
+        threads = max(1, cores // len(gpus))
+        return [Slot(i, threads, {"CUDA_VISIBLE_DEVICES": gpu}) for i, gpu in enumerate(gpus)]
+    count = count or max(1, cores // CORES_PER_SLOT)
+    return [Slot(i, max(1, cores // count)) for i in range(count)]
+
+
+def _visible_gpus() -> list[str]:
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",") if named else [str(index) for index in range(torch.cuda.device_count())]
+
+
+def _enter(job: Job, reports: connection.Connection, slot: Slot) -> None:
+    """The worker's side. Its imports are there already: the server has made them."""
+    os.environ.update(slot.environ)  # before anything looks for a GPU
+    from bench import worker
+
+    worker.run(job, reports, slot.threads)
+
+
+@dataclass
+class Running:
+    """A job under way in a slot."""
+
+    job: Job
+    slot: Slot
+    process: Any
+    reports: connection.Connection
+    done: int = 0
+    total: int = 0
+
+
+class LocalLauncher:
+    """Starts jobs and says what becomes of them."""
+
+    def __init__(self) -> None:
+        # Inherited by the server and its workers: what is embedded needs no hub, and a fork no second pool.
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["bench.worker"])
+        self.running: dict[int, Running] = {}
+
+    def start(self, job: Job, slot: Slot) -> None:
+        receive, send = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=_enter, args=(job, send, slot), name=job.cell.id)
+        process.start()
+        send.close()
+        self.running[slot.index] = Running(job, slot, process, receive)
+
+    def wait(self, timeout: float) -> Iterator[tuple[Running, int]]:
+        """Waits up to `timeout` seconds for news; yields every job that has ended, with its process's exit
+        code: 0, or the negative number of the signal that killed it."""
+        by_handle: dict[Any, Running] = {}
+        for run in self.running.values():
+            by_handle[run.process.sentinel] = run
+            by_handle[run.reports] = run
+        for handle in connection.wait(list(by_handle), timeout):
+            run = by_handle[handle]
+            if handle is run.reports:
+                self._read(run)
+        for index, run in list(self.running.items()):
+            if not run.process.is_alive():
+                run.process.join()
+                del self.running[index]
+                yield run, run.process.exitcode
+
+    def _read(self, run: Running) -> None:
+        try:
+            while run.reports.poll():
+                run.done, run.total = run.reports.recv()
+        except (EOFError, OSError):
+            # The worker has closed its end and is about to exit: nothing more to hear, only to wait for it.
+            run.process.join(5)
+
+    def stop(self) -> None:
+        """Ends every running job at once."""
+        for run in self.running.values():
+            run.process.kill()
+        for run in self.running.values():
+            run.process.join()
+        self.running.clear()
+
+
+def describe_exit(code: int) -> str:
+    """Why a process ended without leaving a record, in words."""
+    if code >= 0:
+        return f"the worker exited with status {code} before it could write a record"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = " (out of memory, if nobody killed it)" if -code == signal.SIGKILL else ""
+    return f"the worker was killed by {name}{hint}"

@@ -1,0 +1,243 @@
+"""What a cell costs, measured in a process of its own, with the machine to itself, by a fixed protocol.
+
+The batch is synthetic: random tokens of the budget's full length, without padding. Time is the median of
+`TIMED_STEPS` after a warm-up; FLOPs and bytes are counted in one more step, so that they agree from machine
+to machine. Latency is that of a smaller batch; the plain backbone is timed in turn with the adapted model,
+so that a machine which drifts does so for both.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import torch
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.cell import Budget
+from bench.records import Cost, Parameters, PhaseCost
+from bench.training import optimizer_of
+from methods.base import Method, Phase
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from methods.anatomy import Anatomy
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+    from transformers import PreTrainedModel
+
+WARM_UP_STEPS = 2
+TIMED_STEPS = 5
+INFERENCE_BATCH = 8
+INFERENCE_ROUNDS = 9
+
+Batch = dict[str, Any]
+
+
+def count_parameters(anatomy: Anatomy, backbone: int) -> Parameters:
+    """Trainable parameters of an adapted model, in its present phase, and their share of the backbone's."""
+    trainable = {name: p.numel() for name, p in anatomy.model.named_parameters() if p.requires_grad}
+    head = sum(count for name, count in trainable.items() if name in anatomy.head)
+    adapter = sum(trainable.values()) - head
+    return Parameters(
+        adapter=adapter, head=head, total=adapter + head, backbone=backbone, percent=100 * adapter / backbone
+    )
+
+
+class PeakMemory:
+    """The most memory held since construction: of the accelerator where there is one, else of the process
+    (its resident set), less what was held at the start."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self.floor = torch.cuda.memory_allocated(device)
+        else:
+            self.floor = psutil.Process().memory_info().rss
+
+    def bytes(self) -> int:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) - self.floor
+        unit = 1 if sys.platform == "darwin" else 1024
+        return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - self.floor, 0)
+
+
+def profile(
+    accelerator: Accelerator,
+    memory: PeakMemory,
+    anatomy: Anatomy,
+    method: Method,
+    plain: PreTrainedModel,
+    budget: Budget,
+    num_labels: int,
+) -> Cost:
+    """Profiles an adapted, untrained model; afterwards it is merged where the method merges.
+
+    `plain` is the backbone before any adaptation, for comparison of latencies; `memory` was set up before
+    the adapted model was loaded.
+    """
+    vocabulary = anatomy.config.vocab_size
+    batch = _batch(budget.batch_size, budget.max_length, vocabulary, num_labels, accelerator.device)
+    model = accelerator.prepare(anatomy.model)
+    phases = []
+    for phase in method.phases():
+        method.on_phase(anatomy, phase)
+        phases.append(_train_cost(accelerator, model, anatomy, method, phase, batch, budget))
+    peak = memory.bytes()
+    step_seconds = sum(phase.share * phase.step_seconds for phase in phases)
+    weights = _bytes_of([*model.parameters(), *model.buffers()])
+
+    small = _batch(INFERENCE_BATCH, budget.max_length, vocabulary, num_labels, accelerator.device)
+    small.pop("labels")
+    plain = accelerator.prepare(plain)
+    with torch.no_grad():
+        plain_seconds, unmerged = _latencies([plain, model], small)
+        inference_flops = _count_flops(lambda: model(**small))
+        # Counted before merging takes the adapter away; what is stored is what training would leave.
+        stored = _bytes_of(method.state(anatomy.model).values())
+        merged = None
+        if method.merge(anatomy.model):
+            again, merged = _latencies([plain, model], small)
+            plain_seconds = statistics.mean([plain_seconds, again])
+    return Cost(
+        protocol={
+            "train_batch": [budget.batch_size, budget.max_length],
+            "inference_batch": [INFERENCE_BATCH, budget.max_length],
+            "warm_up_steps": WARM_UP_STEPS,
+            "timed_steps": TIMED_STEPS,
+            "inference_rounds": INFERENCE_ROUNDS,
+        },
+        peak_memory_bytes=peak,
+        weights_bytes=weights,
+        gradient_bytes=max(phase.gradient_bytes for phase in phases),
+        optimizer_bytes=max(phase.optimizer_bytes for phase in phases),
+        activation_bytes=max(phase.activation_bytes for phase in phases),
+        stored_bytes=stored,
+        step_seconds=step_seconds,
+        train_tokens_per_second=budget.batch_size * budget.max_length / step_seconds,
+        train_flops=round(sum(phase.share * phase.train_flops for phase in phases)),
+        inference_flops=inference_flops,
+        inference_seconds=unmerged,
+        merged_inference_seconds=merged,
+        backbone_inference_seconds=plain_seconds,
+        phases=phases,
+    )
+
+
+def _train_cost(
+    accelerator: Accelerator,
+    model: nn.Module,
+    anatomy: Anatomy,
+    method: Method,
+    phase: Phase,
+    batch: Batch,
+    budget: Budget,
+) -> PhaseCost:
+    model.train()
+    optimizer: Optimizer = accelerator.prepare(optimizer_of(model, method))
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    def forward() -> Tensor:
+        inputs = {key: value for key, value in batch.items() if key != "labels"}
+        return F.cross_entropy(model(**inputs).logits.float(), batch["labels"])
+
+    def step() -> None:
+        accelerator.backward(forward())
+        method.after_backward(anatomy)
+        accelerator.clip_grad_norm_(trainable, budget.max_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    for _ in range(WARM_UP_STEPS):
+        step()
+    seconds = statistics.median(_timed(step, accelerator.device) for _ in range(TIMED_STEPS))
+    flops = _count_flops(lambda: accelerator.backward(forward()))
+    gradients = _bytes_of([parameter.grad for parameter in trainable if parameter.grad is not None])
+    optimizer.zero_grad()
+    with _saved_tensors(model) as saved:
+        loss = forward()
+    del loss
+    states = [value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)]
+    return PhaseCost(
+        name=phase.name,
+        share=phase.share,
+        trainable_parameters=sum(parameter.numel() for parameter in trainable),
+        step_seconds=seconds,
+        tokens_per_second=budget.batch_size * budget.max_length / seconds,
+        train_flops=flops,
+        gradient_bytes=gradients,
+        optimizer_bytes=_bytes_of(states),
+        activation_bytes=sum(saved.values()),
+    )
+
+
+def _latencies(models: list[nn.Module], batch: Batch) -> list[float]:
+    """Median seconds of one forward pass of each model, taken in turn."""
+    times: list[list[float]] = [[] for _ in models]
+    for model in models:
+        model.eval()
+    for round_ in range(WARM_UP_STEPS + INFERENCE_ROUNDS):
+        for model, seconds in zip(models, times, strict=True):
+            elapsed = _timed(lambda model=model: model(**batch), batch["input_ids"].device)  # type: ignore[misc]
+            if round_ >= WARM_UP_STEPS:
+                seconds.append(elapsed)
+    return [statistics.median(seconds) for seconds in times]
+
+
+def _timed(action: Any, device: torch.device) -> float:
+    _synchronize(device)
+    start = time.perf_counter()
+    action()
+    _synchronize(device)
+    return time.perf_counter() - start
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _batch(size: int, length: int, vocabulary: int, num_labels: int, device: torch.device) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "input_ids": torch.randint(0, vocabulary, (size, length), generator=generator).to(device),
+        "attention_mask": torch.ones(size, length, dtype=torch.long, device=device),
+        "labels": torch.randint(0, num_labels, (size,), generator=generator).to(device),
+    }
+
+
+def _count_flops(action: Any) -> int:
+    with FlopCounterMode(display=False) as counter:
+        action()
+    return counter.get_total_flops()
+
+
+@contextmanager
+def _saved_tensors(model: nn.Module) -> Iterator[dict[int, int]]:
+    """Bytes, by storage, of what autograd keeps for the backward pass, parameters and buffers excluded."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    saved: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield saved
+
+
+def _bytes_of(tensors: Iterable[Tensor]) -> int:
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+    return sum(storages.values())

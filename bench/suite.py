@@ -1,0 +1,266 @@
+"""A suite: the axes and the budget, read from YAML, validated, and expanded into cells."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from bench import backbones, yaml_lines
+from bench.backbones import Backbone, BackboneError
+from bench.cell import Budget, Cell
+from bench.records import to_plain
+from bench.registry import Kind, Plugin, PluginError, Registry
+from bench.yaml_lines import Place
+
+BUILT_IN = Path(__file__).parent / "suites"
+
+
+class SuiteError(Exception):
+    """A suite is wrong; the message has one line per fault, each with file, line and what to write."""
+
+
+class SuiteFile(BaseModel):
+    """The YAML file, as it is written. `tasks` and `methods` are mappings from a name to its options, or
+    plain lists of names. A method's key may carry a label after an @, as in `lora@r64`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    description: str = ""
+    notes: str = Field("", description="said in the report's limitations, as on how learning rates were found")
+    backbones: list[str] = Field(min_length=1)
+    tasks: dict[str, dict[str, Any]] = Field(min_length=1)
+    methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    seeds: list[int] = Field(min_length=1)
+    budget: Budget = Budget()
+    precision: Literal["auto", "bf16", "no"] = "auto"
+    plugins: list[Path] = []
+
+    @field_validator("tasks", "methods", mode="before")
+    @classmethod
+    def _names_to_mapping(cls, value: Any) -> Any:
+        if isinstance(value, list) and all(isinstance(name, str) for name in value):
+            if doubled := {name for name in value if value.count(name) > 1}:
+                raise ValueError(f"{', '.join(sorted(doubled))}: named twice")
+            return {name: {} for name in value}
+        if isinstance(value, dict):
+            return {key: {} if options is None else options for key, options in value.items()}
+        return value
+
+    @field_validator("backbones", "seeds")
+    @classmethod
+    def _unique(cls, value: list) -> list:
+        if len(set(value)) != len(value):
+            raise ValueError("an entry is there twice")
+        return value
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A valid suite: its name, the file as data, its cells by id in the order in which they run, and the
+    plugins that they need."""
+
+    name: str
+    path: Path
+    file: SuiteFile
+    cells: dict[str, Cell]
+    registry: Registry
+    methods: dict[str, Plugin]
+    tasks: dict[str, Plugin]
+    backbones: dict[str, Backbone]
+
+    @classmethod
+    def load(cls, name_or_path: str) -> Suite:
+        """Reads a built-in suite by name, or a file by path. Raises SuiteError; loads no model and no data."""
+        path = _find(name_or_path)
+        try:
+            data, lines = yaml_lines.load(path)
+        except yaml_lines.YamlError as error:
+            raise SuiteError(str(error)) from None
+        return _Reader(path, lines).read(data)
+
+    def cards(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Every card by kind and name, as plain data for the manifest."""
+        return {
+            "methods": {name: to_plain(plugin.cls.card) for name, plugin in self.methods.items()},
+            "tasks": {name: to_plain(plugin.cls.card) for name, plugin in self.tasks.items()},
+            "backbones": {spec: to_plain(backbone.card) for spec, backbone in self.backbones.items()},
+        }
+
+    def resolved(self) -> dict[str, Any]:
+        """The suite with every default filled in, for the manifest."""
+        methods = {cell.label: cell.hyperparameters for cell in self.cells.values()}
+        return self.file.model_dump(mode="json") | {
+            "name": self.name,
+            "methods": methods,
+            "command": f"bench run {self.name if self.path.parent == BUILT_IN else self.path}",
+        }
+
+
+def built_in() -> list[str]:
+    return sorted(path.stem for path in BUILT_IN.glob("*.yaml"))
+
+
+def _find(name_or_path: str) -> Path:
+    if (path := BUILT_IN / f"{name_or_path}.yaml").is_file():
+        return path
+    if (path := Path(name_or_path)).is_file():
+        return path
+    raise SuiteError(
+        f"no suite {name_or_path!r}{_nearest(name_or_path, built_in())}; built in are "
+        f"{', '.join(built_in())}; or give the path of a YAML file"
+    )
+
+
+def _nearest(name: str, valid: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(name), [str(v) for v in valid], n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+class _Reader:
+    """Turns one YAML document into a Suite, collecting every fault before it gives up."""
+
+    def __init__(self, path: Path, lines: dict[Place, int]) -> None:
+        self.path = path
+        self.lines = lines
+        self.faults: list[str] = []
+
+    def fault(self, place: Place, message: str) -> None:
+        where = ".".join(map(str, place))
+        line = yaml_lines.line_of(self.lines, place)
+        self.faults.append(f"{self.path}:{line}: {where + ': ' if where else ''}{message}")
+
+    def stop_at_faults(self) -> None:
+        if self.faults:
+            raise SuiteError("\n".join(dict.fromkeys(self.faults)))
+
+    def read(self, data: Any) -> Suite:
+        if not isinstance(data, dict):
+            self.fault((), f"a suite is a mapping with the keys {', '.join(SuiteFile.model_fields)}")
+            self.stop_at_faults()
+        file = self.validate(SuiteFile, data, (), "key")
+        self.stop_at_faults()
+        assert file is not None
+        registry = self.registry(file.plugins)
+        self.stop_at_faults()
+        found = {spec: self.backbone(index, spec) for index, spec in enumerate(file.backbones)}
+        tasks = {name: self.plugin(registry, "tasks", name) for name in file.tasks}
+        budgets = {name: self.budget(file, name) for name in file.tasks}
+        methods = {label: self.plugin(registry, "methods", label) for label in file.methods}
+        configured = {
+            label: self.validate(plugin.cls, file.methods[label], ("methods", label), "hyperparameter")
+            for label, plugin in methods.items()
+            if plugin is not None
+        }
+        self.stop_at_faults()
+        cells: dict[str, Cell] = {}
+        # Seeds outermost: a run that is cut short has whole comparisons of fewer seeds.
+        for seed in file.seeds:
+            for spec, backbone in found.items():
+                for task_name, task in tasks.items():
+                    for label, method in methods.items():
+                        assert backbone and task and method
+                        cell = Cell(
+                            backbone=spec,
+                            backbone_revision=backbone.revision,
+                            method=method.name,
+                            label=label,
+                            hyperparameters=configured[label].hyperparameters(),
+                            method_revision=method.revision,
+                            task=task_name,
+                            task_revision=task.revision,
+                            seed=seed,
+                            precision=file.precision,
+                            budget=budgets[task_name],
+                        )
+                        if (twin := cells.setdefault(cell.id, cell)).label != label:
+                            self.fault(("methods", label), f"is the same configuration as {twin.label!r}")
+        self.stop_at_faults()
+        return Suite(
+            name=self.path.stem,
+            path=self.path,
+            file=file,
+            cells=cells,
+            registry=registry,
+            methods={plugin.name: plugin for plugin in methods.values() if plugin},
+            tasks={plugin.name: plugin for plugin in tasks.values() if plugin},
+            backbones={spec: backbone for spec, backbone in found.items() if backbone},
+        )
+
+    def validate(self, model: type[BaseModel], data: Any, place: Place, noun: str) -> Any:
+        """The data as a `model`, or None with its faults noted."""
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            for detail in error.errors():
+                at = (*place, *_path_in_file(data, detail["loc"]))
+                self.fault(at, _explain(detail, model, noun))
+        return None
+
+    def registry(self, files: list[Path]) -> Registry:
+        found: list[Path] = []
+        for index, file in enumerate(files):
+            absolute = (self.path.parent / file.expanduser()).resolve()
+            try:
+                Registry((*found, absolute))
+            except PluginError as error:
+                self.fault(("plugins", index), str(error))
+            else:
+                found.append(absolute)
+        return Registry(tuple(found))
+
+    def plugin(self, registry: Registry, kind: Kind, label: str) -> Plugin | None:
+        name = label.partition("@")[0] if kind == "methods" else label
+        try:
+            return registry.get(kind, name)
+        except KeyError:
+            valid = registry.names(kind)
+            noun = kind.removesuffix("s")
+            self.fault((kind, label), f"unknown {noun} {name!r}{_nearest(name, valid)}; known: {', '.join(valid)}")
+        except PluginError as error:
+            self.fault((kind, label), str(error))
+        return None
+
+    def backbone(self, index: int, spec: str) -> Backbone | None:
+        try:
+            return Backbone.find(spec, self.path.parent)
+        except BackboneError as error:
+            nearest = _nearest(spec, backbones.names()) if "unknown" in str(error) else ""
+            self.fault(("backbones", index), f"{error}{nearest}")
+        return None
+
+    def budget(self, file: SuiteFile, task: str) -> Budget:
+        """The suite's budget with the task's own values in place of the common ones."""
+        overrides = file.tasks[task]
+        place = ("tasks", task)
+        if not isinstance(overrides, dict):
+            self.fault(place, "takes budget values of its own, such as {max_length: 64}")
+            return file.budget
+        return self.validate(Budget, file.budget.model_dump() | overrides, place, "budget value") or file.budget
+
+
+def _path_in_file(data: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:
+    """The part of an error's location that is a place in the file (pydantic adds names of its own types)."""
+    for step in location:
+        yield step
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            return
+
+
+def _explain(detail: Any, model: type[BaseModel], noun: str) -> str:
+    name = str(detail["loc"][-1]) if detail["loc"] else ""
+    if detail["type"] == "extra_forbidden":
+        fields = Budget.model_fields if "budget" in detail["loc"][:1] else model.model_fields
+        if "budget" in detail["loc"][:1]:
+            noun = "budget value"
+        return f"unknown {noun}{_nearest(name, fields)}; known: {', '.join(fields)}"
+    if detail["type"] == "missing":
+        return f"the key {name!r} is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{message[0].lower()}{message[1:]}, got {detail['input']!r}"

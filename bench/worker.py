@@ -1,0 +1,202 @@
+"""One cell in one process: load, adapt, train, evaluate; and, as a second job, profile. Leaves a record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from datetime import UTC, datetime
+from functools import cached_property
+from multiprocessing import connection, parent_process
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from methods.anatomy import Anatomy, UnsupportedBackbone
+
+# What every cell needs is imported here, once, by the server from which the workers are forked.
+from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: F401
+
+from bench import environment
+from bench.backbones import Backbone, BackboneError
+from bench.data import DataError, eval_loader, prepare
+from bench.evaluation import evaluate
+from bench.job import Job
+from bench.profiling import PeakMemory, count_parameters, profile
+from bench.records import DataUse, Record, RecordStore
+from bench.registry import PluginError, Registry
+from bench.training import Diverged, train
+from methods.base import Method
+from tasks.base import Task, TaskUnavailable
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# Exceptions whose message is meant for the user; of others the report shows the type as well.
+EXPECTED = (BackboneError, DataError, Diverged, PluginError, TaskUnavailable)
+
+
+class NotApplicable(Exception):
+    """The method does not apply to this backbone or task; the message is the reason."""
+
+
+def run(job: Job, reports: connection.Connection, threads: int) -> None:
+    """Runs a job in a freshly forked process, on so many cores, and writes its record; never raises. Sends
+    pairs (steps done, steps in all) through `reports`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the scheduler, which ends its workers
+    _die_with_parent()
+    store = RecordStore(job.results)
+    _redirect_output(store.log(job.cell.id), append=job.stage == "profile" or job.attempt > 1)
+    torch.set_num_threads(threads)
+    started, clock = _now(), time.perf_counter()
+    record = store.read(job.cell.id) if job.stage == "profile" else None
+    if record is None:
+        record = Record(
+            id=job.cell.id, cell=job.cell, status="failed", attempts=job.attempt, started=started, finished=started,
+            wall_seconds=0,
+        )  # fmt: skip
+    try:
+        work = Work(job)
+        record.environment = work.environment()
+        if job.stage == "train":
+            work.train(record, lambda done, total: reports.send((done, total)))
+        else:
+            work.profile(record)
+    except (NotApplicable, UnsupportedBackbone) as reason:
+        record.status, record.reason = "n/a", str(reason)
+    except Exception as error:
+        traceback.print_exc()
+        if job.stage == "train":
+            record.status, record.reason = "failed", _reason(error)
+        else:
+            record.reason = f"no cost profile: {_reason(error)}"
+    if job.stage == "train":
+        record.wall_seconds = time.perf_counter() - clock
+    record.finished = _now()
+    store.write(record)
+
+
+class Work:
+    """The parts of a cell, loaded when first asked for."""
+
+    def __init__(self, job: Job) -> None:
+        self.cell = job.cell
+        self.registry = Registry(job.plugins)
+        self.backbone = Backbone.find(self.cell.backbone, job.base)
+        self.accelerator = Accelerator(mixed_precision=_precision(self.cell.precision))
+
+    @cached_property
+    def task(self) -> Task:
+        return self.registry.get("tasks", self.cell.task).cls()
+
+    @cached_property
+    def method(self) -> Method:
+        return self.registry.get("methods", self.cell.method).cls(**self.cell.hyperparameters)
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return self.backbone.tokenizer()
+
+    def load(self) -> tuple[PreTrainedModel, frozenset[str]]:
+        """The backbone with a fresh head, on the device."""
+        model, head = self.backbone.load(len(self.task.card.labels), self.cell.seed)
+        if model.config.pad_token_id is None:
+            model.config.pad_token_id = self.tokenizer.pad_token_id
+        return model.to(self.accelerator.device), head
+
+    def adapted(self) -> tuple[Anatomy, int]:
+        """The adapted model, and the backbone's own number of parameters."""
+        model, head = self.load()
+        backbone = sum(p.numel() for name, p in model.named_parameters() if name not in head)
+        anatomy = Anatomy(model, head)
+        if reason := self.method.unsupported(anatomy, self.task):
+            raise NotApplicable(reason)
+        set_seed(self.cell.seed)
+        self.method.adapt(anatomy, self.task)
+        return anatomy, backbone
+
+    def train(self, record: Record, progress: Any) -> None:
+        cell = self.cell
+        anatomy, backbone = self.adapted()
+        splits = prepare(self.task, self.tokenizer, cell.budget, cell.seed)
+        set_seed(cell.seed)
+        training = train(
+            self.accelerator, anatomy, self.method, self.task, self.tokenizer, splits, cell.budget, cell.seed, progress
+        )
+        test = self.accelerator.prepare(eval_loader(splits.test, self.tokenizer, cell.budget.batch_size * 2))
+        _, record.test = evaluate(anatomy.model, test, self.task)
+        record.validation, record.history = training.validation, training.history
+        record.best_step = training.best_step
+        record.parameters = count_parameters(anatomy, backbone)
+        record.data = DataUse(
+            train=len(splits.train),
+            validation=len(splits.validation),
+            test=len(splits.test),
+            duplicates_removed=splits.duplicates_removed,
+            train_tokens=training.train_tokens,
+            steps=training.steps,
+        )
+        record.status = "trained"
+
+    def profile(self, record: Record) -> None:
+        labels = len(self.task.card.labels)
+        memory = PeakMemory(self.accelerator.device)
+        anatomy, _ = self.adapted()
+        plain, _ = self.load()
+        record.cost = profile(self.accelerator, memory, anatomy, self.method, plain.eval(), self.cell.budget, labels)
+        record.status, record.reason = "ok", None
+
+    def environment(self) -> dict[str, Any]:
+        device = self.accelerator.device
+        return environment.describe() | {
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "threads": torch.get_num_threads(),
+            "precision": self.accelerator.mixed_precision,
+        }
+
+
+def _precision(asked: str) -> str:
+    """`auto` is bf16 where the hardware computes in it, else fp32 (`no`)."""
+    if asked != "auto":
+        return asked
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if fast and not torch.backends.mps.is_available() else "no"
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())[:500]
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in text:
+        return f"out of memory: {text}"
+    return text if isinstance(error, EXPECTED) else f"{type(error).__name__}: {text}"
+
+
+def _redirect_output(log: Path, append: bool) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab" if append else "wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def _die_with_parent() -> None:
+    """Ends this process once the scheduler has died, however it died."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch(sentinel: Any) -> None:
+        connection.wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, args=(parent.sentinel,), daemon=True).start()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
