@@ -162,13 +162,13 @@ def train_loader(
 ) -> tuple[DataLoader, LengthBuckets]:
     """Endless use of a split: call `set_epoch` on the sampler before each pass over the loader."""
     sampler = LengthBuckets([len(ids) for ids in split["input_ids"]], batch_size, seed)
-    return DataLoader(split, batch_sampler=sampler, collate_fn=_Collate(tokenizer)), sampler  # type: ignore[arg-type]
+    return DataLoader(split, batch_sampler=sampler, collate_fn=_Collate(tokenizer)), sampler
 
 
 def eval_loader(split: Dataset, tokenizer: PreTrainedTokenizerBase, batch_size: int) -> DataLoader:
     """One pass over a split, longest examples first, so that the largest batch comes before any other."""
     order = sorted(range(len(split)), key=lambda index: -len(split[index]["input_ids"]))
-    return DataLoader(split.select(order), batch_size=batch_size, collate_fn=_Collate(tokenizer))  # type: ignore[arg-type]
+    return DataLoader(split.select(order), batch_size=batch_size, collate_fn=_Collate(tokenizer))
 
 
 class _Collate:

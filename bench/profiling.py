@@ -186,7 +186,7 @@ def _latencies(models: list[nn.Module], batch: Batch) -> list[float]:
         model.eval()
     for round_ in range(WARM_UP_STEPS + INFERENCE_ROUNDS):
         for model, seconds in zip(models, times, strict=True):
-            elapsed = _timed(lambda model=model: model(**batch), batch["input_ids"].device)  # type: ignore[misc]
+            elapsed = _timed(lambda model=model: model(**batch), batch["input_ids"].device)
             if round_ >= WARM_UP_STEPS:
                 seconds.append(elapsed)
     return [statistics.median(seconds) for seconds in times]

@@ -90,8 +90,9 @@ def _plugins_of(path: Path) -> Iterable[tuple[Kind, Plugin]]:
     module = _import_file(path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     bases: dict[Kind, type] = {"methods": Method, "tasks": Task}
-    for cls in vars(module).values():
-        if not inspect.isclass(cls) or cls.__module__ != module.__name__ or inspect.isabstract(cls):
+    classes: list[Any] = [value for value in vars(module).values() if inspect.isclass(value)]
+    for cls in classes:
+        if cls.__module__ != module.__name__ or inspect.isabstract(cls):
             continue
         for kind, base in bases.items():
             if issubclass(cls, base) and hasattr(cls, "card"):

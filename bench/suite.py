@@ -111,14 +111,14 @@ def _find(name_or_path: str) -> Path:
     if (path := Path(name_or_path)).is_file():
         return path
     raise SuiteError(
-        f"no suite {name_or_path!r}{_nearest(name_or_path, built_in())}; built in are "
-        f"{', '.join(built_in())}; or give the path of a YAML file"
+        f"no suite {name_or_path!r}{_nearest(name_or_path, built_in())} built in: {', '.join(built_in())}; "
+        "any other is given as the path of a YAML file"
     )
 
 
 def _nearest(name: str, valid: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), [str(v) for v in valid], n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f"; did you mean {close[0]!r}?" if close else ";"
 
 
 class _Reader:
@@ -220,7 +220,7 @@ class _Reader:
         except KeyError:
             valid = registry.names(kind)
             noun = kind.removesuffix("s")
-            self.fault((kind, label), f"unknown {noun} {name!r}{_nearest(name, valid)}; known: {', '.join(valid)}")
+            self.fault((kind, label), f"unknown {noun} {name!r}{_nearest(name, valid)} known: {', '.join(valid)}")
         except PluginError as error:
             self.fault((kind, label), str(error))
         return None
@@ -229,8 +229,9 @@ class _Reader:
         try:
             return Backbone.find(spec, self.path.parent)
         except BackboneError as error:
-            nearest = _nearest(spec, backbones.names()) if "unknown" in str(error) else ""
-            self.fault(("backbones", index), f"{error}{nearest}")
+            valid = backbones.names()
+            hint = f"{_nearest(spec, valid)} embedded: {', '.join(valid)}" if "unknown" in str(error) else ""
+            self.fault(("backbones", index), f"{error}{hint}")
         return None
 
     def budget(self, file: SuiteFile, task: str) -> Budget:
@@ -259,7 +260,7 @@ def _explain(detail: Any, model: type[BaseModel], noun: str) -> str:
         fields = Budget.model_fields if "budget" in detail["loc"][:1] else model.model_fields
         if "budget" in detail["loc"][:1]:
             noun = "budget value"
-        return f"unknown {noun}{_nearest(name, fields)}; known: {', '.join(fields)}"
+        return f"unknown {noun}{_nearest(name, fields)} known: {', '.join(fields)}"
     if detail["type"] == "missing":
         return f"the key {name!r} is missing"
     message = detail["msg"].removeprefix("Value error, ")

