@@ -140,6 +140,13 @@ class Backbone:
                     digest.update(file.read(2**16))
         return digest.hexdigest()[:12]
 
+    @property
+    def module(self) -> str:
+        """The module of transformers that holds the architecture: importing it takes longer than loading a
+        small model, so it is done once, ahead of the cells."""
+        kind = json.loads((self.folder / "config.json").read_text())["model_type"].replace("-", "_")
+        return f"transformers.models.{kind}.modeling_{kind}"
+
     def tokenizer(self) -> PreTrainedTokenizerBase:
         from transformers import AutoTokenizer
 

@@ -82,12 +82,12 @@ def _run(arguments: argparse.Namespace) -> int:
     from bench.scheduler import Scheduler
     from bench.suite import Suite, SuiteError
 
-    launcher = LocalLauncher()
     try:
         suite = Suite.load(arguments.suite)
     except SuiteError as error:
         raise UsageError(str(error)) from None
     store = RecordStore(arguments.results or RESULTS / suite.name)
+    launcher = LocalLauncher(preload=[backbone.module for backbone in suite.backbones.values()])
     with RunDisplay() as display:
         Scheduler(suite, store, launcher, slots(arguments.slots)).run(display)
     failed = display.counts["failed"]

@@ -68,7 +68,7 @@ def phase_ends(phases: tuple[Phase, ...], steps: int) -> list[int]:
 def optimizer_of(model: nn.Module, method: Method) -> AdamW:
     """AdamW over what is trainable now, the head included."""
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return AdamW(trainable, lr=method.lr, weight_decay=method.weight_decay)
+    return AdamW(trainable, lr=method.lr, weight_decay=method.weight_decay, fused=True)
 
 
 def train(

@@ -14,7 +14,9 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import datasets
 import torch
+import transformers
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from methods.anatomy import Anatomy, UnsupportedBackbone
@@ -52,6 +54,9 @@ def run(job: Job, reports: connection.Connection, threads: int) -> None:
     _die_with_parent()
     store = RecordStore(job.results)
     _redirect_output(store.log(job.cell.id), append=job.stage == "profile" or job.attempt > 1)
+    datasets.disable_progress_bars()
+    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
     torch.set_num_threads(threads)
     started, clock = _now(), time.perf_counter()
     record = store.read(job.cell.id) if job.stage == "profile" else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
@@ -73,12 +73,13 @@ class Running:
 class LocalLauncher:
     """Starts jobs and says what becomes of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, preload: Iterable[str] = ()) -> None:
+        """`preload` names modules that the jobs will import; the server imports them once, for all."""
         # Inherited by the server and its workers: what is embedded needs no hub, and a fork no second pool.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["bench.worker"])
+        self._context.set_forkserver_preload(["bench.worker", *preload])
         self.running: dict[int, Running] = {}
 
     def start(self, job: Job, slot: Slot) -> None:

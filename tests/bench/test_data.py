@@ -1,0 +1,163 @@
+"""Data: splits that do not overlap, draws that depend on the seed alone, batches that waste little padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset, DatasetDict
+from transformers import AutoTokenizer
+
+from bench.cell import Budget
+from bench.data import DataError, LengthBuckets, eval_loader, prepare, train_loader
+from tasks.base import Card, Task
+from tasks.splits import split_by_hash
+
+
+class Given(Task):
+    """A task with the data that a test gives it."""
+
+    def __init__(self, splits: dict[str, list[tuple[str, int]]]) -> None:
+        self.splits = splits
+        # Data is cached by the task's name: every test's data gets one of its own.
+        name = f"given-{abs(hash(repr(splits)))}"
+        self.card = Card(name, name, "classification", ("accuracy",), ("no", "yes"), "", "", "", "", "")  # type: ignore[misc]
+
+    def load(self) -> DatasetDict:
+        return DatasetDict(
+            {
+                name: Dataset.from_dict({"text": [t for t, _ in rows], "label": [y for _, y in rows]})
+                for name, rows in self.splits.items()
+            }
+        )
+
+    def score(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
+        return {"accuracy": 0.0}
+
+
+@pytest.fixture
+def tokenizer(tiny_backbone, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    return AutoTokenizer.from_pretrained(tiny_backbone)
+
+
+def rows(count: int, start: int = 0) -> list[tuple[str, int]]:
+    """Distinct texts of one to nine words each."""
+    words = ["red", "blue", "green", "tree", "bird", "road", "sky", "stone", "river"]
+    generator = np.random.default_rng(start)
+    texts: dict[str, int] = {}
+    while len(texts) < count:
+        texts[f"{' '.join(generator.choice(words, generator.integers(1, 9)))} {start}-{len(texts)}"] = len(texts) % 2
+    return list(texts.items())
+
+
+def test_texts_of_a_later_split_leave_the_earlier_ones(tokenizer):
+    shared = rows(5, start=9)
+    task = Given(
+        {"train": rows(20) + shared[:3], "validation": rows(10, 1) + shared[3:4], "test": rows(10, 2) + shared}
+    )
+    splits = prepare(task, tokenizer, Budget(train_examples=100), seed=0)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (20, 10, 15)
+    assert splits.duplicates_removed == 4
+
+
+def test_equal_texts_up_to_case_and_space_count_as_one(tokenizer):
+    task = Given(
+        {"train": [("A  Red house", 1), ("blue", 0)], "validation": [("sky", 0)], "test": [("a red HOUSE", 1)]}
+    )
+    assert len(prepare(task, tokenizer, Budget(), seed=0).train) == 1
+
+
+def test_training_examples_depend_on_the_seed_and_test_examples_do_not(tokenizer):
+    task = Given({"train": rows(200), "validation": rows(50, 1), "test": rows(50, 2)})
+    budget = Budget(train_examples=30, validation_examples=20, test_examples=20)
+    first, again, other = (prepare(task, tokenizer, budget, seed) for seed in (0, 0, 1))
+    assert first.train["input_ids"] == again.train["input_ids"]
+    assert first.train["input_ids"] != other.train["input_ids"]
+    assert first.test["input_ids"] == other.test["input_ids"]
+    assert len(first.train) == 30
+
+
+def test_tokens_are_those_of_the_tokenizer_cut_to_length(tokenizer):
+    text = "red house blue sky " * 20
+    task = Given({"train": [(text, 1)], "validation": [("sky", 0)], "test": [("tree", 0)]})
+    (ids,) = prepare(task, tokenizer, Budget(max_length=16), seed=0).train["input_ids"]
+    assert ids == tokenizer(text, truncation=True, max_length=16)["input_ids"]
+    assert len(ids) == 16
+
+
+def test_the_second_use_comes_from_the_cache(tokenizer, monkeypatch):
+    task = Given({"train": rows(20), "validation": rows(5, 1), "test": rows(5, 2)})
+    first = prepare(task, tokenizer, Budget(), seed=0)
+    monkeypatch.setattr(task, "load", lambda: pytest.fail("loaded again"))
+    assert prepare(task, tokenizer, Budget(), seed=0).train["input_ids"] == first.train["input_ids"]
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ({"train": [("a", 0)], "test": [("b", 0)]}, "'validation' is missing or empty"),
+        ({"train": [], "validation": [("a", 0)], "test": [("b", 0)]}, "'train' is missing or empty"),
+        ({"train": [("c", 5)], "validation": [("a", 0)], "test": [("b", 0)]}, "label 5 in split 'train'"),
+    ],
+)
+def test_data_that_breaks_the_contract_is_named(tokenizer, splits, message):
+    with pytest.raises(DataError, match=message):
+        prepare(Given(splits), tokenizer, Budget(), seed=0)
+
+
+def test_an_epoch_has_every_example_once_and_the_next_has_another_order():
+    lengths = np.random.default_rng(0).integers(3, 60, 205).tolist()
+    sampler = LengthBuckets(lengths, batch_size=16, seed=3)
+    first = list(sampler)
+    assert sorted(index for batch in first for index in batch) == list(range(205))
+    assert len(first) == len(sampler) == 13
+    assert list(sampler) == first
+    sampler.set_epoch(1)
+    assert list(sampler) != first
+
+
+def test_bucketing_pads_far_less_than_chance():
+    lengths = np.random.default_rng(0).integers(3, 60, 640)
+
+    def padding(batches):
+        return sum(len(b) * max(lengths[b]) - sum(lengths[b]) for b in batches)
+
+    shuffled = np.random.default_rng(1).permutation(640).reshape(-1, 16)
+    assert padding(list(LengthBuckets(lengths.tolist(), 16, seed=0))) < 0.3 * padding(shuffled)
+
+
+def test_batches_are_padded_and_masked(tokenizer):
+    task = Given({"train": [("red", 1), ("red house blue sky", 0)], "validation": [("a", 0)], "test": [("b", 0)]})
+    split = prepare(task, tokenizer, Budget(), seed=0).train
+    loader, _ = train_loader(split, tokenizer, batch_size=2, seed=0)
+    (batch,) = loader
+    assert batch["input_ids"].shape == (2, 8)
+    assert sorted(batch["attention_mask"].sum(1).tolist()) == [3, 6]
+    assert torch.equal(batch["input_ids"] == tokenizer.pad_token_id, batch["attention_mask"] == 0)
+
+
+def test_evaluation_sees_every_example_once_longest_first(tokenizer):
+    task = Given({"train": rows(50), "validation": rows(5, 1), "test": rows(5, 2)})
+    split = prepare(task, tokenizer, Budget(), seed=0).train
+    lengths = [n for batch in eval_loader(split, tokenizer, 8) for n in batch["attention_mask"].sum(1).tolist()]
+    assert lengths == sorted((len(ids) for ids in split["input_ids"]), reverse=True)
+
+
+def test_hash_splits_depend_on_neither_order_nor_duplicates():
+    given = rows(500)
+    splits = split_by_hash(given)
+    shuffled = split_by_hash([*reversed(given), *given[:50]])
+    assert {name: set(split["text"]) for name, split in splits.items()} == {
+        name: set(split["text"]) for name, split in shuffled.items()
+    }
+    assert sum(len(split) for split in shuffled.values()) == 500
+    for name, share in {"train": 0.7, "validation": 0.1, "test": 0.2}.items():
+        assert len(splits[name]) / 500 == pytest.approx(share, abs=0.05)
+
+
+def test_a_text_with_contradicting_labels_is_left_out():
+    splits = split_by_hash([("red", 0), ("RED ", 1), ("red", 0), ("blue", 0)])
+    assert [text for split in splits.values() for text in split["text"]] == ["blue"]

@@ -1,0 +1,96 @@
+"""Costs that are counted, against closed forms."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from accelerate import Accelerator
+from methods.anatomy import Anatomy
+from methods.baselines.full import Full
+from methods.baselines.head import Head
+from transformers import BertConfig, BertForSequenceClassification
+
+from bench.cell import Budget
+from bench.profiling import PeakMemory, count_parameters, profile
+
+HIDDEN, LAYERS, INNER, VOCABULARY, BATCH, LENGTH = 32, 2, 64, 100, 4, 16
+CONFIG = BertConfig(
+    vocab_size=VOCABULARY, hidden_size=HIDDEN, num_hidden_layers=LAYERS, num_attention_heads=2,
+    intermediate_size=INNER, max_position_embeddings=64, num_labels=2,
+)  # fmt: skip
+HEAD = 2 * HIDDEN + 2
+
+
+def cost_of(method):
+    torch.manual_seed(0)
+    model, plain = BertForSequenceClassification(CONFIG), BertForSequenceClassification(CONFIG)
+    anatomy = Anatomy(model, frozenset({"classifier.weight", "classifier.bias"}))
+    method.adapt(anatomy, None)
+    accelerator = Accelerator(cpu=True)
+    memory = PeakMemory(accelerator.device)
+    budget = Budget(batch_size=BATCH, max_length=LENGTH)
+    total = sum(p.numel() for p in model.parameters())
+    return total, profile(accelerator, memory, anatomy, method, plain.eval(), budget, num_labels=2)
+
+
+@pytest.fixture(scope="module")
+def full():
+    return cost_of(Full())
+
+
+@pytest.fixture(scope="module")
+def head():
+    return cost_of(Head())
+
+
+def test_bytes_of_gradients_and_adam_follow_from_what_is_trainable(full, head):
+    for (_, cost), trainable in ((full, full[0]), (head, HEAD)):
+        tensors = cost.optimizer_bytes - 2 * 4 * trainable  # two moments in fp32, and a step count for each tensor
+        assert 0 < tensors < 0.2 * cost.optimizer_bytes
+        assert cost.gradient_bytes == 4 * trainable
+        assert cost.stored_bytes == 4 * trainable
+
+
+def test_bytes_of_weights_are_those_of_all_parameters(full):
+    total, cost = full
+    assert 4 * total <= cost.weights_bytes < 4 * total + 5000  # buffers: position and token type ids
+
+
+def test_flops_of_inference_are_those_of_the_matrix_products(full):
+    _, cost = full
+    tokens = 8 * LENGTH
+    projections = LAYERS * (4 * HIDDEN * HIDDEN + 2 * HIDDEN * INNER) * 2 * tokens
+    attention = LAYERS * 2 * (2 * LENGTH * HIDDEN) * tokens
+    pooler_and_head = 8 * 2 * (HIDDEN * HIDDEN + HIDDEN * 2)
+    assert cost.inference_flops in (projections + pooler_and_head, projections + pooler_and_head + attention)
+
+
+def test_a_frozen_backbone_saves_activations_and_backward_flops(full, head):
+    assert head[1].activation_bytes < 0.1 * full[1].activation_bytes
+    # Forward only, against forward and twice as much backward.
+    assert head[1].train_flops == pytest.approx(full[1].train_flops / 3, rel=0.05)
+
+
+def test_full_fine_tuning_saves_at_least_the_inputs_of_every_projection(full):
+    inputs = LAYERS * BATCH * LENGTH * (HIDDEN + HIDDEN + HIDDEN + INNER) * 4  # q/k/v, output, two of the feed-forward
+    assert full[1].activation_bytes > inputs
+
+
+def test_parameters_are_counted_apart():
+    model = BertForSequenceClassification(CONFIG)
+    anatomy = Anatomy(model, frozenset({"classifier.weight", "classifier.bias"}))
+    Full().adapt(anatomy, None)
+    backbone = sum(p.numel() for p in model.bert.parameters())
+    counted = count_parameters(anatomy, backbone)
+    assert (counted.adapter, counted.head, counted.total) == (backbone, HEAD, backbone + HEAD)
+    assert counted.percent == 100
+    Head().adapt(anatomy, None)
+    assert count_parameters(anatomy, backbone).adapter == 0
+
+
+def test_peak_memory_covers_an_allocation():
+    memory = PeakMemory(torch.device("cpu"))
+    before = memory.bytes()
+    block = torch.ones(64 * 2**20 // 4)
+    del block
+    assert memory.bytes() >= max(before, 60 * 2**20)

@@ -1,0 +1,205 @@
+"""Whole runs from the command line, on a tiny backbone: what a user sees, and what survives what."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import PLUGINS, bench_command, bench_environ, read_records, scores
+
+FAULTY = [str(PLUGINS / "colours.py"), str(PLUGINS / "faulty.py")]
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts the command line and leaves it running."""
+    processes = []
+
+    def run(*arguments: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            bench_command(*arguments), cwd=tmp_path, env=bench_environ(tmp_path), stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_until(condition, seconds: float = 90):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    pytest.fail("what the test waits for did not come")
+
+
+def worker_of(process: subprocess.Popen) -> psutil.Process | None:
+    """The process that runs a cell: a child of the server from which workers are forked."""
+    for child in psutil.Process(process.pid).children():
+        if workers := child.children():
+            return workers[0]
+    return None
+
+
+def finished(results: Path) -> set[str]:
+    return {cell_id for cell_id, record in read_records(results).items() if record["status"] == "ok"}
+
+
+@pytest.fixture
+def long_suite(write_suite):
+    """Six cells of a few seconds each."""
+    return write_suite(
+        methods={"head": {}, "slow": {}, "slow@twice": {"pause": 0.1}}, seeds=[0, 1], plugins=FAULTY
+    )  # fmt: skip
+
+
+def test_a_run_leaves_complete_records_and_a_second_runs_nothing(bench, write_suite, tmp_path):
+    suite = write_suite()
+    first = bench("run", suite)
+    assert first.returncode == 0, first.stdout + first.stderr
+    results = tmp_path / "results" / "tiny"
+    records = read_records(results)
+    assert len(records) == 2
+    for record in records.values():
+        assert record["status"] == "ok"
+        assert record["data"] == {
+            "train": 64, "validation": 40, "test": 60, "duplicates_removed": 0, "steps": 16,
+            "train_tokens": record["data"]["train_tokens"],
+        }  # fmt: skip
+        assert set(record["test"]) == {"accuracy", "f1_macro"}
+        assert [e["step"] for e in record["history"]] == [8, 16]
+        assert record["environment"]["versions"]["torch"]
+        cost = record["cost"]
+        for figure in ("peak_memory_bytes", "weights_bytes", "gradient_bytes", "optimizer_bytes", "activation_bytes",
+                       "train_tokens_per_second", "step_seconds", "inference_seconds", "train_flops"):  # fmt: skip
+            assert cost[figure] > 0, figure
+    stamps = {path: path.stat().st_mtime_ns for path in results.glob("cells/*/record.json")}
+    second = bench("run", suite)
+    assert second.returncode == 0
+    assert "2 finished before" in second.stdout
+    assert {path: path.stat().st_mtime_ns for path in results.glob("cells/*/record.json")} == stamps
+
+
+def test_full_fine_tuning_learns_what_the_head_alone_cannot(bench, write_suite, tmp_path):
+    budget = {"train_examples": 400, "validation_examples": 80, "test_examples": 100, "epochs": 8, "batch_size": 16}
+    assert bench("run", write_suite(methods={"full": {"lr": 3e-3}, "head": {}}, budget=budget)).returncode == 0
+    accuracy = {
+        record["cell"]["label"]: record["test"]["accuracy"]
+        for record in read_records(tmp_path / "results" / "tiny").values()
+    }
+    assert accuracy["full"] > 0.95
+    assert accuracy["head"] < accuracy["full"] - 0.1
+
+
+def test_the_same_seed_gives_the_same_metrics(bench, write_suite, tmp_path):
+    suite = write_suite()
+    for name in ("first", "second"):
+        assert bench("run", suite, "--results", name).returncode == 0
+    assert scores(tmp_path / "first") == scores(tmp_path / "second")
+
+
+def test_what_goes_wrong_is_recorded_with_its_reason_and_the_rest_goes_on(bench, write_suite, tmp_path):
+    methods = ["raises", "diverges", "dies", "hungry", "refuses", "head"]
+    ended = bench("run", write_suite(methods=methods, plugins=FAULTY))
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stdout + ended.stderr
+    records = {record["cell"]["label"]: record for record in read_records(tmp_path / "results" / "tiny").values()}
+    assert {label: record["status"] for label, record in records.items()} == {
+        "raises": "failed", "diverges": "failed", "dies": "failed", "hungry": "failed", "refuses": "n/a", "head": "ok",
+    }  # fmt: skip
+    assert records["raises"]["reason"] == "RuntimeError: the flux capacitor is empty"
+    assert "not finite at step" in records["diverges"]["reason"]
+    assert "killed by SIGKILL" in records["dies"]["reason"]
+    assert records["dies"]["attempts"] == 2
+    assert records["hungry"]["reason"].startswith("out of memory")
+    assert records["refuses"]["reason"] == "this backbone has no flux capacitor"
+    shown = bench("show", records["raises"]["id"][:6])
+    assert "in after_step" in shown.stdout  # the log holds the traceback
+    status = bench("status", "tiny")
+    assert "this backbone has no flux capacitor" in status.stdout
+
+
+def test_killed_in_the_middle_the_same_command_finishes_with_the_same_scores(bench, start, long_suite, tmp_path):
+    assert bench("run", long_suite, "--results", "whole").returncode == 0
+    results = tmp_path / "cut"
+
+    # The worker dies: its cell is tried again within the run. Then the scheduler dies, with a cell under way.
+    run = start("run", long_suite, "--results", results)
+    wait_until(lambda: finished(results))
+    worker = wait_until(lambda: worker_of(run))
+    worker.kill()
+    wait_until(lambda: len(finished(results)) >= 3)
+    worker = wait_until(lambda: worker_of(run))
+    run.kill()
+    run.wait()
+    worker.wait(timeout=10)  # a worker does not outlive its scheduler
+
+    before = {path: path.stat().st_mtime_ns for path in results.glob("cells/*/record.json")}
+    done = finished(results)
+    assert 3 <= len(done) < 6
+    assert bench("run", long_suite, "--results", "cut").returncode == 0
+    assert len(finished(results)) == 6
+    assert scores(results) == scores(tmp_path / "whole")
+    after = {path: path.stat().st_mtime_ns for path in before}
+    assert {p for p in before if p.parent.name in done and before[p] != after[p]} == set()
+
+
+def test_ctrl_c_ends_within_seconds_and_loses_no_finished_cell(start, long_suite, tmp_path):
+    results = tmp_path / "results" / "tiny"
+    run = start("run", long_suite)
+    wait_until(lambda: finished(results))
+    worker = wait_until(lambda: worker_of(run))
+    os.killpg(run.pid, signal.SIGINT)
+    output, _ = run.communicate(timeout=10)
+    assert run.returncode == 1
+    assert "finished cells are kept" in output
+    assert "Traceback" not in output
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+    assert finished(results)
+
+
+def test_two_runs_do_not_work_in_one_folder(bench, start, long_suite, tmp_path):
+    run = start("run", long_suite)
+    wait_until(lambda: worker_of(run))
+    second = bench("run", long_suite)
+    assert second.returncode == 1
+    assert f"another run is at work here (process {run.pid})" in second.stderr
+
+
+def test_a_method_from_another_package_is_one_file_and_one_entry_point(bench, write_suite, tmp_path):
+    """What the README shows, done by a package that is installed beside ours."""
+    site = tmp_path / "site"
+    info = site / "scale_only-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scale-only\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[bench.methods]\nscale_only = scale_only:ScaleOnly\n")
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (site / "scale_only.py").write_text(readme.partition("```python\n# scale_only.py\n")[2].partition("```")[0])
+
+    suite = write_suite(methods=["head", "scale_only"])
+    ended = bench("run", suite, PYTHONPATH=str(site))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    records = {r["cell"]["label"]: r for r in read_records(tmp_path / "results" / "tiny").values()}
+    # Two layers with two LayerNorms each, and the one of the embeddings: a scale of 32 for each.
+    assert records["scale_only"]["parameters"]["adapter"] == 5 * 32
+    assert records["head"]["parameters"]["adapter"] == 0
+    assert "scale_only" in bench("list", "methods", PYTHONPATH=str(site)).stdout
+
+
+def test_listing_reads_names_without_importing_torch(bench):
+    listed = bench("list", PYTHONPATH=str(Path(__file__).parent / "no_torch"))
+    assert listed.returncode == 0, listed.stderr
+    assert "lora" in listed.stdout
+    assert "rotten_tomatoes" in listed.stdout

@@ -1,0 +1,150 @@
+"""The training loop, against a loop written out by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import pytest
+import torch
+from accelerate import Accelerator
+from methods.anatomy import Anatomy
+from methods.baselines.full import Full
+from torch.nn import functional as F
+
+from bench.backbones import Backbone
+from bench.cell import Budget
+from bench.data import Splits, prepare, train_loader
+from bench.evaluation import evaluate
+from bench.training import Diverged, phase_ends, train
+from methods.base import Method, Phase
+from tests.conftest import PLUGINS
+
+BUDGET = Budget(
+    train_examples=40, validation_examples=20, test_examples=20, epochs=3, batch_size=8, max_length=32, warmup=0.2,
+)  # fmt: skip
+
+
+@pytest.fixture
+def colours(monkeypatch):
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    import colours
+
+    return colours.Colours()
+
+
+@dataclasses.dataclass
+class Setup:
+    accelerator: Accelerator
+    anatomy: Anatomy
+    splits: Splits
+    tokenizer: object
+    task: object
+
+    def train(self, method: Method, budget: Budget = BUDGET):
+        method.adapt(self.anatomy, self.task)
+        torch.manual_seed(0)
+        return train(
+            self.accelerator, self.anatomy, method, self.task, self.tokenizer, self.splits, budget, 0, lambda *_: None
+        )
+
+
+@pytest.fixture
+def setup(tiny_backbone, colours, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+
+    def make() -> Setup:
+        backbone = Backbone.find(str(tiny_backbone))
+        tokenizer = backbone.tokenizer()
+        model, head = backbone.load(2, seed=0)
+        for module in model.modules():  # dropout would tie the comparison to the order of random draws
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        accelerator = Accelerator(cpu=True)
+        return Setup(accelerator, Anatomy(model, head), prepare(colours, tokenizer, BUDGET, 0), tokenizer, colours)
+
+    return make
+
+
+def test_full_fine_tuning_gives_the_weights_of_a_loop_written_by_hand(setup):
+    made, reference = setup(), setup()
+    result = made.train(Full(lr=1e-3, weight_decay=0.1))
+
+    model = reference.anatomy.model.train()
+    loader, sampler = train_loader(reference.splits.train, reference.tokenizer, 8, 0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+    checkpoints, step = {}, 0
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        for batch in loader:
+            for group in optimizer.param_groups:  # 15 steps, of which the first 3 warm up
+                group["lr"] = 1e-3 * (step / 3 if step < 3 else (15 - step) / 12)
+            loss = F.cross_entropy(model(**{k: v for k, v in batch.items() if k != "labels"}).logits, batch["labels"])
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            step += 1
+        checkpoints[step] = {name: p.detach().clone() for name, p in model.named_parameters()}
+    assert result.steps == 15
+    for name, parameter in made.anatomy.model.named_parameters():
+        torch.testing.assert_close(parameter.detach(), checkpoints[result.best_step][name], rtol=1e-5, atol=1e-6)
+
+
+def test_the_checkpoint_restored_is_the_best_on_validation(setup):
+    made = setup()
+    # A learning rate this high makes some epochs worse than the one before.
+    result = made.train(Full(lr=0.02), BUDGET.model_copy(update={"epochs": 6}))
+    standings = {e.step: (e.validation["accuracy"], -e.validation_loss) for e in result.history}
+    assert result.best_step == max(standings, key=standings.__getitem__)
+    from bench.data import eval_loader
+
+    loss, scores = evaluate(made.anatomy.model, eval_loader(made.splits.validation, made.tokenizer, 16), made.task)
+    assert scores == result.validation
+    assert loss == pytest.approx(-standings[result.best_step][1], abs=1e-5)
+
+
+class TwoPhases(Full):
+    """Notes at which step each phase begins; the first changes everything, the second only the head."""
+
+    card = dataclasses.replace(Full.card, name="two_phases")
+
+    def phases(self):
+        return (Phase("first", 0.5), Phase("second", 0.5))
+
+    def on_phase(self, anatomy, phase):
+        if phase.name == "second":
+            anatomy.freeze()
+
+
+def test_phases_share_one_budget_and_the_checkpoint_is_of_the_last(setup):
+    made = setup()
+    result = made.train(TwoPhases(lr=1e-3))
+    assert result.steps == 15
+    assert [e.step for e in result.history if e.phase == "first"] == [5, 8]
+    assert [e.step for e in result.history if e.phase == "second"] == [10, 15]
+    assert result.best_step in (10, 15)
+
+
+@pytest.mark.parametrize(
+    ("shares", "steps", "ends"),
+    [((1.0,), 10, [10]), ((0.5, 0.5), 9, [4, 9]), ((0.01, 0.99), 10, [1, 10]), ((0.99, 0.01), 10, [9, 10])],
+)
+def test_phases_end_where_their_share_is_spent_and_none_is_empty(shares, steps, ends):
+    assert phase_ends(tuple(Phase(str(i), share) for i, share in enumerate(shares)), steps) == ends
+
+
+def test_shares_that_do_not_add_up_and_too_few_steps_are_refused():
+    with pytest.raises(ValueError, match=r"add up to 0\.9"):
+        phase_ends((Phase("a", 0.4), Phase("b", 0.5)), 10)
+    with pytest.raises(ValueError, match="too few"):
+        phase_ends((Phase("a", 0.5), Phase("b", 0.5)), 1)
+
+
+def test_divergence_is_noticed(setup, monkeypatch):
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    assert "faulty" not in sys.modules
+    import faulty
+
+    with pytest.raises(Diverged, match=r"not finite at step \d+ of 15"):
+        setup().train(faulty.Diverges())

@@ -1,0 +1,98 @@
+"""What many tests need: a tiny backbone, a suite file around it, and the command line in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PLUGINS = ROOT / "tests" / "plugins"
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A two-layer BERT with random weights, and a tokenizer that knows the words of tests/plugins/colours.py."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    sys.path.insert(0, str(PLUGINS))
+    try:
+        import colours
+    finally:
+        sys.path.remove(str(PLUGINS))
+    folder = tmp_path_factory.mktemp("backbone") / "tiny-bert"
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *colours.WARM, *colours.COLD, *colours.OTHER]
+    BertTokenizer(vocab={word: index for index, word in enumerate(words)}).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def write_suite(tmp_path: Path, tiny_backbone: Path) -> Callable[..., Path]:
+    """Writes a small suite on the tiny backbone; keyword arguments replace its keys."""
+
+    def write(name: str = "tiny", **keys: Any) -> Path:
+        suite = {
+            "backbones": [str(tiny_backbone)],
+            "tasks": ["colours"],
+            "methods": {"full": {"lr": 1e-3}, "head": {"lr": 1e-2}},
+            "seeds": [0],
+            "budget": {
+                "train_examples": 64, "validation_examples": 40, "test_examples": 60, "epochs": 2, "batch_size": 8,
+                "max_length": 32,
+            },
+            "precision": "no",
+            "plugins": [str(PLUGINS / "colours.py")],
+        }  # fmt: skip
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(suite | keys, sort_keys=False))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line in `tmp_path`."""
+
+    def run(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            bench_command(*arguments), cwd=tmp_path, env=bench_environ(tmp_path, **environ), capture_output=True,
+            text=True, timeout=300,
+        )  # fmt: skip
+
+    return run
+
+
+def bench_command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "bench", *map(str, arguments)]
+
+
+def bench_environ(tmp_path: Path, **environ: str) -> dict[str, str]:
+    return os.environ | {"BENCH_CACHE": str(tmp_path / "cache"), "COLUMNS": "200"} | environ
+
+
+def read_records(results: Path) -> dict[str, dict[str, Any]]:
+    """The records of a results folder as plain data, by id."""
+    return {path.parent.name: json.loads(path.read_text()) for path in results.glob("cells/*/record.json")}
+
+
+def scores(results: Path) -> dict[str, Any]:
+    """All that a record says of a cell's training: what must not depend on how the run went."""
+    return {
+        cell_id: {key: record[key] for key in ("status", "best_step", "validation", "test", "history", "data")}
+        for cell_id, record in read_records(results).items()
+    }
