@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Family = Literal["baseline", "sparse", "low-rank", "adapter", "soft-prompt", "hypernetwork"]
 Composition = Literal["none", "parameter", "input", "function"]
+
+# For a method that has a default of its own: `lr: LearningRate = 5e-5`.
+LearningRate = Annotated[float, Field(gt=0, le=10, description="peak learning rate of AdamW")]
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class Method(BaseModel, ABC):
     card: ClassVar[Card]
     revision: ClassVar[int] = 1
 
-    lr: float = Field(1e-3, gt=0, le=10, description="peak learning rate of AdamW")
+    lr: LearningRate = 1e-3
     weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled weight decay of AdamW")
 
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
