@@ -136,11 +136,12 @@ class RunDisplay:
 
 
 def outcome(record: Record) -> str:
-    """A record's score, or why it has none, in a few words."""
-    if not record.test:
+    """A record's score, or why it has none, in a few words. The score is that on validation data: whoever
+    watches a run is about to choose, and the test split is not there to choose by."""
+    if not record.validation:
         return record.reason or ""
-    metric, value = next(iter(record.test.items()))
-    return f"{metric} {value:.3f}" + (f"; {record.reason}" if record.reason else "")
+    metric, value = next(iter(record.validation.items()))
+    return f"validation {metric} {value:.3f}" + (f"; {record.reason}" if record.reason else "")
 
 
 def duration(seconds: float) -> str:
@@ -150,20 +151,22 @@ def duration(seconds: float) -> str:
 
 
 def status_table(cells: dict[str, Cell], records: dict[str, Record]) -> Table:
-    """One row per method and task: how many seeds have which status, and the mean test score."""
+    """One row per method and task: how many seeds have which status, and the mean validation score."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("backbone", "method", "task", "done", "failed", "n/a", "open", "mean test score"):
+    for column in ("backbone", "method", "task", "done", "failed", "n/a", "open", "mean validation score"):
         table.add_column(column, justify="right" if column in ("done", "failed", "n/a", "open") else "left")
     groups: dict[tuple[str, str, str], list[str]] = {}
     for cell_id, cell in cells.items():
         groups.setdefault((cell.backbone, cell.label, cell.task), []).append(cell_id)
     for key, ids in groups.items():
         known = [records[cell_id] for cell_id in ids if cell_id in records]
-        scored = [record for record in known if record.test]
+        scored = [record for record in known if record.validation]
         score = ""
         if scored:
-            metric = next(iter(scored[0].test))
-            score = f"{metric} {sum(record.test[metric] for record in scored) / len(scored):.3f} (n={len(scored)})"
+            metric = next(iter(scored[0].validation))
+            score = (
+                f"{metric} {sum(record.validation[metric] for record in scored) / len(scored):.3f} (n={len(scored)})"
+            )
         count = {status: sum(r.status == status for r in known) for status in ("ok", "failed", "n/a")}
         row = [count["ok"], count["failed"], count["n/a"], len(ids) - sum(count.values())]
         table.add_row(*map(escape, key), *map(str, row), score)

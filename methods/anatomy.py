@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 if TYPE_CHECKING:
     from torch import nn
@@ -152,8 +152,8 @@ class Anatomy:
 
     @cached_property
     def layers(self) -> list[Layer]:
-        modules = self.backbone.get_submodule(self.layout.layers)
-        return [Layer(index, module, self.layout) for index, module in enumerate(modules)]  # type: ignore[arg-type]
+        modules = cast("nn.ModuleList", self.backbone.get_submodule(self.layout.layers))
+        return [Layer(index, module, self.layout) for index, module in enumerate(modules)]
 
     @property
     def hidden_size(self) -> int:

@@ -70,15 +70,15 @@ def add_prefixes(anatomy: Anatomy, prefixes: nn.Module) -> None:
     anatomy.model.set_attn_implementation(ATTENTION)
     attentions = [layer.site("query").parent for layer in anatomy.layers]
 
-    def before(_: nn.Module, args: tuple) -> None:
-        for attention, prefix in zip(attentions, prefixes(), strict=True):
+    def before(module: Any, args: tuple) -> None:
+        for attention, prefix in zip(attentions, module.prefixes(), strict=True):
             attention.prefix = prefix
 
     backbone.register_forward_pre_hook(before)
 
 
 def _attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, Tensor | None]:
     """Scaled dot-product attention over [prefix; sequence]. Shapes: (batch, heads, length, head size); the
     mask is None, or boolean (True: may attend) or additive, of shape (batch, 1, queries, keys)."""

@@ -16,7 +16,6 @@ from torch.nn.utils import parametrize
 
 from methods.anatomy import Site
 
-
 # How torch names what stands in a parametrised parameter's place.
 PARAMETRIZATION = ".parametrizations."
 
@@ -94,7 +93,7 @@ def merge(model: nn.Module) -> bool:
                 found = True
     for module in list(model.modules()):
         if parametrize.is_parametrized(module):
-            for attribute in list(module.parametrizations):  # type: ignore[union-attr, arg-type]
+            for attribute in list(module.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(module, attribute, leave_parametrized=True)
                 found = True
     return found

@@ -65,7 +65,7 @@ class PrefixTuning(Method):
 }""",
         claims=(
             Claim(
-                text="With all the data, prefix tuning is comparable to full fine-tuning at about 0.1 % of the parameters.",
+                text="With all the data, prefix tuning with about 0.1 % of the parameters is comparable to full tuning.",
                 source="li2021prefix",
                 measure="score",
                 comparator="full",
@@ -100,8 +100,9 @@ class PrefixTuning(Method):
 
     def load_state(self, model, state):
         name, prefixes = _prefixes_of(model)
-        if not isinstance(prefixes, Prefixes):
-            raise TypeError("what an MLP generated cannot be put back into it; adapt with reparametrise=False")
+        if not isinstance(prefixes, Prefixes):  # what an MLP generated is kept, the MLP is not
+            path, _, attribute = name.rpartition(".")
+            setattr(model.get_submodule(path), attribute, Prefixes(state[f"{name}.values"].clone()))
         super().load_state(model, state)
 
 
