@@ -87,7 +87,7 @@ def _run(arguments: argparse.Namespace) -> int:
     except SuiteError as error:
         raise UsageError(str(error)) from None
     store = RecordStore(arguments.results or RESULTS / suite.name)
-    launcher = LocalLauncher(preload=[backbone.module for backbone in suite.backbones.values()])
+    launcher = LocalLauncher(preload=suite.modules())
     with RunDisplay() as display:
         Scheduler(suite, store, launcher, slots(arguments.slots)).run(display)
     failed = display.counts["failed"]

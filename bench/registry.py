@@ -32,6 +32,7 @@ class Plugin:
     name: str
     cls: Any
     revision: str
+    from_file: bool = False
 
 
 @dataclass
@@ -96,7 +97,7 @@ def _plugins_of(path: Path) -> Iterable[tuple[Kind, Plugin]]:
             continue
         for kind, base in bases.items():
             if issubclass(cls, base) and hasattr(cls, "card"):
-                yield kind, Plugin(cls.card.name, cls, f"{cls.revision}+{digest}")
+                yield kind, Plugin(cls.card.name, cls, f"{cls.revision}+{digest}", from_file=True)
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -83,6 +83,13 @@ class Suite:
             raise SuiteError(str(error)) from None
         return _Reader(path, lines).read(data)
 
+    def modules(self) -> list[str]:
+        """The installed modules that its cells will import. A server that has imported them before the first
+        cell gives all cells the same code, whatever happens to the files in the meantime."""
+        plugins = [*self.methods.values(), *self.tasks.values()]
+        installed = {plugin.cls.__module__ for plugin in plugins if not plugin.from_file}
+        return sorted(installed | {backbone.module for backbone in self.backbones.values()})
+
     def cards(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Every card by kind and name, as plain data for the manifest."""
         return {

@@ -31,7 +31,7 @@ from bench.evaluation import evaluate
 from bench.job import Job
 from bench.profiling import PeakMemory, count_parameters, profile
 from bench.records import DataUse, Record, RecordStore
-from bench.registry import PluginError, Registry
+from bench.registry import Kind, PluginError, Registry
 from bench.training import Diverged, train
 from methods.base import Method
 from tasks.base import Task, TaskUnavailable
@@ -97,11 +97,17 @@ class Work:
 
     @cached_property
     def task(self) -> Task:
-        return self.registry.get("tasks", self.cell.task).cls()
+        return self._plugin("tasks", self.cell.task, self.cell.task_revision)()
 
     @cached_property
     def method(self) -> Method:
-        return self.registry.get("methods", self.cell.method).cls(**self.cell.hyperparameters)
+        return self._plugin("methods", self.cell.method, self.cell.method_revision)(**self.cell.hyperparameters)
+
+    def _plugin(self, kind: Kind, name: str, revision: str) -> Any:
+        plugin = self.registry.get(kind, name)
+        if plugin.revision != revision:
+            raise PluginError(f"the file of {name!r} was changed while the run was under way; run the suite again")
+        return plugin.cls
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:

@@ -1,69 +1,86 @@
-"""Houlsby adapters (Houlsby et al., ICML 2019, arXiv 1902.00751).
+"""Houlsby adapters: two small bottlenecks in every layer.
 
-    h ← h + U f(D h + d) + u,    D: m × hidden, U: hidden × m
+    h ← h + U σ(D h + b_D) + b_U,   D (m × d), U (d × m)
 
-twice in each layer: behind the output projection of the attention and behind that of the feed-forward, both
-before the residual connection. U begins at zero here, so that training starts from the backbone itself (the
-paper draws both from a narrow normal distribution, which comes close to that). As in the paper, the layer
-normalisations are trained as well if `train_norms` says so. Parameters: 2 (2 m hidden + m + hidden) per layer.
+One follows the output projection of attention, one that of the feed-forward block, each before the residual
+connection is added. Layer normalisation is trained as well.
+
+Houlsby et al. Parameter-Efficient Transfer Learning for NLP. ICML 2019. The paper draws D and U with a small
+standard deviation for a near-identity start; here U starts at zero, which makes it exact. In training the
+backbone's dropout comes after the adapter, where the paper has it before.
 """
 
-from typing import ClassVar, Literal
+from __future__ import annotations
 
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
-from methods.base import Card, Claim, LearningRate, Method
-from methods.composition import functions
+from methods.anatomy import Anatomy
+from methods.base import Card, Claim, Method, TaskInfo
+from methods.composition.functions import Nonlinearity, bottleneck, insert_after
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
+
+class Bottleneck(nn.Module):
+    """h + U σ(D h + b_D) + b_U, from (…, d) to (…, d)."""
+
+    def __init__(self, size: int, width: int, nonlinearity: Nonlinearity, like: Tensor) -> None:
+        super().__init__()
+        self.down = nn.Parameter(nn.init.trunc_normal_(like.new_empty(width, size), std=0.01, a=-0.02, b=0.02))
+        self.down_bias = nn.Parameter(like.new_zeros(width))
+        self.up = nn.Parameter(like.new_zeros(size, width))
+        self.up_bias = nn.Parameter(like.new_zeros(size))
+        self.nonlinearity: Nonlinearity = nonlinearity
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h + bottleneck(h, self.down, self.down_bias, self.up, self.up_bias, self.nonlinearity)
 
 
 class Houlsby(Method):
-    card: ClassVar[Card] = Card(
+    card = Card(
         name="houlsby",
         title="Houlsby adapters",
         family="adapter",
         composition="function",
-        formula=r"h \leftarrow h + U f(D h), \quad D \in \mathbb{R}^{m \times d}, U \in \mathbb{R}^{d \times m}",
+        formula=r"h \leftarrow h + U \, \sigma(D h + b_D) + b_U",
         summary=(
-            "Puts two small bottleneck networks into every layer, one behind the attention and one behind the"
-            " feed-forward, and trains only these. They are non-linear, so they cannot be folded into the backbone:"
-            " every input passes through them at inference."
+            "After the attention and after the feed-forward block of every layer a small network squeezes the"
+            " hidden states through a bottleneck and adds the result back. Only these networks and layer"
+            " normalisation are trained and stored for each task. They cannot be folded into the backbone, so they"
+            " add two small matrix products per block to every pass."
         ),
         citation="houlsby2019adapters",
         bibtex="""@inproceedings{houlsby2019adapters,
-  author = {Houlsby, Neil and Giurgiu, Andrei and Jastrzebski, Stanislaw and Morrone, Bruna and de Laroussilhe, Quentin and Gesmundo, Andrea and Attariyan, Mona and Gelly, Sylvain},
+  author = {Houlsby, Neil and Giurgiu, Andrei and Jastrzebski, Stanislaw and Morrone, Bruna and
+    de Laroussilhe, Quentin and Gesmundo, Andrea and Attariyan, Mona and Gelly, Sylvain},
   title = {Parameter-Efficient Transfer Learning for {NLP}},
   booktitle = {Proceedings of the 36th International Conference on Machine Learning (ICML)},
   year = {2019},
   eprint = {1902.00751},
   archiveprefix = {arXiv},
-}""",  # noqa: E501
+}""",
         claims=(
             Claim(
-                text="Adapters come within 0.4 points of full fine-tuning.",
+                text="Within 0.4 points of full fine-tuning.",
                 source="houlsby2019adapters",
                 measure="score",
                 comparator="full",
                 relation="at least",
                 margin=0.004,
-                scope="BERT-large on GLUE, 3.6 % of the parameters per task",
+                scope="BERT-large on GLUE, with 3.6 % of the parameters per task",
             ),
         ),
     )
-    lr: LearningRate = 1e-3
-    bottleneck: int = Field(16, ge=1, description="width m of the bottleneck")
-    activation: Literal["gelu", "relu", "silu", "tanh"] = "gelu"
-    train_norms: bool = Field(False, description="train the layer normalisations, too")
 
-    def adapt(self, anatomy, task):
+    bottleneck: int = Field(64, ge=1, le=65536, description="width m of the adapters")
+    nonlinearity: Nonlinearity = Field("gelu", description="σ between the two projections")
+    train_norms: bool = Field(True, description="whether layer normalisation is trained as well, as in the paper")
+
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
-        if self.train_norms:
-            for module in anatomy.backbone.modules():
-                if isinstance(module, nn.LayerNorm):
-                    module.requires_grad_(True)
+        norms = set(anatomy.norm_names)
+        for name, parameter in anatomy.backbone_parameters():
+            parameter.requires_grad_(self.train_norms and name in norms)
+        like = anatomy.word_embeddings.weight
         for layer in anatomy.layers:
-            for site in layer.sites(("attention_output", "ffn_out")):
-                activation = ACTIVATIONS[self.activation]()
-                functions.insert(site, functions.Bottleneck(anatomy.hidden_size, self.bottleneck, activation))
+            for site in (layer.attention_output, layer.ffn_out):
+                insert_after(site, Bottleneck(anatomy.hidden_size, self.bottleneck, self.nonlinearity, like))

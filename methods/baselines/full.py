@@ -1,39 +1,47 @@
-"""Full fine-tuning: every parameter of the backbone is trained.
+"""Full fine-tuning: every weight is trained.
 
-θ' = θ + Δ, with Δ as large as θ. What the other methods are held against.
+    θ' = θ + Δθ,   Δθ dense and free
+
+Devlin et al. BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding. NAACL 2019.
+The reference against which every other method is held, in quality and in cost.
 """
 
-from typing import ClassVar
+from __future__ import annotations
 
-from methods.base import Card, LearningRate, Method
+from pydantic import Field
+
+from methods.anatomy import Anatomy
+from methods.base import Card, Method, TaskInfo
+
+DEVLIN = """@inproceedings{devlin2019bert,
+  author = {Devlin, Jacob and Chang, Ming-Wei and Lee, Kenton and Toutanova, Kristina},
+  title = {{BERT}: Pre-training of Deep Bidirectional Transformers for Language Understanding},
+  booktitle = {Proceedings of the 2019 Conference of the North American Chapter of the Association for
+    Computational Linguistics (NAACL)},
+  year = {2019},
+  eprint = {1810.04805},
+  archiveprefix = {arXiv},
+}"""
 
 
 class Full(Method):
-    card: ClassVar[Card] = Card(
+    card = Card(
         name="full",
         title="Full fine-tuning",
         family="baseline",
         composition="none",
-        formula=r"\theta' = \theta + \Delta, \quad \Delta \in \mathbb{R}^{|\theta|}",
+        formula=r"\theta' = \theta + \Delta\theta",
         summary=(
-            "Trains every parameter of the backbone together with the task head. Gradients and both moments of"
-            " AdamW are as large as the backbone itself, and each task needs a copy of the whole model."
+            "Every weight of the backbone is trained together with the task head. Gradients and optimiser state"
+            " are needed for all of them, and a full copy of the model has to be stored for each task. Inference"
+            " costs what the backbone costs."
         ),
         citation="devlin2019bert",
-        bibtex="""@inproceedings{devlin2019bert,
-  author = {Devlin, Jacob and Chang, Ming-Wei and Lee, Kenton and Toutanova, Kristina},
-  title = {{BERT}: Pre-training of Deep Bidirectional Transformers for Language Understanding},
-  booktitle = {Proceedings of NAACL-HLT},
-  year = {2019},
-  eprint = {1810.04805},
-  archiveprefix = {arXiv},
-}""",
+        bibtex=DEVLIN,
     )
-    lr: LearningRate = 5e-5
 
-    def adapt(self, anatomy, task):
-        anatomy.model.requires_grad_(True)
+    lr: float = Field(5e-5, gt=0, le=10, description="peak learning rate of AdamW")
 
-    def merge(self, model):
-        """There is nothing to fold: the model is the plain architecture as it stands."""
-        return True
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        for parameter in anatomy.model.parameters():
+            parameter.requires_grad_(True)

@@ -1,43 +1,42 @@
-"""Function composition: f_θ ∘ f_φ. A small module is put behind a projection of the backbone."""
+"""Composition by functions, f_θ ∘ f_φ: new modules see what a part of the backbone computes, and change it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from methods.anatomy import Site
 
+Nonlinearity = Literal["gelu", "relu", "silu", "tanh"]
+NONLINEARITIES: dict[Nonlinearity, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu, "tanh": F.tanh}
 
-class Inserted(nn.Module):
-    """A frozen projection followed by an inserted module: inserted(base(x))."""
 
-    def __init__(self, base: nn.Module, inserted: nn.Module) -> None:
+class Followed(nn.Module):
+    """adapter(base(x)): a part of the backbone, and the module that works on its output."""
+
+    def __init__(self, base: nn.Module, adapter: nn.Module) -> None:
         super().__init__()
         self.base = base
-        self.inserted = inserted
+        self.adapter = adapter
+
+    @property
+    def weight(self) -> Tensor:
+        """Some architectures look at a projection's weight for its dtype."""
+        return self.base.weight  # type: ignore[return-value]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inserted(self.base(x))
+        return self.adapter(self.base(x))
 
 
-class Bottleneck(nn.Module):
-    """h + up(f(down(h))), with `up` zero at first, so that the module begins as the identity.
-
-    down: hidden → bottleneck, up: bottleneck → hidden, both with bias.
-    """
-
-    def __init__(self, hidden: int, bottleneck: int, activation: nn.Module) -> None:
-        super().__init__()
-        self.down = nn.Linear(hidden, bottleneck)
-        self.activation = activation
-        self.up = nn.Linear(bottleneck, hidden)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
-
-    def forward(self, h: Tensor) -> Tensor:
-        return h + self.up(self.activation(self.down(h)))
+def insert_after(site: Site, adapter: nn.Module) -> None:
+    site.replace(Followed(site.module, adapter))
 
 
-def insert(site: Site, module: nn.Module) -> None:
-    """Puts `module` behind the projection at a site, on its device."""
-    device = next(site.module.parameters()).device
-    site.replace(Inserted(site.module, module.to(device)))
+def bottleneck(
+    x: Tensor, down: Tensor, down_bias: Tensor, up: Tensor, up_bias: Tensor, nonlinearity: Nonlinearity
+) -> Tensor:
+    """U σ(D x + b_D) + b_U for x (…, d), D (m × d), U (d × m)."""
+    return F.linear(NONLINEARITIES[nonlinearity](F.linear(x, down, down_bias)), up, up_bias)

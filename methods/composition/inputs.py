@@ -1,11 +1,13 @@
-"""Input composition: f_θ([φ; x]). Learnt vectors are put before what the backbone reads.
+"""Composition by inputs, [φ; x]: learned vectors that the backbone reads beside the user's tokens.
 
-At the bottom, as embeddings beside those of the tokens (`add_prompt`), or in every layer, as keys and values
-that each position may attend to (`add_prefixes`).
+*Prompts* join the word embeddings at the bottom; *prefixes* join the keys and values of every layer's
+attention, through transformers' attention interface, so that encoders and decoders are served alike.
 """
 
 from __future__ import annotations
 
+import inspect
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -15,88 +17,113 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from methods.anatomy import Anatomy
-
-ATTENTION = "bench_prefix"
+from methods.anatomy import Anatomy, Layer
 
 
-def add_prompt(anatomy: Anatomy, prompt: nn.Module) -> None:
-    """Puts the vectors that `prompt()` returns, of shape (length, hidden size), into every sequence.
+class Prompt(nn.Module, ABC):
+    """`length` vectors of the word embeddings' size, inserted before every input of the backbone.
 
-    Where the head reads the first token they go behind it, else before everything. What the backbone
-    returns is freed of their positions, so that a head sees the sequence that went in.
+    A decoder gets them at the front; an encoder after its first token ([CLS]), so that a head which reads
+    position 0 still reads that token. The backbone's output has the original length again.
     """
-    backbone = anatomy.backbone
-    backbone.add_module("prompt", prompt)
-    place = 1 if anatomy.layout.first_token else 0
-    embeddings = anatomy.embeddings
 
-    def before(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-        if args:
-            kwargs, args = kwargs | {"input_ids": args[0]}, args[1:]
-        ids = kwargs.pop("input_ids", None)
-        tokens = embeddings(ids) if ids is not None else kwargs["inputs_embeds"]
-        vectors = prompt().to(tokens.dtype).expand(len(tokens), -1, -1)
-        length = vectors.shape[1]
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+        self.at = 0
+        self.max_positions: int | None = None
 
-        def widen(values: Tensor, fill: int) -> Tensor:
-            new = values.new_full((len(values), length), fill)
-            return torch.cat([values[:, :place], new, values[:, place:]], dim=1)
+    @abstractmethod
+    def forward(self) -> Tensor:
+        """The vectors, (length, embedding size)."""
 
-        mask = kwargs.get("attention_mask")
-        if mask is None:
-            mask = torch.ones(tokens.shape[:2], dtype=torch.long, device=tokens.device)
-        if kwargs.get("token_type_ids") is not None:
-            kwargs["token_type_ids"] = widen(kwargs["token_type_ids"], 0)
-        kwargs["attention_mask"] = widen(mask, 1)
-        kwargs["inputs_embeds"] = torch.cat([tokens[:, :place], vectors, tokens[:, place:]], dim=1)
-        return args, kwargs
+    def insert(self, backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        """The backbone's arguments, with the prompt in them."""
+        names = list(inspect.signature(backbone.forward).parameters)
+        inputs = dict(zip(names, args, strict=False)) | kwargs
+        ids, embeddings = inputs.pop("input_ids", None), inputs.get("inputs_embeds")
+        if embeddings is None:
+            embeddings = backbone.get_input_embeddings()(ids)  # type: ignore[operator]
+        batch, width = embeddings.shape[:2]
+        if self.max_positions is not None and width + self.length > self.max_positions:
+            raise ValueError(
+                f"{width} tokens and a prompt of {self.length} exceed the backbone's {self.max_positions} positions;"
+                f" lower max_length to {self.max_positions - self.length} or less"
+            )
+        inputs["inputs_embeds"] = self._join(embeddings, self().to(embeddings.dtype).expand(batch, -1, -1))
+        mask, types, positions = (inputs.get(key) for key in ("attention_mask", "token_type_ids", "position_ids"))
+        if mask is not None:
+            inputs["attention_mask"] = mask = self._join(mask, mask.new_ones(batch, self.length))
+        if types is not None:
+            inputs["token_type_ids"] = self._join(types, types.new_zeros(batch, self.length))
+        if positions is not None:
+            inserted = positions[:, self.at, None] + torch.arange(self.length, device=positions.device)
+            shift = self.length * (torch.arange(width, device=positions.device) >= self.at)
+            inputs["position_ids"] = self._join(positions + shift, inserted)
+        elif mask is not None and self.at == 0:
+            # A decoder's inputs may be padded on the left: then the prompt must not drift away from them.
+            inputs["position_ids"] = (mask.long().cumsum(1) - 1).clamp(min=0)
+        return (), inputs
 
-    def after(_: nn.Module, args: tuple, output: Any) -> Any:
-        states = output[0]
-        length = prompt().shape[0]
-        output["last_hidden_state"] = torch.cat([states[:, :place], states[:, place + length :]], dim=1)
+    def strip(self, backbone: nn.Module, args: tuple, output: Any) -> Any:
+        """The backbone's output, without the prompt's positions."""
+        hidden = output[0]
+        hidden = torch.cat([hidden[:, : self.at], hidden[:, self.at + self.length :]], dim=1)
+        if isinstance(output, tuple):
+            return (hidden, *output[1:])
+        output.last_hidden_state = hidden
         return output
 
-    backbone.register_forward_pre_hook(before, with_kwargs=True)
-    backbone.register_forward_hook(after)
+    def _join(self, rows: Tensor, inserted: Tensor) -> Tensor:
+        return torch.cat([rows[:, : self.at], inserted, rows[:, self.at :]], dim=1)
 
 
-def add_prefixes(anatomy: Anatomy, prefixes: nn.Module) -> None:
-    """Lets every position of layer i attend to the keys and values `prefixes()[i]`, whose whole is of shape
-    (layers, 2, key/value heads, length, head size). They are computed once per forward pass."""
-    backbone = anatomy.backbone
-    backbone.add_module("prefixes", prefixes)
+def insert_prompt(anatomy: Anatomy, prompt: Prompt) -> None:
+    prompt.at = 0 if anatomy.causal else 1
+    prompt.max_positions = anatomy.max_positions
+    anatomy.backbone.add_module("prompt", prompt)
+    anatomy.backbone.register_forward_pre_hook(prompt.insert, with_kwargs=True)
+    anatomy.backbone.register_forward_hook(prompt.strip)
+
+
+class Prefix(nn.Module, ABC):
+    """Keys and values that one layer's attention always sees, beside those of the input."""
+
+    @abstractmethod
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Keys and values, each (key/value heads, length, size of a head)."""
+
+
+def insert_prefix(anatomy: Anatomy, layer: Layer, prefix: Prefix) -> None:
+    """Prefix keys are what the query meets: rotary positions are not applied to them."""
+    layer.attention.add_module("prefix", prefix)
     anatomy.model.set_attn_implementation(ATTENTION)
-    attentions = [layer.site("query").parent for layer in anatomy.layers]
-
-    def before(module: Any, args: tuple) -> None:
-        for attention, prefix in zip(attentions, module.prefixes(), strict=True):
-            attention.prefix = prefix
-
-    backbone.register_forward_pre_hook(before)
 
 
-def _attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
-) -> tuple[Tensor, Tensor | None]:
-    """Scaled dot-product attention over [prefix; sequence]. Shapes: (batch, heads, length, head size); the
-    mask is None, or boolean (True: may attend) or additive, of shape (batch, 1, queries, keys)."""
-    prefix = module.prefix.to(key.dtype)
-    keys, values = prefix[:, None].expand(-1, len(key), -1, -1, -1)
-    length = keys.shape[2]
-    queries, seen = query.shape[2], key.shape[2]
-    causal = options.pop("is_causal", None)
-    if causal is None:
-        causal = getattr(module, "is_causal", True)
-    if attention_mask is None and causal and queries > 1:
-        everything = torch.ones(queries, seen, dtype=torch.bool, device=query.device)
-        attention_mask = everything.tril(seen - queries)[None, None]
-    if attention_mask is not None:
-        attention_mask = F.pad(attention_mask, (length, 0), value=attention_mask.dtype == torch.bool)
-    key, value = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
-    return sdpa_attention_forward(module, query, key, value, attention_mask, is_causal=False, **options)
+def _attention_with_prefix(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+) -> tuple[Tensor, None]:
+    """PyTorch's attention over [prefix; input]: query (batch, heads, q, d), key and value (batch, kv heads, k, d)."""
+    prefix = getattr(module, "prefix", None)
+    if prefix is not None:
+        batch, _, queries, _ = query.shape
+        prefix_key, prefix_value = (part.to(key.dtype).expand(batch, -1, -1, -1) for part in prefix())
+        length = prefix_key.shape[2]
+        if attention_mask is None and queries > 1 and _causal(module, kwargs):
+            # No mask stands for "causal" here, which must hold among the inputs only.
+            attention_mask = torch.ones(queries, key.shape[2], dtype=torch.bool, device=key.device).tril()[None, None]
+        if attention_mask is not None:
+            visible = True if attention_mask.dtype == torch.bool else 0.0
+            attention_mask = F.pad(attention_mask, (length, 0), value=visible)
+        key, value = torch.cat([prefix_key, key], dim=2), torch.cat([prefix_value, value], dim=2)
+    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
 
 
-AttentionInterface.register(ATTENTION, _attention)
+def _causal(module: nn.Module, kwargs: dict[str, Any]) -> bool:
+    causal = kwargs.get("is_causal")
+    return bool(getattr(module, "is_causal", True) if causal is None else causal)
+
+
+ATTENTION = "adaptbench_prefix"
+AttentionInterface.register(ATTENTION, _attention_with_prefix)
 AttentionMaskInterface.register(ATTENTION, sdpa_mask)

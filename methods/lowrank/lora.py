@@ -1,65 +1,72 @@
-"""LoRA: low-rank adaptation (Hu et al., ICLR 2022, arXiv 2106.09685).
+"""LoRA: a low-rank update beside each chosen projection.
 
-    h = W x + (α / r) B A x,    A: r × in, B: out × r
+    h = W₀ x + (α / r) B A x,   A (r × in), B (out × r)
 
-W is frozen. A begins random, B zero, so that training starts from the backbone itself. Merging adds
-(α / r) B A to W. Trainable parameters per adapted matrix: r (in + out).
+W₀ is frozen. B starts at zero, so that training starts from the backbone; A is drawn as in the authors' code
+(Kaiming uniform). After training W₀ + (α / r) B A takes the place of W₀, and nothing is left to compute.
+
+Hu et al. LoRA: Low-Rank Adaptation of Large Language Models. ICLR 2022. The paper adapts query and value.
 """
 
+from __future__ import annotations
+
 import math
-from typing import ClassVar
 
-import torch
 from pydantic import Field, field_validator
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from methods.anatomy import SITES, SiteName
-from methods.base import Card, Claim, LearningRate, Method
-from methods.composition import parameters
+from methods.anatomy import Anatomy, Site, SiteName
+from methods.base import Card, Claim, Method, TaskInfo
+from methods.composition.parameters import LinearUpdate, add_linear_update, merge_linear_updates
 
 
-class LoRALinear(parameters.LinearDelta):
-    """A projection with a branch of rank r. `a` has shape (r, in), `b` (out, r)."""
+class LowRankUpdate(LinearUpdate):
+    """ΔW = scale · up · down, with down (rank × in) and up (out × rank)."""
 
     def __init__(self, base: nn.Linear, rank: int, scale: float, dropout: float) -> None:
-        super().__init__(base)
-        self.a = nn.Parameter(torch.empty(rank, base.in_features))
-        self.b = nn.Parameter(torch.zeros(base.out_features, rank))
+        super().__init__()
+        self.down = nn.Parameter(base.weight.new_empty(rank, base.in_features))
+        self.up = nn.Parameter(base.weight.new_zeros(base.out_features, rank))
         self.scale = scale
-        self.dropout = nn.Dropout(dropout)
-        nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
+        self.dropout = dropout
+        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
-    def branch(self, x):
-        return nn.functional.linear(nn.functional.linear(self.dropout(x), self.a), self.b) * self.scale
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.dropout(x, self.dropout, self.training)
+        # Scaled where it is cheapest: rank numbers per token rather than out.
+        return F.linear(self.scale * F.linear(x, self.down), self.up)
 
-    def delta(self):
-        return self.scale * self.b @ self.a
+    def matrix(self) -> Tensor:
+        return self.scale * self.up @ self.down
 
 
 class LoRA(Method):
-    card: ClassVar[Card] = Card(
+    card = Card(
         name="lora",
         title="LoRA",
         family="low-rank",
         composition="parameter",
-        formula=r"h = W x + \frac{\alpha}{r} B A x, \quad A \in \mathbb{R}^{r \times k}, B \in \mathbb{R}^{d \times r}",
+        formula=r"h = W_0 x + \frac{\alpha}{r} B A x",
         summary=(
-            "Learns a matrix of low rank beside chosen projections, by default those of query and value. The backbone"
-            " is frozen, though activations are still propagated back through it; the product can be added to the"
-            " weights afterwards, after which inference costs what the backbone costs."
+            "Beside each chosen projection a product of two thin matrices is trained, whose rank bounds how far the"
+            " projection can change. The backbone is frozen, so gradients and optimiser state are needed for the"
+            " thin matrices only, and only they are stored for each task. They can be multiplied out and added to"
+            " the weights after training; inference then costs what the backbone costs."
         ),
         citation="hu2022lora",
         bibtex="""@inproceedings{hu2022lora,
-  author = {Hu, Edward J. and Shen, Yelong and Wallis, Phillip and Allen-Zhu, Zeyuan and Li, Yuanzhi and Wang, Shean and Wang, Lu and Chen, Weizhu},
+  author = {Hu, Edward J. and Shen, Yelong and Wallis, Phillip and Allen-Zhu, Zeyuan and Li, Yuanzhi and
+    Wang, Shean and Wang, Lu and Chen, Weizhu},
   title = {{LoRA}: Low-Rank Adaptation of Large Language Models},
   booktitle = {International Conference on Learning Representations (ICLR)},
   year = {2022},
   eprint = {2106.09685},
   archiveprefix = {arXiv},
-}""",  # noqa: E501
+}""",
         claims=(
             Claim(
-                text="LoRA performs on par with or better than full fine-tuning.",
+                text="On par with or better than full fine-tuning.",
                 source="hu2022lora",
                 measure="score",
                 comparator="full",
@@ -68,47 +75,53 @@ class LoRA(Method):
                 scope="RoBERTa, DeBERTa, GPT-2 and GPT-3",
             ),
             Claim(
-                text="LoRA needs less memory in training than full fine-tuning.",
+                text="Once merged, no added latency at inference.",
+                source="hu2022lora",
+                measure="merged_inference_seconds",
+                comparator="full",
+                relation="equal",
+            ),
+            Claim(
+                text="Training takes less memory than full fine-tuning.",
                 source="hu2022lora",
                 measure="peak_memory_bytes",
                 comparator="full",
                 relation="lower",
-                scope="GPT-3",
-            ),
-            Claim(
-                text="LoRA trains at a higher throughput than full fine-tuning.",
-                source="hu2022lora",
-                measure="train_tokens_per_second",
-                comparator="full",
-                relation="higher",
-                scope="GPT-3",
+                scope="measured for GPT-3 with 175 billion parameters",
             ),
         ),
     )
-    lr: LearningRate = 1e-3
-    rank: int = Field(8, ge=1, description="rank r of the update")
+
+    rank: int = Field(8, ge=1, le=4096, description="rank r of the update")
     alpha: float = Field(16.0, gt=0, description="the update is scaled by alpha / rank")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the branch")
-    targets: tuple[SiteName, ...] = Field(("query", "value"), min_length=1, description=f"out of {', '.join(SITES)}")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the update's input")
+    targets: tuple[SiteName, ...] = Field(("query", "value"), min_length=1, description="projections to adapt")
 
     @field_validator("targets")
     @classmethod
-    def _each_once(cls, targets: tuple[SiteName, ...]) -> tuple[SiteName, ...]:
-        if len(set(targets)) != len(targets):
+    def _distinct(cls, targets: tuple[SiteName, ...]) -> tuple[SiteName, ...]:
+        if len(set(targets)) < len(targets):
             raise ValueError("a target is named twice")
         return targets
 
-    def unsupported(self, anatomy, task):
-        for site in anatomy.layers[0].sites(self.targets):
-            smallest = min(site.module.weight.shape)
-            if self.rank > smallest:
-                return f"rank {self.rank} is above {smallest}, the smaller dimension of {site.attribute}"
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        for site in self._sites(anatomy):
+            linear = site.module
+            if not isinstance(linear, nn.Linear):
+                return f"{site.name} is a {type(linear).__name__}, not a Linear layer"
+            if self.rank > (widest := min(linear.in_features, linear.out_features)):
+                return f"rank {self.rank} exceeds the dimension {widest} of {site.name}"
         return None
 
-    def adapt(self, anatomy, task):
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
-        for layer in anatomy.layers:
-            parameters.wrap(layer.sites(self.targets), LoRALinear, self.rank, self.alpha / self.rank, self.dropout)
+        for site in self._sites(anatomy):
+            linear = site.module
+            assert isinstance(linear, nn.Linear)
+            add_linear_update(site, LowRankUpdate(linear, self.rank, self.alpha / self.rank, self.dropout))
 
-    def merge(self, model):
-        return parameters.merge(model)
+    def merge(self, model: nn.Module) -> bool:
+        return merge_linear_updates(model)
+
+    def _sites(self, anatomy: Anatomy) -> list[Site]:
+        return [layer.site(name) for layer in anatomy.layers for name in self.targets]

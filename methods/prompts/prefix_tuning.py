@@ -1,129 +1,140 @@
-"""Prefix tuning (Li, Liang, ACL 2021, arXiv 2101.00190).
+"""Prefix tuning: learned keys and values in the attention of every layer.
 
-    attention of layer i over [K_i^P; K_i], [V_i^P; V_i],    K^P, V^P: key/value heads × length × head size
+    head_l = softmax(q [K_l; k]ᵀ / √d) [V_l; v],   K_l, V_l (heads × length × d)
 
-Trainable keys and values before those of the sequence, in every layer: 2 · layers · length · hidden
-parameters (less with grouped-query attention). With `reparametrise`, an MLP generates them from a smaller
-matrix during training, and only what it generates is stored.
+Li, Liang. Prefix-Tuning: Optimizing Continuous Prompts for Generation. ACL 2021. With `reparametrise`, as in
+the paper, (K_l, V_l) = W_l tanh(W E) for a smaller embedding E (length × d_model) and W shared by all layers
+while training; only the resulting prefixes are stored.
 """
 
-from typing import ClassVar
+from __future__ import annotations
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from methods.base import Card, Claim, LearningRate, Method
-from methods.composition import inputs
+from methods.anatomy import Anatomy
+from methods.base import Card, Claim, Method, TaskInfo
+from methods.composition.inputs import Prefix, insert_prefix
 
 
-class Prefixes(nn.Module):
-    """Keys and values, of shape (layers, 2, key/value heads, length, head size)."""
+class FreePrefix(Prefix):
+    """A prefix whose keys and values are parameters, each (heads, length, d)."""
 
-    def __init__(self, values: Tensor) -> None:
+    def __init__(self, key: Tensor, value: Tensor) -> None:
         super().__init__()
-        self.values = nn.Parameter(values)
+        self.key = nn.Parameter(key)
+        self.value = nn.Parameter(value)
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        return self.key, self.value
+
+
+class ReparametrisedPrefix(Prefix):
+    """A layer's own linear map of hidden states (length, width) that all layers share."""
+
+    def __init__(self, shared: nn.Module, width: int, heads: int, head_dim: int) -> None:
+        super().__init__()
+        self.shared = shared
+        self.own = nn.Linear(width, 2 * heads * head_dim)
+        self.heads = heads
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        hidden = self.own(self.shared())
+        key, value = hidden.view(len(hidden), 2, self.heads, -1).permute(1, 2, 0, 3)
+        return key, value
+
+
+class SharedPart(nn.Module):
+    """tanh(W E): (length, width)."""
+
+    def __init__(self, length: int, size: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Parameter(torch.randn(length, size))
+        self.project = nn.Linear(size, width)
 
     def forward(self) -> Tensor:
-        return self.values
-
-
-class GeneratedPrefixes(nn.Module):
-    """The same, generated: an embedding of the positions through a tanh MLP."""
-
-    def __init__(self, shape: tuple[int, int, int, int, int], hidden: int, width: int) -> None:
-        super().__init__()
-        layers, two, heads, length, size = shape
-        self.shape = shape
-        self.positions = nn.Parameter(torch.randn(length, hidden) * hidden**-0.5)
-        self.mlp = nn.Sequential(nn.Linear(hidden, width), nn.Tanh(), nn.Linear(width, layers * two * heads * size))
-
-    def forward(self) -> Tensor:
-        layers, two, heads, length, size = self.shape
-        return self.mlp(self.positions).view(length, layers, two, heads, size).permute(1, 2, 3, 0, 4)
+        return self.project(self.embedding).tanh()
 
 
 class PrefixTuning(Method):
-    card: ClassVar[Card] = Card(
+    card = Card(
         name="prefix_tuning",
         title="Prefix tuning",
         family="soft-prompt",
         composition="input",
-        formula=r"\mathrm{Attn}(Q, [P_K; K], [P_V; V]), \quad P_K, P_V \in \mathbb{R}^{n \times d}",
+        formula=r"\mathrm{softmax}\left(q [K_l; k]^\top / \sqrt{d}\right) [V_l; v]",
         summary=(
-            "Learns keys and values that every position of every layer may attend to. Unlike a prompt at the input,"
-            " it reaches each layer directly; like one, it lengthens the attention of every input at inference."
+            "In every layer a few learned keys and values are put in front of those that attention computes from"
+            " the input; the backbone is frozen. Only they are trained and stored for each task. The prefixes"
+            " lengthen what attention looks at, though not the input itself, in training and at inference."
+            " Optionally they are produced by a small network while training, which is then discarded."
         ),
         citation="li2021prefix",
         bibtex="""@inproceedings{li2021prefix,
   author = {Li, Xiang Lisa and Liang, Percy},
   title = {Prefix-Tuning: Optimizing Continuous Prompts for Generation},
-  booktitle = {Proceedings of the 59th Annual Meeting of the Association for Computational Linguistics (ACL)},
+  booktitle = {Proceedings of the 59th Annual Meeting of the Association for Computational Linguistics and the
+    11th International Joint Conference on Natural Language Processing (ACL-IJCNLP)},
   year = {2021},
   eprint = {2101.00190},
   archiveprefix = {arXiv},
 }""",
         claims=(
             Claim(
-                text="With all the data, prefix tuning with about 0.1 % of the parameters is comparable to full tuning.",
+                text="Comparable to full fine-tuning when there is ample training data.",
                 source="li2021prefix",
                 measure="score",
                 comparator="full",
                 relation="at least",
                 margin=0.01,
-                scope="GPT-2 and BART, table-to-text and summarisation",
+                scope="GPT-2 and BART, generation from tables and summarisation, with 0.1 % of the parameters",
             ),
         ),
     )
-    lr: LearningRate = 5e-3
-    length: int = Field(20, ge=1, le=1000, description="number of keys and values per layer")
-    reparametrise: bool = Field(False, description="generate them by an MLP during training")
-    width: int = Field(256, ge=1, description="width of that MLP")
 
-    def adapt(self, anatomy, task):
+    lr: float = Field(1e-2, gt=0, le=10, description="peak learning rate of AdamW")
+    length: int = Field(20, ge=1, le=1024, description="keys and values per layer")
+    reparametrise: bool = Field(False, description="whether a network produces the prefixes while training")
+    width: int = Field(512, ge=1, le=65536, description="hidden width of that network")
+
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        if not anatomy.uses_attention_interface:
+            return f"the attention of {anatomy.config.model_type} cannot be exchanged (no AttentionInterface)"
+        return None
+
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
-        prefixes: nn.Module
-        if self.reparametrise:
-            shape = (len(anatomy.layers), 2, anatomy.key_value_heads, self.length, anatomy.head_size)
-            prefixes = GeneratedPrefixes(shape, anatomy.hidden_size, self.width).to(anatomy.embeddings.weight.device)
-        else:
-            prefixes = Prefixes(_of_random_tokens(anatomy, self.length))
-        inputs.add_prefixes(anatomy, prefixes)
+        heads, head_dim = anatomy.num_kv_heads, anatomy.head_dim
+        like = anatomy.word_embeddings.weight
+        shared = SharedPart(self.length, anatomy.hidden_size, self.width).to(like) if self.reparametrise else None
+        for layer in anatomy.layers:
+            if shared is None:
+                key, value = (0.02 * torch.randn(heads, self.length, head_dim).to(like) for _ in range(2))
+                insert_prefix(anatomy, layer, FreePrefix(key, value))
+            else:
+                prefix = ReparametrisedPrefix(shared, self.width, heads, head_dim).to(like)
+                insert_prefix(anatomy, layer, prefix)
 
-    def state(self, model):
-        state = super().state(model)
-        name, prefixes = _prefixes_of(model)
-        if isinstance(prefixes, Prefixes):
-            return state
-        kept = {key: value for key, value in state.items() if not key.startswith(f"{name}.")}
-        return kept | {f"{name}.values": prefixes().detach()}
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """The resulting prefixes, `<where>.key` and `<where>.value`, however they were made; and the head."""
+        prefixes = _prefixes(model)
+        inserted = {id(p) for prefix in prefixes.values() for p in prefix.parameters()}
+        state = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad and id(p) not in inserted}
+        with torch.no_grad():
+            for name, prefix in prefixes.items():
+                state[f"{name}.key"], state[f"{name}.value"] = (part.detach().clone() for part in prefix())
+        return state
 
-    def load_state(self, model, state):
-        name, prefixes = _prefixes_of(model)
-        if not isinstance(prefixes, Prefixes):  # what an MLP generated is kept, the MLP is not
-            path, _, attribute = name.rpartition(".")
-            setattr(model.get_submodule(path), attribute, Prefixes(state[f"{name}.values"].clone()))
+    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
+        """Prefixes that were produced by a network are free ones afterwards."""
+        for name in _prefixes(model):
+            parent, _, attribute = name.rpartition(".")
+            like = next(model.get_submodule(name).parameters())
+            free = FreePrefix(state[f"{name}.key"].to(like, copy=True), state[f"{name}.value"].to(like, copy=True))
+            setattr(model.get_submodule(parent), attribute, free)
         super().load_state(model, state)
 
 
-def _prefixes_of(model: nn.Module) -> tuple[str, nn.Module]:
-    kinds = (Prefixes, GeneratedPrefixes)
-    return next((name, module) for name, module in model.named_modules() if isinstance(module, kinds))
-
-
-@torch.no_grad()
-def _of_random_tokens(anatomy, length: int) -> Tensor:
-    """The keys and values that the backbone itself has for a sequence of random tokens: the paper finds
-    activations of real words a better start than noise."""
-    kept: list[Tensor] = []
-    sites = [layer.site(name) for layer in anatomy.layers for name in ("key", "value")]
-    hooks = [site.module.register_forward_hook(lambda _m, _a, output: kept.append(output[0])) for site in sites]
-    tokens = torch.randint(anatomy.config.vocab_size, (1, length)).to(anatomy.embeddings.weight.device)
-    training = anatomy.model.training
-    anatomy.model.eval()
-    anatomy.backbone(input_ids=tokens, attention_mask=torch.ones_like(tokens))
-    anatomy.model.train(training)
-    for hook in hooks:
-        hook.remove()
-    heads, size = anatomy.key_value_heads, anatomy.head_size
-    return torch.stack(kept).view(len(anatomy.layers), 2, length, heads, size).transpose(2, 3).contiguous()
+def _prefixes(model: nn.Module) -> dict[str, Prefix]:
+    return {name: module for name, module in model.named_modules() if isinstance(module, Prefix)}

@@ -1,25 +1,29 @@
-"""Prompt tuning (Lester, Al-Rfou, Constant, EMNLP 2021, arXiv 2104.08691).
+"""Prompt tuning: learned vectors among the word embeddings.
 
-    [P; X],    P: length × hidden
+    input = [P; E(x)],   P (length × embedding size)
 
-Trainable vectors beside the embedded tokens, and nothing else: length × hidden parameters.
+Lester, Al-Rfou, Constant. The Power of Scale for Parameter-Efficient Prompt Tuning. EMNLP 2021. The paper puts
+P in front of a T5 encoder's input; here encoders get it after their first token, from which the head reads.
 """
 
-from typing import ClassVar, Literal
+from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from methods.base import Card, Claim, LearningRate, Method
-from methods.composition import inputs
+from methods.anatomy import Anatomy
+from methods.base import Card, Claim, Method, TaskInfo
+from methods.composition.inputs import Prompt, insert_prompt
 
 
-class Prompt(nn.Module):
-    """The vectors themselves, of shape (length, hidden)."""
+class FreePrompt(Prompt):
+    """A prompt whose vectors are parameters."""
 
     def __init__(self, vectors: Tensor) -> None:
-        super().__init__()
+        super().__init__(len(vectors))
         self.vectors = nn.Parameter(vectors)
 
     def forward(self) -> Tensor:
@@ -27,16 +31,17 @@ class Prompt(nn.Module):
 
 
 class PromptTuning(Method):
-    card: ClassVar[Card] = Card(
+    card = Card(
         name="prompt_tuning",
         title="Prompt tuning",
         family="soft-prompt",
         composition="input",
-        formula=r"f_\theta([P; E(x)]), \quad P \in \mathbb{R}^{n \times d}",
+        formula=r"y = f_\theta([P; E(x)])",
         summary=(
-            "Learns a few vectors that are read as if they were embedded tokens. It trains the fewest parameters of"
-            " all, but every sequence grows by the prompt's length, in training and at inference, and gradients have"
-            " to travel through the whole backbone to reach it."
+            "A few vectors of the size of word embeddings are learned and inserted into every input; the backbone"
+            " is frozen. Little is trained and stored for each task, and one batch may mix tasks. Gradients have to"
+            " flow through the whole backbone all the same, and every input becomes longer, in training and at"
+            " inference."
         ),
         citation="lester2021prompt",
         bibtex="""@inproceedings{lester2021prompt,
@@ -49,24 +54,39 @@ class PromptTuning(Method):
 }""",
         claims=(
             Claim(
-                text="Prompt tuning lags behind full fine-tuning on small models, and closes the gap with scale.",
+                text="On small models prompt tuning lags behind full fine-tuning.",
                 source="lester2021prompt",
                 measure="score",
                 comparator="full",
                 relation="lower",
-                scope="T5 from 60 M to 11 B parameters on SuperGLUE",
+                scope="T5 on SuperGLUE; the gap closes as the backbone approaches ten billion parameters",
+            ),
+            Claim(
+                text="It trains fewer parameters than prefix tuning.",
+                source="lester2021prompt",
+                measure="adapter_parameters",
+                comparator="prefix_tuning",
+                relation="lower",
             ),
         ),
     )
-    lr: LearningRate = 1e-2
-    length: int = Field(20, ge=1, le=1000, description="number of vectors")
-    init: Literal["vocabulary", "random"] = Field("vocabulary", description="embeddings of random tokens, or noise")
 
-    def adapt(self, anatomy, task):
+    lr: float = Field(1e-2, gt=0, le=10, description="peak learning rate of AdamW")
+    length: int = Field(20, ge=1, le=1024, description="number of vectors")
+    init: Literal["vocabulary", "random"] = Field(
+        "vocabulary", description="start from the embeddings of random words, or from uniform noise in [-0.5, 0.5]"
+    )
+
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        if anatomy.max_positions is not None and self.length >= anatomy.max_positions:
+            return f"a prompt of {self.length} leaves no room in the backbone's {anatomy.max_positions} positions"
+        return None
+
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
-        embeddings = anatomy.embeddings.weight.detach()
+        words = anatomy.word_embeddings.weight.detach()
         if self.init == "vocabulary":
-            vectors = embeddings[torch.randint(len(embeddings), (self.length,), device="cpu")].clone()
+            vectors = words[torch.randint(len(words), (self.length,)).to(words.device)]
         else:
-            vectors = torch.randn(self.length, embeddings.shape[1]).to(embeddings) * embeddings.std()
-        inputs.add_prompt(anatomy, Prompt(vectors))
+            vectors = words.new_empty(self.length, words.shape[1]).uniform_(-0.5, 0.5)
+        insert_prompt(anatomy, FreePrompt(vectors))

@@ -1,26 +1,35 @@
-"""BitFit: only the bias vectors are trained (Ben Zaken, Goldberg, Ravfogel, ACL 2022, arXiv 2106.10199).
+"""BitFit: only the bias terms are trained.
 
-    y = W x + (b + Δb)
+    h = W x + b + Δb,   one Δb for every bias of the backbone, those of layer normalisation included
 
-for every projection and every LayerNorm of the backbone. About 0.08 % of BERT-base.
+Ben Zaken, Goldberg, Ravfogel. BitFit. ACL 2022 (short). The change is sparse and its positions are fixed in
+advance: for BERT-base 102,912 of 109 million parameters. A bias is a parameter of its own, so nothing is
+inserted: the biases are unfrozen where they are.
 """
 
-from typing import ClassVar
+from __future__ import annotations
 
-from methods.base import Card, Claim, LearningRate, Method
+from collections.abc import Iterator
+
+from pydantic import Field
+from torch import nn
+
+from methods.anatomy import Anatomy
+from methods.base import Card, Claim, Method, TaskInfo
 
 
 class BitFit(Method):
-    card: ClassVar[Card] = Card(
+    card = Card(
         name="bitfit",
         title="BitFit",
         family="sparse",
         composition="parameter",
-        formula=r"y = W x + (b + \Delta b)",
+        formula=r"h = W x + (b + \Delta b)",
         summary=(
-            "Trains the bias vectors of all projections and layer normalisations, and leaves every matrix as it is."
-            " The choice of parameters is fixed by their kind, not by the task. Weights are changed in place, so"
-            " inference costs what the backbone costs."
+            "Of the backbone only the bias vectors are trained, those of layer normalisation included: about one"
+            " parameter in a thousand of a BERT encoder. Gradients and optimiser state shrink accordingly, the"
+            " changed biases are all that is stored for each task, and inference costs what the backbone costs."
+            " Architectures without biases, such as Llama, offer nothing to train."
         ),
         citation="benzaken2022bitfit",
         bibtex="""@inproceedings{benzaken2022bitfit,
@@ -33,7 +42,8 @@ class BitFit(Method):
 }""",
         claims=(
             Claim(
-                text="With small to medium training data, BitFit is competitive with full fine-tuning.",
+                text="With small to medium training data, training the biases alone is competitive with full"
+                " fine-tuning.",
                 source="benzaken2022bitfit",
                 measure="score",
                 comparator="full",
@@ -43,23 +53,19 @@ class BitFit(Method):
             ),
         ),
     )
-    lr: LearningRate = 2e-3
 
-    def unsupported(self, anatomy, task):
-        if not any(_is_bias(name) for name, _ in anatomy.backbone.named_parameters()):
-            return f"the architecture {anatomy.config.model_type} has no biases"
+    lr: float = Field(2e-3, gt=0, le=10, description="peak learning rate of AdamW")
+
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        if not any(True for _ in _biases(anatomy)):
+            return f"the architecture {anatomy.config.model_type} has no bias terms"
         return None
 
-    def adapt(self, anatomy, task):
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
-        for name, parameter in anatomy.backbone.named_parameters():
-            if _is_bias(name):
-                parameter.requires_grad_(True)
-
-    def merge(self, model):
-        """The biases were trained in place: the model is the plain architecture as it stands."""
-        return True
+        for bias in _biases(anatomy):
+            bias.requires_grad_(True)
 
 
-def _is_bias(name: str) -> bool:
-    return name.rpartition(".")[2] == "bias"
+def _biases(anatomy: Anatomy) -> Iterator[nn.Parameter]:
+    return (parameter for name, parameter in anatomy.backbone_parameters() if name.endswith(".bias"))

@@ -1,0 +1,351 @@
+"""Figures: score against trainable parameters, cost bars, learning curves. Drawn anew for each output."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.transforms import Bbox
+
+from reports.frame import Results, select, summary_of
+from reports.labels import Anchor, place_around, spread_out, text_extent
+from reports.quantities import unit_for
+from reports.statistics import Summary, pareto_front
+from reports.structure import Figure, listing
+from reports.style import COLUMN_WIDTH, FRONT, INK, MEMORY_SHADES, MUTED, PAGE_WIDTH, families_in, look
+from reports.tables import MEMORY_PARTS, CostGroup, cost_groups, keyed
+
+LABEL_SIZE = 7
+PANELS_PER_ROW = 3
+
+
+def tradeoff(results: Results) -> list[Figure]:
+    """Score against trainable parameters with the Pareto front, a panel per task; per backbone."""
+    found = {b: points for b in results.backbones if (points := tradeoff_points(results, b))}
+    made = []
+    for position, (backbone, points) in enumerate(found.items()):
+        tasks = list(dict.fromkeys(point.task for point in points))
+        made.append(
+            Figure(
+                keyed("tradeoff", position, len(found)),
+                ("Mean test score against the adapter's trainable parameters (head not counted; log scale) on"
+                 f" {results.title('backbones', backbone)}. Error bars: ± one sample standard deviation over"
+                 " seeds. Grey line: Pareto front of the means. A method without trainable parameters in the"
+                 " backbone stands on the left edge.",),
+                f"Scatter plots of test score against trainable parameters for {listing(tasks)}.",
+                partial(_draw_tradeoff, results, points, tasks), wide=len(tasks) > 1,
+            )
+        )  # fmt: skip
+    return made
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method on a task: its adapter's parameters, its score (fractions), and whether no other method has
+    at most as many parameters and at least as good a mean."""
+
+    task: str
+    label: str
+    family: str
+    parameters: float
+    score: Summary
+    on_front: bool
+
+
+def tradeoff_points(results: Results, backbone: str) -> list[Point]:
+    """Every (task, label) with a score on this backbone."""
+    points = []
+    for task in results.tasks:
+        panel: list[tuple[str, float, Summary]] = []
+        for label in results.labels:
+            cells = select(results.scored, backbone=backbone, task=task, label=label)
+            score, _ = summary_of(cells, "score")
+            parameters, _ = summary_of(cells, "adapter_parameters")
+            if score.n and parameters.n:
+                panel.append((label, parameters.mean, score))
+        front = pareto_front([parameters for _, parameters, _ in panel], [score.mean for *_, score in panel])
+        points += [
+            Point(task, label, results.family_of(label), parameters, score, on)
+            for (label, parameters, score), on in zip(panel, front, strict=True)
+        ]
+    return points
+
+
+def _draw_tradeoff(results: Results, points: list[Point], tasks: list[str]) -> Drawing:
+    drawing, panels = _grid(len(tasks), height=2.35)
+    shown = [[point for point in points if point.task == task] for task in tasks]
+    for axes, task, panel in zip(panels, tasks, shown, strict=True):
+        positive = [point.parameters for point in panel if point.parameters > 0] or [1e4]
+        low, high = math.log10(min(positive)), math.log10(max(positive))
+        widen = max(0.0, 1.2 - (high - low)) / 2  # so that at least one power of ten is on the axis
+        low, high = low - widen, high + widen
+        left, right = 10 ** (low - 0.16 * (high - low)), 10 ** (high + 0.10 * (high - low))
+        axes.set_xscale("log")
+        axes.set_xlim(left, right)
+        front = sorted((max(p.parameters, left), 100 * p.score.mean) for p in panel if p.on_front)
+        front.append((right, front[-1][1]))
+        axes.plot(*zip(*front, strict=True), drawstyle="steps-post", color=FRONT, linewidth=1.0, zorder=1)
+        for point in panel:
+            style = look(point.family)
+            spread = None if point.score.sd is None else 100 * point.score.sd
+            axes.errorbar(max(point.parameters, left), 100 * point.score.mean, yerr=spread, color=style.color,
+                          marker=style.marker, markersize=4.2, markeredgecolor="white", markeredgewidth=0.4,
+                          elinewidth=0.8, capsize=1.6, capthick=0.8, clip_on=False, zorder=3)  # fmt: skip
+        axes.margins(y=0.10)
+        axes.set_title(f"{short(task)} ({results.metric(task)})", loc="left", color=INK)
+        axes.xaxis.set_major_locator(LogLocator(numticks=6))
+        axes.xaxis.set_major_formatter(FuncFormatter(_tick))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.grid(axis="x", visible=False)
+    _outer_labels(drawing, panels, "Trainable parameters of the method", "Test score (points)")
+    _family_legend(drawing, families_in({point.family for point in points}))
+    _lay_out(drawing)
+    for axes, panel in zip(panels, shown, strict=True):
+        _label_points(axes, panel)
+    return drawing
+
+
+def _label_points(axes: Axes, panel: list[Point]) -> None:
+    left = axes.get_xlim()[0]
+    anchors, obstacles = [], _front_boxes(axes)
+    for point in panel:
+        x, y = axes.transData.transform((max(point.parameters, left), 100 * point.score.mean))
+        _, top = axes.transData.transform((left, 100 * (point.score.mean + (point.score.sd or 0))))
+        text = short(point.label) + (" (0)" if point.parameters == 0 else "")
+        anchors.append(Anchor(x, y, text, look(point.family).color))
+        obstacles.append(Bbox.from_extents(x - 2.5, y - 2.5, x + 2.5, y + 2.5))
+        obstacles.append(Bbox.from_extents(x - 1.5, 2 * y - top, x + 1.5, top))
+    place_around(axes, anchors, obstacles, LABEL_SIZE)
+
+
+def _front_boxes(axes: Axes) -> list[Bbox]:
+    """The steps of the front, the first line drawn, as thin boxes that labels keep off."""
+    corners = axes.transData.transform(axes.lines[0].get_xydata())
+    boxes = []
+    for (x, y), (next_x, next_y) in pairwise(corners):
+        boxes.append(Bbox.from_extents(x, y - 1, next_x, y + 1))
+        boxes.append(Bbox.from_extents(next_x - 1, min(y, next_y), next_x + 1, max(y, next_y)))
+    return boxes
+
+
+def cost(results: Results) -> list[Figure]:
+    """Memory by what holds it, throughput and latency; per backbone and protocol."""
+    groups = cost_groups(results)
+    return [
+        Figure(
+            keyed("cost", position, len(groups)),
+            ("Training memory by what holds it (bars: counted; vertical mark: measured peak), training throughput and"
+             f" inference latency on {results.title('backbones', group.backbone)}. Error bars: ± one sample"
+             " standard deviation over profiled cells. Latency: filled, with the method in place; open, merged"
+             " into the backbone; dashed line, the plain backbone.",),
+            "Horizontal bars of training memory and tokens per second, and points of latency, per method.",
+            partial(_draw_cost, results, group), wide=True,
+        )
+        for position, group in enumerate(groups)
+    ]  # fmt: skip
+
+
+def _draw_cost(results: Results, group: CostGroup) -> Drawing:
+    labels = [label for label in results.labels if label in set(group.cells["label"])]
+    rows = {label: select(group.cells, label=label) for label in labels}
+    drawing = _drawing(PAGE_WIDTH, 0.9 + 0.17 * len(labels))
+    memory, speed, latency = drawing.subplots(1, 3, sharey=True, width_ratios=(1.25, 1, 1))
+    places = np.arange(len(labels))[::-1]
+    memory.set_yticks(places, [short(label) for label in labels])
+    memory.set_ylim(-0.6, len(labels) - 0.4)
+
+    def means(column: str) -> list[Summary]:
+        return [summary_of(rows[label], column)[0] for label in labels]
+
+    peak = [s.mean for s in means("peak_memory_bytes")]
+    unit = unit_for("bytes", peak)
+    start = np.zeros(len(labels))
+    for (column, _), (shade, hatch) in zip(MEMORY_PARTS.items(), MEMORY_SHADES, strict=True):
+        widths = unit.factor * np.array([s.mean for s in means(column)])
+        memory.barh(places, widths, 0.66, left=start, color=shade, hatch=hatch, edgecolor="white", linewidth=0)
+        start = start + widths
+    memory.plot(unit.factor * np.array(peak), places, linestyle="none", marker="|", color=INK, markersize=7,
+                markeredgewidth=1.2)  # fmt: skip
+    memory.set_title(f"Memory ({unit.name})", loc="left")
+    handles: list[Patch | Line2D] = [
+        Patch(facecolor=shade, hatch=hatch, edgecolor="white", linewidth=0, label=name)
+        for name, (shade, hatch) in zip(MEMORY_PARTS.values(), MEMORY_SHADES, strict=True)
+    ]
+    handles.append(Line2D([], [], linestyle="none", marker="|", color=INK, markersize=7, label="peak"))
+
+    rates = means("train_tokens_per_second")
+    for place, label, rate in zip(places, labels, rates, strict=True):
+        style = look(results.family_of(label))
+        speed.barh(place, rate.mean, 0.66, color=style.color, xerr=rate.sd, ecolor=INK,
+                   error_kw={"elinewidth": 0.8, "capsize": 1.6})  # fmt: skip
+    speed.set_title("Throughput (tokens/s)", loc="left")
+    speed.xaxis.set_major_formatter(FuncFormatter(_tick))
+
+    unmerged, merged = means("inference_seconds"), means("merged_inference_seconds")
+    plain, _ = summary_of(group.cells, "backbone_inference_seconds")
+    unit = unit_for("seconds", [s.mean for s in unmerged])
+    latency.axvline(plain.mean * unit.factor, color=MUTED, linewidth=0.8, dashes=(3, 2))
+    for place, label, one, other in zip(places, labels, unmerged, merged, strict=True):
+        style = look(results.family_of(label))
+        for value, face, shift in ((one, style.color, 0.0), (other, "white", -0.28)):
+            if value.n:
+                latency.errorbar(value.mean * unit.factor, place + shift, xerr=(value.sd or 0) * unit.factor or None,
+                                 color=style.color, marker=style.marker, markersize=4, markerfacecolor=face,
+                                 markeredgewidth=0.8, elinewidth=0.8, capsize=1.6)  # fmt: skip
+    latency.margins(x=0.12)
+    latency.set_title(f"Latency ({unit.name})", loc="left")
+    for axes in (memory, speed, latency):
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.spines["left"].set_visible(axes is not latency)
+    latency.grid(axis="y", visible=True)
+    drawing.legend(handles=handles, loc="outside lower left", ncols=5, handlelength=1.4, columnspacing=1.2)
+    _lay_out(drawing)
+    return drawing
+
+
+def curves(results: Results) -> list[Figure]:
+    """Validation score at every evaluation, mean with a band of one standard deviation; per backbone."""
+    history = results.history[results.history["score"].notna()]
+    backbones = [b for b in results.backbones if len(select(history, backbone=b))]
+    made = []
+    for position, backbone in enumerate(backbones):
+        lines = select(history, backbone=backbone)
+        tasks = [task for task in results.tasks if len(select(lines, task=task))]
+        made.append(
+            Figure(
+                keyed("curves", position, len(backbones)),
+                ("Validation score during training on "
+                 f"{results.title('backbones', backbone)}: mean over seeds, band of ± one sample standard"
+                 " deviation. Steps count all phases of a method; a dotted stretch joins two phases.",),
+                f"Line plots of validation score against optimiser steps for {listing(tasks)}.",
+                partial(_draw_curves, results, lines, tasks), wide=len(tasks) > 1,
+            )
+        )  # fmt: skip
+    return made
+
+
+def _draw_curves(results: Results, history: pd.DataFrame, tasks: list[str]) -> Drawing:
+    drawing, panels = _grid(len(tasks), height=2.35)
+    ends: dict[str, list[tuple[str, float]]] = {}
+    for axes, task in zip(panels, tasks, strict=True):
+        ends[task] = []
+        for label in results.labels:
+            lines = select(history, task=task, label=label)
+            if lines.empty:
+                continue
+            style = look(results.family_of(label))
+            steps = lines.groupby(["step", "phase"], sort=True)["score"].agg(["mean", "std"]).reset_index()
+            x, y, spread = steps["step"], 100 * steps["mean"], 100 * steps["std"].fillna(0)
+            axes.plot(x, y, color=style.color, linewidth=0.6, linestyle=":")
+            for _, stretch in steps.groupby("phase", sort=False):
+                axes.plot(stretch["step"], 100 * stretch["mean"], color=style.color, linestyle=style.dashes,
+                          marker=style.marker, markersize=3, markeredgecolor="white", markeredgewidth=0.3)  # fmt: skip
+            axes.fill_between(x, y - spread, y + spread, color=style.color, alpha=0.13, linewidth=0)
+            ends[task].append((label, float(y.iloc[-1])))
+        axes.set_title(f"{short(task)} ({results.metric(task)})", loc="left")
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+        first, last = history[history["task"] == task]["step"].agg(["min", "max"])
+        ticks = MaxNLocator(5, integer=True).tick_values(first, last)
+        axes.set_xticks([tick for tick in ticks if first <= tick <= last] or [first])
+    _outer_labels(drawing, panels, "Optimiser steps", "Validation score (points)")
+    _family_legend(drawing, families_in({results.family_of(label) for label in results.labels}), lines=True)
+    _lay_out(drawing)
+    for axes, task in zip(panels, tasks, strict=True):
+        first, last = history[history["task"] == task]["step"].agg(["min", "max"])
+        _make_room(axes, first, last, [short(label) for label, _ in ends[task]])
+        _label_ends(results, axes, last, ends[task])
+    return drawing
+
+
+def _make_room(axes: Axes, first: float, last: float, labels: list[str]) -> None:
+    """Ends the axis so far right of `last` that the names fit."""
+    extent = max(last - first, 1)  # a single evaluation has no extent of its own
+    left = first - 0.04 * extent
+    widest = max(text_extent(axes, label, LABEL_SIZE)[0] for label in labels)
+    share = min((widest + 14) / axes.get_window_extent().width, 0.7)
+    axes.set_xlim(left, left + (last - left or extent) / (1 - share))
+
+
+def _label_ends(results: Results, axes: Axes, last: float, ends: list[tuple[str, float]]) -> None:
+    low, high = axes.get_window_extent().intervaly
+    right = axes.transData.transform((last, 0))[0]
+    wanted = [axes.transData.transform((last, value))[1] for _, value in ends]
+    to_data = axes.transData.inverted()
+    for (label, value), y in zip(ends, spread_out(wanted, LABEL_SIZE * 1.12, low + 3, high - 3), strict=True):
+        color = look(results.family_of(label)).color
+        x_text, y_text = to_data.transform((right + 12, y))
+        axes.plot([to_data.transform((right + 3, 0))[0], to_data.transform((right + 11, 0))[0]], [value, y_text],
+                  color=color, linewidth=0.5, scalex=False, scaley=False)  # fmt: skip
+        axes.text(x_text, y_text, short(label), color=color, fontsize=LABEL_SIZE, va="center", in_layout=False)
+
+
+def short(name: str, longest: int = 22) -> str:
+    """A name as figures have room for it: cut in the middle, as names differ at their ends."""
+    name = " ".join(name.split())
+    half = longest // 2
+    return name if len(name) <= longest else f"{name[:half]}…{name[-half + 1 :]}"
+
+
+def _tick(value: float, _: int) -> str:
+    """A round count: "5k", "2.5k", "1M"."""
+    for factor, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:g}{suffix}"
+    return f"{value:g}"
+
+
+def _drawing(width: float, height: float) -> Drawing:
+    drawing = Drawing(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(drawing)
+    return drawing
+
+
+def _grid(n: int, height: float) -> tuple[Drawing, list[Axes]]:
+    """`n` panels, at most three in a row, each about `height` inches high."""
+    across = min(n, PANELS_PER_ROW)
+    down = math.ceil(n / across)
+    drawing = _drawing(COLUMN_WIDTH if n == 1 else PAGE_WIDTH, height * down + 0.3)
+    panels = drawing.subplots(down, across, squeeze=False).ravel().tolist()
+    for unused in panels[n:]:
+        unused.remove()
+    return drawing, panels[:n]
+
+
+def _outer_labels(drawing: Drawing, panels: list[Axes], x: str, y: str) -> None:
+    across = min(len(panels), PANELS_PER_ROW)
+    for i, axes in enumerate(panels):
+        if i + across >= len(panels):
+            axes.set_xlabel(x)
+        if i % across == 0:
+            axes.set_ylabel(y)
+
+
+def _family_legend(drawing: Drawing, families: list[str], lines: bool = False) -> None:
+    handles = [
+        Line2D([], [], color=look(f).color, marker=look(f).marker, markersize=4, label=f,
+               linestyle=look(f).dashes if lines else "none")
+        for f in families
+    ]  # fmt: skip
+    narrow = drawing.get_figwidth() < 4
+    drawing.legend(handles=handles, loc="outside lower center", ncols=3 if narrow else 6,
+                   handletextpad=0.3 if not lines else 0.6, columnspacing=1.2,
+                   handlelength=2.2 if lines else 1.0)  # fmt: skip
+
+
+def _lay_out(drawing: Drawing) -> None:
+    """Settles the layout, so that display positions are final when labels are placed."""
+    drawing.draw_without_rendering()
+    drawing.set_layout_engine("none")

@@ -1,0 +1,325 @@
+"""Sentences about results, computed from the numbers. They say what was measured, and no more than that."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+
+from reports.figures import tradeoff_points
+from reports.frame import SCORED, Results, select, summary_of
+from reports.quantities import count, points, unit_for
+from reports.statistics import ALPHA, MIN_PAIRS, seeds_needed
+from reports.structure import Code, Inline, Paragraph, Ref, Text, listing
+from reports.tables import MEMORY_PARTS, CostGroup, Difference, cost_groups
+
+# With more tasks than this, sentences count them instead of naming each.
+TASKS_IN_PROSE = 3
+# The number and its sign stay on one line.
+PERCENT = "\u00a0%"
+
+
+def scores(results: Results) -> list[Paragraph]:
+    """Range of the means per task, and the size of the spread over seeds."""
+    made = []
+    for backbone in results.backbones:
+        text: list[Inline] = []
+        spreads = []
+        for task in results.tasks:
+            means = {}
+            for label in results.labels:
+                summary, _ = summary_of(select(results.scored, backbone=backbone, task=task, label=label), "score")
+                if summary.n:
+                    means[label] = summary.mean
+                if summary.sd is not None:
+                    spreads.append(summary.sd)
+            if len(means) == 1:
+                [(label, mean)] = means.items()
+                text += ["On ", Code(task), " only ", Code(label), f" has a score: {points(mean)} points. "]
+            elif means:
+                low, high = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+                text += ["On ", Code(task), f" the mean test {results.metric(task)} runs from {points(means[low])}"
+                         " (", Code(low), f") to {points(means[high])} points (", Code(high), "). "]  # fmt: skip
+        if not text:
+            continue
+        if len(results.backbones) > 1:
+            text.insert(0, f"{results.title('backbones', backbone)}. ")
+        if spreads:
+            text.append(
+                f"The standard deviation over seeds lies between {points(min(spreads))} and {points(max(spreads))}"
+                f" points (median {points(float(np.median(spreads)))}): gaps of that size between neighbouring"
+                " means say little by themselves."
+            )
+        else:
+            text.append("Every cell ran with one seed: nothing here tells a difference from noise.")
+        made.append(Paragraph(tuple(text)))
+    return made
+
+
+def differences(results: Results, found: list[Difference]) -> list[Paragraph]:
+    """What the paired tests show, or why there are none."""
+    reference = results.reference
+    if reference is None:
+        return [Paragraph(("The suite has no full fine-tuning, so that no method is compared with a common"
+                           " reference here.",))]  # fmt: skip
+    if not found:
+        return [Paragraph(("No method shares a scored cell with ", Code(reference), ": nothing can be compared"
+                           " pair by pair."))]  # fmt: skip
+    tested = [d for d in found if d.adjusted is not None]
+    if not tested:
+        most = max(d.comparison.n for d in found)
+        text: list[Inline] = [
+            Ref("tab:differences"), " gives the differences to ", Code(reference), ", paired by seed, as observed."
+            f" With {most} seed{'s' if most > 1 else ''} in common we test none of them: below {MIN_PAIRS} pairs"
+            " a test has next to no power, and a p-value would suggest more than the data hold."
+        ]  # fmt: skip
+    else:
+        real = [d for d in tested if (d.adjusted or 0) < ALPHA]
+        text = [
+            f"Of {len(tested)} paired tests against ", Code(reference),
+            f" (two-sided t-test, Holm-corrected, α = {ALPHA}), {len(real)} show a difference",
+        ]  # fmt: skip
+        for i, d in enumerate(real):
+            text += [", " if i else ": ", Code(d.label), " on ", Code(d.task),
+                     f" ({points(d.comparison.mean, signed=True)})"]  # fmt: skip
+        text.append(". ")
+        if rest := len(tested) - len(real):
+            text.append(
+                f"For the other {rest} no difference could be shown, which is not evidence that there is none."
+            )
+    spreads = [d.comparison.sd for d in found if d.comparison.sd]
+    if spreads:
+        sd = float(np.median(spreads))
+        needed = seeds_needed(sd, 0.01)
+        text.append(
+            f" Given the median standard deviation of the paired differences, {points(sd)} points, such a test"
+            f" needs about {needed or 'more than 1,000'} seeds to find a difference of one point with 80{PERCENT} power"
+            " (before correction for their number)."
+        )
+    return [Paragraph(tuple(text))]
+
+
+def tradeoff(results: Results) -> list[Paragraph]:
+    """Who is on the Pareto front of mean score and trainable parameters."""
+    made = []
+    for backbone in results.backbones:
+        found = tradeoff_points(results, backbone)
+        text: list[Inline] = []
+        tasks = list(dict.fromkeys(point.task for point in found))
+        if len(tasks) > TASKS_IN_PROSE:
+            often = Counter(point.label for point in found if point.on_front)
+            counts = [f"{label} ({often[label]})" for label in results.labels if often[label]]
+            text.append(f"On the Pareto front of mean score and trainable parameters, with the number of tasks out of"
+                        f" {len(tasks)}: {listing(counts)}. ")  # fmt: skip
+            tasks = []
+        for task in tasks:
+            panel = [point for point in found if point.task == task]
+            front = sorted((point for point in panel if point.on_front), key=lambda point: point.parameters)
+            if len(panel) > 1:
+                text += ["On ", Code(task), f" {len(front)} of {len(panel)} methods lie on the Pareto front of mean"
+                         f" score and trainable parameters: {listing([p.label for p in front])}. "]  # fmt: skip
+        if text:
+            text.append("The front is decided by means alone and inherits their noise.")
+            made.append(Paragraph(tuple(text)))
+    return made
+
+
+def costs(results: Results) -> list[Paragraph]:
+    """Memory, throughput and latency, relative to the reference where there is one."""
+    made = []
+    for group in cost_groups(results):
+        sentences = [*_memory(results, group), *_throughput(results, group), *_latency(results, group)]
+        text: list[Inline] = [" ".join(sentences)]
+        made.append(Paragraph(tuple(text)))
+    if not made:
+        made.append(Paragraph(("No cell has a cost profile yet: run the suite to its end to have cost measured.",)))
+    return made
+
+
+def _means(results: Results, group: CostGroup, column: str) -> dict[str, float]:
+    found = {}
+    for label in results.labels:
+        summary, _ = summary_of(select(group.cells, label=label), column)
+        if summary.n:
+            found[label] = summary.mean
+    return found
+
+
+def _range(values: dict[str, float], kind: str) -> str:
+    """"311 MB (head) to 835 MB (full)"."""
+    unit = unit_for(kind, values.values())
+    low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+
+    def said(label: str) -> str:
+        return f"{values[label] * unit.factor:,.{unit.decimals}f} {unit.name} ({label})".replace("  ", " ")
+
+    return f"{said(low)} to {said(high)}" if low != high else said(low)
+
+
+def _memory(results: Results, group: CostGroup) -> list[str]:
+    peak = _means(results, group, "peak_memory_bytes")
+    backbone = results.title("backbones", group.backbone)
+    said = [f"Measured peak memory of training on {backbone}: {_range(peak, 'bytes')}."]
+    reference = results.reference
+    others = {label: value for label, value in peak.items() if label != reference}
+    if reference in peak and others:
+        shares = [100 * value / peak[reference] for value in others.values()]
+        percent = [v for k, v in _means(results, group, "percent").items() if k in others]
+        fixed = group.cells[group.cells["label"] != reference]
+        counted = fixed[list(MEMORY_PARTS)].sum(axis=1)
+        kept = 100 * ((fixed["weights_bytes"] + fixed["activation_bytes"]) / counted).median()
+        said.append(
+            f"The methods other than {reference} reach {_span(shares, 0)}{PERCENT} of its peak while they train"
+            f" {_span(percent, 2)}{PERCENT} of the backbone's parameters: weights and activations, which stay whatever"
+            f" is trained, are {kept:.0f}{PERCENT} (median) of what is counted for them."
+        )
+    return said
+
+
+def _throughput(results: Results, group: CostGroup) -> list[str]:
+    rate = _means(results, group, "train_tokens_per_second")
+    said = [f"Training processes {_range(rate, 'tokens/s')}."]
+    reference = results.reference
+    others = [value / rate[reference] for label, value in rate.items() if label != reference and reference in rate]
+    if others:
+        said.append(f"Relative to {reference} that is a factor of {_span(others, 2)}.")
+    return said
+
+
+def _latency(results: Results, group: CostGroup) -> list[str]:
+    plain = _means(results, group, "backbone_inference_seconds")
+    said = []
+    for column, how in (("inference_seconds", "With the method in place"), ("merged_inference_seconds", "Merged")):
+        taken = _means(results, group, column)
+        ratios = [100 * (value / plain[label] - 1) for label, value in taken.items() if label in plain]
+        if ratios:
+            who = f" ({listing(list(taken))})" if how == "Merged" else ""
+            change = _span(ratios, 1, signed=True)
+            said.append(f"{how}{who}, the time of a batch changes by {change}{PERCENT} against the plain backbone.")
+    return said
+
+
+def _span(values: list[float], decimals: int, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    low, high = (f"{v:{sign}.{decimals}f}".replace("-", "−") if v else "0" for v in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}" if signed else f"{low}–{high}"
+
+
+def curves(results: Results) -> list[Paragraph]:
+    """Whether training had ended improving when the budget ended."""
+    runs = last = 0
+    for cell_id in results.scored.index:
+        record = results.records[cell_id]
+        if record.best_step is not None and len(record.history) > 1:
+            runs += 1
+            last += record.best_step == record.history[-1].step
+    if not runs:
+        return []
+    return [
+        Paragraph((f"In {last} of {runs} runs the best validation score is that of the last evaluation. Where that"
+                   " is so, the budget rather than the method may set the score, and a longer one may change the"
+                   " order.",))
+    ]  # fmt: skip
+
+
+def unfinished(results: Results) -> list[Paragraph]:
+    """How many cells have no score, by status."""
+    missing = results.cells[~results.cells["status"].isin(SCORED)]["status"].value_counts()
+    waiting = int((results.cells["status"] == "trained").sum())
+    text: list[Inline] = []
+    if len(missing):
+        parts = [f"{n} {status}" for status, n in missing.items()]
+        text += [f"{missing.sum()} of {len(results.cells)} cells have no score: {listing(parts)} (",
+                 Ref("tab:unfinished"), "). Means over the seeds that remain may be biased: a run does not fail"
+                 " at random."]  # fmt: skip
+    if waiting:
+        text.append(f" {waiting} cell{'s have' if waiting > 1 else ' has'} a score but no cost profile yet.")
+    return [Paragraph(tuple(text))] if text else []
+
+
+def limitations(results: Results) -> list[Paragraph]:
+    """What this run cannot show, from what it holds."""
+    made: list[Paragraph] = []
+
+    def add(heading: str, *text: Inline) -> None:
+        made.append(Paragraph(tuple(text), heading))
+
+    seeds = sorted({int(seed) for seed in results.cells["seed"]})
+    if len(seeds) < MIN_PAIRS:
+        add("Seeds.", f"There {'is one seed' if len(seeds) == 1 else f'are {len(seeds)} seeds'}. No difference"
+            " between methods is established here; means and their order are descriptions of these runs.")  # fmt: skip
+    else:
+        add("Seeds.", f"There are {len(seeds)} seeds. The tests treat them as a sample of possible runs on the same"
+            " data split; they say nothing of other splits or data sets.")  # fmt: skip
+    known = [results.card("backbones", b).get("parameters") for b in results.backbones]
+    sizes = [float(size) for size in known if isinstance(size, (int, float))]
+    if not sizes:
+        sizes = results.scored["backbone_parameters"].dropna().unique().tolist()
+    scale = f" with {listing([count(size) for size in sizes])} parameters" if sizes else ""
+    n = len(results.backbones)
+    add("Scale.", f"{'One backbone' if n == 1 else f'{n} backbones'}{scale}"
+        f" {'is' if n == 1 else 'are'} adapted. Several methods were proposed for, and tested on, far larger models;"
+        " what is seen here need not hold there, in either direction.")  # fmt: skip
+    kinds = sorted({str(results.card("tasks", t).get("kind") or "unknown") for t in results.tasks})
+    add("Tasks and budget.", f"{len(results.tasks)} task{'s' if len(results.tasks) > 1 else ''} of kind"
+        f" {listing(kinds)}, each under one budget (", Ref("tab:budget"), "). A method that gains most from more data"
+        " or longer training is at a disadvantage.")  # fmt: skip
+    notes = str(results.suite.get("notes") or "").strip()
+    add("Tuning.", *((f"The suite says of its hyperparameters: “{notes}” ",) if notes else
+                     ("Hyperparameters were fixed in the suite; this run holds no search. ",)),
+        "A method whose learning rate suits it less loses by that, not by what it is; how a search is reported"
+        " matters as much as its result.")  # fmt: skip
+    if sampling := _sampling_error(results):
+        add("Test sets.", *sampling)
+    if (missing := int((~results.cells["status"].isin(SCORED)).sum())) > 0:
+        add("Missing cells.", f"{missing} of {len(results.cells)} cells have no score (", Ref("tab:unfinished"), ").")
+    environments = [environment for environment, _ in results.environments()]
+    devices = sorted({str(e.get("device")) for e in environments if e.get("device")})
+    if devices:
+        add("Timing.", f"Time was measured on {listing(devices)}. Ratios between methods can differ on other"
+            " devices; counted bytes and FLOPs cannot.")  # fmt: skip
+    if any(e.get("dirty") for e in environments):
+        add("Code.", "Some records come from code with local changes, so that their commit does not identify it.")
+    if len(environments) > 1:
+        add("Environments.", f"The records come from {len(environments)} different environments.")
+    return made
+
+
+def _sampling_error(results: Results) -> Text:
+    """The binomial standard error of each task's best mean, where the metric is accuracy."""
+    said = []
+    for task in results.tasks:
+        cells = select(results.scored, task=task)
+        uses = [use.test for i in cells.index if (use := results.records[i].data)]
+        if results.metric(task) == "accuracy" and uses:
+            p = float(cells.groupby("label")["score"].mean().max())
+            if 0 < p < 1:
+                error = math.sqrt(p * (1 - p) / uses[0])
+                said.append(f"{points(error)} points for {points(p)} on {task} ({uses[0]:,} examples)")
+    if not said:
+        return ()
+    return (f"All seeds share one test set, so that the spread over seeds leaves out the chance of its examples. The"
+            f" standard error that comes from them alone is {listing(said)}.",)  # fmt: skip
+
+
+def headline(results: Results, found: list[Difference]) -> Text:
+    """Two or three sentences for the abstract."""
+    text: list[Inline] = []
+    for task in results.tasks:
+        cells = select(results.scored, task=task)
+        if len(cells) and len(results.tasks) <= TASKS_IN_PROSE:
+            means = cells.groupby("label")["score"].mean()
+            text.append(f"On {results.title('tasks', task)}, mean test {results.metric(task)} runs from"
+                        f" {points(means.min())} ({means.idxmin()}) to {points(means.max())} points"
+                        f" ({means.idxmax()}). ")  # fmt: skip
+    tested = [d for d in found if d.adjusted is not None]
+    if tested:
+        real = sum((d.adjusted or 1.0) < ALPHA for d in tested)
+        text.append(f"Of {len(tested)} paired tests against full fine-tuning, {real} show a difference after"
+                    " correction. ")  # fmt: skip
+    elif len(results.labels) > 1:
+        text.append("The seeds are too few to test differences between methods, and none is claimed. ")
+    return tuple(text)
+
+

@@ -1,0 +1,198 @@
+"""From a results folder to tidy frames: one row per cell of the suite, whether or not it ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.cell import Cell
+from bench.records import Cost, Manifest, Parameters, Record, RecordStore
+from reports.statistics import Summary, summarise
+
+# The order of the seminar's subtopics; what a third party calls otherwise comes last.
+FAMILIES = ("baseline", "sparse", "low-rank", "adapter", "soft-prompt", "hypernetwork")
+
+SCORED = ("trained", "ok")
+NOT_RUN = "not run"
+
+COST_COLUMNS = tuple(name for name in Cost.model_fields if name not in ("protocol", "phases"))
+PARAMETER_COLUMNS = {
+    name: name if name == "percent" else f"{name}_parameters" for name in Parameters.model_fields
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """A results folder, read.
+
+    `cells` has one row per cell of the suite, indexed by id: backbone, method, label, family, task, seed,
+    status (a record's, or "not run"), reason, `score` (the task's primary test metric, a fraction; NaN if
+    there is none), `validation_score`, wall_seconds, `adapter_parameters`, `head_parameters`,
+    `total_parameters`, `backbone_parameters`, `percent`, and every figure of `bench.records.Cost` under its
+    own name (NaN where not measured). `history` has one row per evaluation of a scored cell: id, backbone,
+    label, task, seed, step, phase, train_loss, validation_loss, `score` (validation, a fraction).
+    `backbones`, `tasks` and `labels` are in the order of the suite, labels grouped by family.
+    """
+
+    root: Path
+    manifest: Manifest
+    records: dict[str, Record]
+    cells: pd.DataFrame
+    history: pd.DataFrame
+    backbones: tuple[str, ...]
+    tasks: tuple[str, ...]
+    labels: tuple[str, ...]
+
+    @property
+    def suite(self) -> dict[str, Any]:
+        return self.manifest.suite
+
+    @property
+    def name(self) -> str:
+        return str(self.suite.get("name") or self.root.name)
+
+    @property
+    def scored(self) -> pd.DataFrame:
+        """The cells that have a score."""
+        return self.cells[self.cells["score"].notna()]
+
+    @property
+    def costed(self) -> pd.DataFrame:
+        """The cells whose cost was profiled."""
+        return self.cells[self.cells["peak_memory_bytes"].notna()]
+
+    def method_of(self, label: str) -> str:
+        return str(self.cells.loc[self.cells["label"] == label, "method"].iloc[0])
+
+    def family_of(self, label: str) -> str:
+        return str(self.cells.loc[self.cells["label"] == label, "family"].iloc[0])
+
+    def card(self, kind: str, name: str) -> dict[str, Any]:
+        """A card of `methods`, `tasks` or `backbones`; empty where the manifest has none."""
+        return self.manifest.cards.get(kind, {}).get(name) or {}
+
+    def title(self, kind: str, name: str) -> str:
+        return str(self.card(kind, name).get("title") or name)
+
+    def metric(self, task: str) -> str:
+        """The primary metric's name, in words."""
+        metrics = self.card("tasks", task).get("metrics") or ["score"]
+        return str(metrics[0]).replace("_", " ")
+
+    @property
+    def reference(self) -> str | None:
+        """The label that others are compared with: full fine-tuning, where the suite has it."""
+        return next((label for label in self.labels if self.method_of(label) == "full"), None)
+
+    def environments(self) -> list[tuple[dict[str, Any], list[str]]]:
+        """The distinct environments of the records, each with the ids of its cells, the commonest first."""
+        found: list[tuple[dict[str, Any], list[str]]] = []
+        for cell_id, record in self.records.items():
+            if not record.environment:
+                continue
+            for environment, ids in found:
+                if environment == record.environment:
+                    ids.append(cell_id)
+                    break
+            else:
+                found.append((record.environment, [cell_id]))
+        return sorted(found, key=lambda pair: -len(pair[1]))
+
+
+def read(root: Path) -> Results:
+    """Raises ResultsError where the folder holds no results, or a record that cannot be read."""
+    store = RecordStore(root)
+    manifest = store.manifest()
+    records = {record.id: record for record in store.records()}
+    methods = manifest.cards.get("methods", {})
+    rows, evaluations = [], []
+    for cell_id, cell in manifest.cells.items():
+        record = records.get(cell_id)
+        family = str((methods.get(cell.method) or {}).get("family") or "other")
+        rows.append({"id": cell_id, "family": family} | _row(cell, record, manifest))
+        if record is not None and record.status in SCORED:
+            for line in record.history:
+                evaluations.append(
+                    {
+                        "id": cell_id,
+                        **{name: getattr(cell, name) for name in ("backbone", "label", "task", "seed")},
+                        **{name: getattr(line, name) for name in ("step", "phase", "train_loss")},
+                        "validation_loss": line.validation_loss,
+                        "score": _primary(line.validation, cell.task, manifest),
+                    }
+                )
+    columns = ["id", "backbone", "label", "task", "seed", "step", "phase", "train_loss", "validation_loss"]
+    # Columns in which every cell is empty are columns of numbers all the same.
+    cells = pd.DataFrame(rows, columns=_COLUMNS).astype(dict.fromkeys(_NUMBERS, float)).set_index("id")
+    rank = {family: number for number, family in enumerate(FAMILIES)}
+    families = dict(zip(cells["label"], cells["family"], strict=True))
+    return Results(
+        root=root,
+        manifest=manifest,
+        records=records,
+        cells=cells,
+        history=pd.DataFrame(evaluations, columns=[*columns, "score"]),
+        backbones=_unique(cells["backbone"]),
+        tasks=_unique(cells["task"]),
+        labels=tuple(sorted(_unique(cells["label"]), key=lambda label: rank.get(families[label], len(rank)))),
+    )
+
+
+def summary_of(rows: pd.DataFrame, column: str) -> tuple[Summary, tuple[str, ...]]:
+    """Mean, spread and count of a column, and the ids of the cells they come from."""
+    present = rows[rows[column].notna()]
+    return summarise(present[column].tolist()), tuple(present.index)
+
+
+def seeds_of(rows: pd.DataFrame, column: str = "score") -> dict[int, float]:
+    """The column by seed, for pairing."""
+    present = rows[rows[column].notna()]
+    return dict(zip(present["seed"].tolist(), present[column].tolist(), strict=True))
+
+
+def select(cells: pd.DataFrame, **where: str) -> pd.DataFrame:
+    """The rows whose columns have the given values."""
+    for column, value in where.items():
+        cells = cells[cells[column] == value]
+    return cells
+
+
+_IDENTITY = ("backbone", "method", "label", "task", "seed")
+_NUMBERS = ("score", "validation_score", "wall_seconds", *PARAMETER_COLUMNS.values(), *COST_COLUMNS)
+_COLUMNS = [
+    "id",
+    "family",
+    *_IDENTITY,
+    "status",
+    "reason",
+    *_NUMBERS,
+]
+
+
+def _row(cell: Cell, record: Record | None, manifest: Manifest) -> dict[str, Any]:
+    row: dict[str, Any] = {name: getattr(cell, name) for name in _IDENTITY}
+    if record is None:
+        return row | {"status": NOT_RUN, "reason": None}
+    row |= {"status": record.status, "reason": record.reason, "wall_seconds": record.wall_seconds}
+    if record.status not in SCORED:
+        return row
+    row["score"] = _primary(record.test, cell.task, manifest)
+    row["validation_score"] = _primary(record.validation, cell.task, manifest)
+    if record.parameters is not None:
+        row |= {column: getattr(record.parameters, name) for name, column in PARAMETER_COLUMNS.items()}
+    if record.cost is not None:
+        row |= {name: getattr(record.cost, name) for name in COST_COLUMNS}
+    return row
+
+
+def _primary(metrics: dict[str, float], task: str, manifest: Manifest) -> float | None:
+    names: Sequence[str] = (manifest.cards.get("tasks", {}).get(task) or {}).get("metrics") or list(metrics)
+    return metrics.get(names[0]) if names else None
+
+
+def _unique(values: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(value) for value in values))

@@ -1,0 +1,194 @@
+"""The neutral structure of a report: what is said, before any decision about LaTeX or HTML.
+
+Text is a tuple of inline pieces. Every plain `str` is text, never mark-up: each renderer escapes it. Only
+`Math.latex` and `Equation.latex` are LaTeX on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+
+
+@dataclass(frozen=True)
+class Cite:
+    """A citation by BibTeX key: "(Hu et al., 2022)", or "Hu et al. (2022)" where `textual`."""
+
+    keys: tuple[str, ...]
+    textual: bool = False
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A reference to a table, figure or section by its label, such as `tab:scores`."""
+
+    label: str
+
+
+@dataclass(frozen=True)
+class Math:
+    """Inline mathematics, in LaTeX and in plain Unicode."""
+
+    latex: str
+    plain: str
+
+
+@dataclass(frozen=True)
+class Code:
+    text: str
+
+
+@dataclass(frozen=True)
+class Emphasis:
+    text: str
+
+
+Inline = str | Cite | Ref | Math | Code | Emphasis
+Text = tuple[Inline, ...]
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    text: Text
+    heading: str | None = None
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A displayed formula: LaTeX without dollar signs, from a card."""
+
+    latex: str
+
+
+@dataclass(frozen=True)
+class Number:
+    """One displayed number: `text` and `spread` are rounded for reading, the rest is exact.
+
+    `note` follows the number in brackets; `cells` are the ids of the records behind it.
+    """
+
+    text: str
+    value: float
+    spread: str | None = None
+    note: str | None = None
+    cells: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """`number` columns align right, and at the ± where numbers have a spread; `text` columns wrap, taking
+    `share` of the line."""
+
+    title: str
+    kind: Literal["label", "number", "text"] = "number"
+    unit: str | None = None
+    group: str | None = None
+    share: float = 0.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """`gap` asks for a little space above: a new group of rows begins."""
+
+    cells: tuple[str | Number | None, ...]
+    gap: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """`data` is the same content at full precision, for the CSV file. `wide` spans both columns."""
+
+    key: str
+    caption: Text
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    data: pd.DataFrame
+    wide: bool = False
+
+    @property
+    def label(self) -> str:
+        return f"tab:{self.key}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`draw` makes the figure anew under the current matplotlib settings, so that each output can have its
+    own fonts. `alt` says in words what it shows."""
+
+    key: str
+    caption: Text
+    alt: str
+    draw: Callable[[], Drawing]
+    wide: bool = False
+
+    @property
+    def label(self) -> str:
+        return f"fig:{self.key}"
+
+
+Block = Paragraph | Equation | Table | Figure
+
+
+@dataclass(frozen=True)
+class Section:
+    key: str
+    title: str
+    blocks: tuple[Block, ...] = ()
+    sections: tuple[Section, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return f"sec:{self.key}"
+
+
+@dataclass(frozen=True)
+class Document:
+    """`facts` are (name, value) pairs for a title block; `appendix` follows the references."""
+
+    title: str
+    subtitle: str
+    date: str
+    facts: tuple[tuple[str, str], ...]
+    abstract: Text
+    sections: tuple[Section, ...]
+    appendix: tuple[Section, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+    def walk(self) -> list[Block]:
+        """Every block, in the order of reading."""
+
+        def inside(sections: tuple[Section, ...]) -> list[Block]:
+            found: list[Block] = []
+            for section in sections:
+                found += [*section.blocks, *inside(section.sections)]
+            return found
+
+        return inside(self.sections) + inside(self.appendix)
+
+    @property
+    def tables(self) -> list[Table]:
+        return [block for block in self.walk() if isinstance(block, Table)]
+
+    @property
+    def figures(self) -> list[Figure]:
+        return [block for block in self.walk() if isinstance(block, Figure)]
+
+    @property
+    def texts(self) -> list[Text]:
+        """Every running text and caption."""
+        texts = [self.abstract]
+        for block in self.walk():
+            if isinstance(block, Paragraph):
+                texts.append(block.text)
+            elif isinstance(block, (Table, Figure)):
+                texts.append(block.caption)
+        return texts
+
+
+def listing(items: list[str]) -> str:
+    """"a, b and c"."""
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else "none"

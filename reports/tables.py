@@ -1,0 +1,349 @@
+"""Tables of results: scores, differences, cost, memory. Each carries its numbers at full precision as data."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports.frame import Results, seeds_of, select, summary_of
+from reports.quantities import Unit, count, number, points, unit_for
+from reports.statistics import MIN_PAIRS, Comparison, Summary, compare_paired, holm
+from reports.structure import Code, Column, Number, Ref, Row, Table, Text, listing
+
+# Wider tables are cut into several.
+TASKS_PER_TABLE = 6
+
+
+def keyed(stem: str, position: int, of: int) -> str:
+    """`scores`, or `scores-2` where a report needs several tables or figures of a kind."""
+    return stem if of == 1 else f"{stem}-{position + 1}"
+
+
+def by_family(results: Results, labels: Iterable[str], cells_of: Callable[[str], tuple]) -> tuple[Row, ...]:
+    """One row per label, with a gap wherever a new family begins."""
+    rows: list[Row] = []
+    family = None
+    for label in labels:
+        gap = family is not None and results.family_of(label) != family
+        family = results.family_of(label)
+        rows.append(Row((label, *cells_of(label)), gap))
+    return tuple(rows)
+
+
+def scores(results: Results) -> list[Table]:
+    """Mean test score ± standard deviation, a row per method and a column per task; per backbone."""
+    parts = [
+        (backbone, tasks[start : start + TASKS_PER_TABLE])
+        for backbone in results.backbones
+        if (tasks := _tasks(results.scored, backbone, results.tasks))
+        for start in range(0, len(tasks), TASKS_PER_TABLE)
+    ]
+    made = []
+    for position, (backbone, tasks) in enumerate(parts):
+        cells = select(results.scored, backbone=backbone)
+        usual = usual_n(cells[cells["task"].isin(tasks)])
+        data: list[dict] = []
+
+        def row(label: str, cells=cells, tasks=tasks, usual=usual, data=data, backbone=backbone) -> tuple:
+            row = []
+            for task in tasks:
+                summary, ids = summary_of(select(cells, label=label, task=task), "score")
+                row.append(number(summary, Unit("points", 100, 1), ids, usual))
+                data.append(_line(backbone, label, task, results.metric(task), "fraction", summary, ids))
+            return tuple(row)
+
+        rows = by_family(results, _labels(results, backbone), row)
+        metrics = {results.metric(task) for task in tasks}
+        columns = [Column("Method", "label")]
+        for task in tasks:
+            columns.append(Column(task, group=None if len(metrics) == 1 else results.metric(task)))
+        what = metrics.pop() if len(metrics) == 1 else "primary metric"
+        made.append(
+            Table(
+                keyed("scores", position, len(parts)),
+                (f"Test {what} in points, mean ± sample standard deviation over {_n(usual)}; backbone"
+                 f" {results.title('backbones', backbone)}. No value is set in bold.", *_see_differences(results)),
+                tuple(columns), rows, pd.DataFrame(data), wide=len(tasks) > 2,
+            )
+        )  # fmt: skip
+    return made
+
+
+def _see_differences(results: Results) -> Text:
+    if results.reference is None:
+        return ()
+    return (" Which differences can be told from noise is the subject of ", Ref("tab:differences"), ".")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A label against the reference on one task; `adjusted` is Holm's p over all tests of the report."""
+
+    backbone: str
+    task: str
+    label: str
+    comparison: Comparison
+    ids: tuple[str, ...]
+    adjusted: float | None = None
+
+
+def compare_with_reference(results: Results) -> list[Difference]:
+    """Every label with the reference, paired by seed, for every backbone and task that has both."""
+    found: list[Difference] = []
+    if results.reference is None:
+        return found
+    for backbone in results.backbones:
+        for task in results.tasks:
+            cells = select(results.scored, backbone=backbone, task=task)
+            reference = select(cells, label=results.reference)
+            for label in results.labels:
+                own = select(cells, label=label)
+                comparison = compare_paired(seeds_of(own), seeds_of(reference))
+                if label != results.reference and comparison.n:
+                    ids = (*own.index, *reference.index)
+                    found.append(Difference(backbone, task, label, comparison, ids))
+    tested = [d for d in found if d.comparison.p is not None]
+    adjusted = iter(holm([d.comparison.p for d in tested if d.comparison.p is not None]))
+    return [
+        d if d.comparison.p is None else Difference(**{**d.__dict__, "adjusted": next(adjusted)}) for d in found
+    ]
+
+
+def differences(results: Results, found: list[Difference]) -> list[Table]:
+    """Paired differences to the reference, with Holm's p where a test is made."""
+    if not found:
+        return []
+    tested = any(d.adjusted is not None for d in found)
+    several = len({d.backbone for d in found}) > 1
+    tasks = [task for task in results.tasks if any(d.task == task for d in found)]
+    usual = Counter(d.comparison.n for d in found).most_common(1)[0][0]
+    at = {(d.backbone, d.label, d.task): d for d in found}
+    columns = [Column("Method", "label")]
+    for task in tasks:
+        columns.append(Column("difference" if tested else task, group=task if tested else None))
+        if tested:
+            columns.append(Column("p", group=task))
+    rows: list[Row] = []
+    data = []
+    for backbone in results.backbones:
+        for label in results.labels:
+            if not any((backbone, label, task) in at for task in tasks):
+                continue
+            cells: list[str | Number | None] = [f"{label} ({backbone})" if several else label]
+            for task in tasks:
+                d = at.get((backbone, label, task))
+                cells += _difference(d, usual, tested)
+                if d is not None:
+                    c = d.comparison
+                    line = _line(backbone, label, task, f"difference to {results.reference}", "fraction",
+                                 Summary(c.mean, c.sd, c.n), d.ids)  # fmt: skip
+                    data.append(line | {"p": c.p, "p_holm": d.adjusted})
+            rows.append(Row(tuple(cells)))
+    test = (
+        f"p: two-sided paired t-test, corrected by Holm over the {sum(d.adjusted is not None for d in found)}"
+        f" tests of this table; fewer than {MIN_PAIRS} pairs are not tested (–)."
+        if tested
+        else f"No p-values: with fewer than {MIN_PAIRS} seeds in common a test would have next to no power."
+    )
+    return [
+        Table(
+            "differences",
+            ("Difference to ", Code(results.reference or ""), " in points, paired by seed: mean ± sample"
+             f" standard deviation of the differences over {_n(usual)}. {test}"),
+            tuple(columns), tuple(rows), pd.DataFrame(data), wide=len(columns) > 3,
+        )
+    ]  # fmt: skip
+
+
+def _difference(d: Difference | None, usual: int, tested: bool) -> list[str | Number | None]:
+    if d is None:
+        return [None, None] if tested else [None]
+    c = d.comparison
+    note = str(c.n) if c.n != usual else None
+    spread = None if c.sd is None else points(c.sd)
+    cells: list[str | Number | None] = [Number(points(c.mean, signed=True), c.mean, spread, note, d.ids)]
+    if tested:
+        adjusted = d.adjusted
+        cells.append(None if adjusted is None else Number(p_text(adjusted), adjusted, cells=d.ids))
+    return cells
+
+
+def p_text(p: float) -> str:
+    """"0.012", or "< 0.001"."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+@dataclass(frozen=True)
+class CostGroup:
+    """Cells that were profiled under one protocol, on one backbone: only these may be averaged."""
+
+    backbone: str
+    protocol: dict
+    tasks: tuple[str, ...]
+    cells: pd.DataFrame
+
+
+def cost_groups(results: Results) -> list[CostGroup]:
+    """Groups by backbone and protocol, in the suite's order."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for cell_id, backbone in results.costed["backbone"].items():
+        cost = results.records[str(cell_id)].cost
+        assert cost is not None
+        key = (str(backbone), json.dumps(cost.protocol, sort_keys=True))
+        groups.setdefault(key, []).append(str(cell_id))
+    made = []
+    for (backbone, protocol), ids in groups.items():
+        cells = results.cells.loc[ids]
+        tasks = tuple(task for task in results.tasks if task in set(cells["task"]))
+        made.append(CostGroup(backbone, json.loads(protocol), tasks, cells))
+    return made
+
+
+@dataclass(frozen=True)
+class _Measure:
+    column: str
+    title: str
+    kind: str = ""
+    group: str | None = None
+    spread: bool = False
+
+
+_COST = (
+    _Measure("adapter_parameters", "adapter", "parameters", "Trainable parameters"),
+    _Measure("percent", "% of backbone", "%", "Trainable parameters"),
+    _Measure("head_parameters", "head", "parameters", "Trainable parameters"),
+    _Measure("stored_bytes", "Stored", "bytes"),
+    _Measure("peak_memory_bytes", "Peak memory", "bytes"),
+    _Measure("train_tokens_per_second", "tokens/s", "", "Training", spread=True),
+    _Measure("step_seconds", "step", "seconds", "Training", spread=True),
+    _Measure("inference_seconds", "unmerged", "seconds", "Inference latency", spread=True),
+    _Measure("merged_inference_seconds", "merged", "seconds", "Inference latency", spread=True),
+    _Measure("backbone_inference_seconds", "backbone", "seconds", "Inference latency", spread=True),
+)
+MEMORY_PARTS = {
+    "weights_bytes": "weights",
+    "gradient_bytes": "gradients",
+    "optimizer_bytes": "optimiser",
+    "activation_bytes": "activations",
+}
+_MEMORY = (
+    *(_Measure(column, title, "bytes", "Counted") for column, title in MEMORY_PARTS.items()),
+    _Measure("counted_bytes", "sum", "bytes", "Counted"),
+    _Measure("peak_memory_bytes", "peak", "bytes", "Measured"),
+)
+
+
+def costs(results: Results) -> list[Table]:
+    """What training, storing and using each method costs; a table per backbone and protocol."""
+    groups = cost_groups(results)
+    made = []
+    for position, group in enumerate(groups):
+        columns, rows, data, most = _measured(results, group, group.cells, _COST)
+        caption = (
+            f"Cost on {results.title('backbones', group.backbone)}, mean (timed quantities ± sample standard"
+            f" deviation) over up to {_n(most, 'profiled cell')} ({listing(list(group.tasks))}). {protocol_text(group)}"
+            " Stored: bytes to keep per task, head included. Latency is that of one batch: with the method in"
+            " place, folded into the backbone where the method can be merged, and of the plain backbone."
+        )
+        made.append(Table(keyed("cost", position, len(groups)), (caption,), columns, rows, data, wide=True))
+    return made
+
+
+def memory(results: Results) -> list[Table]:
+    """Bytes of one training step by what they hold, beside the measured peak."""
+    groups = cost_groups(results)
+    made = []
+    for position, group in enumerate(groups):
+        cells = group.cells.assign(counted_bytes=group.cells[list(MEMORY_PARTS)].sum(axis=1))
+        columns, rows, data, most = _measured(results, group, cells, _MEMORY)
+        caption = (
+            f"Memory of training on {results.title('backbones', group.backbone)}, mean over up to"
+            f" {_n(most, 'profiled cell')}. The parts are counted from tensors in the costliest phase; the peak"
+            " is measured and also holds what the parts leave out (temporary buffers, the allocator's reserve)."
+        )
+        made.append(Table(keyed("memory", position, len(groups)), (caption,), columns, rows, data, wide=True))
+    return made
+
+
+def protocol_text(group: CostGroup) -> str:
+    """The protocol's batch shapes in a sentence, as far as it names them."""
+    said = []
+    for key, name in (("train_batch", "training"), ("inference_batch", "inference")):
+        shape = group.protocol.get(key)
+        if isinstance(shape, list) and len(shape) == 2:
+            said.append(f"{name} batches of {shape[0]} × {shape[1]} tokens")
+    return (" and ".join(said).capitalize() + ".") if said else ""
+
+
+def _measured(results: Results, group: CostGroup, cells: pd.DataFrame, measures: tuple[_Measure, ...]):
+    labels = [label for label in results.labels if label in set(cells["label"])]
+    most = max(len(select(cells, label=label)) for label in labels)
+    summaries = {
+        (label, m.column): summary_of(select(cells, label=label), m.column) for label in labels for m in measures
+    }
+    # One unit for all columns of a kind that stand under one heading, so that they can be compared at sight.
+    units = {}
+    for m in measures:
+        kin = [k.column for k in measures if k == m or (k.kind == m.kind and k.group and k.group == m.group)]
+        units[m.column] = unit_for(m.kind, [summaries[label, k][0].mean for label in labels for k in kin])
+    data = []
+
+    def row(label: str) -> tuple:
+        row: list[str | Number | None] = []
+        for m in measures:
+            summary, ids = summaries[label, m.column]
+            data.append(_line(group.backbone, label, ", ".join(group.tasks), m.column, m.kind, summary, ids))
+            if m.kind == "parameters":
+                row.append(_counted(cells.loc[list(ids), m.column], summary, ids))
+            else:
+                shown = summary if m.spread else summary._replace(sd=None)
+                row.append(number(shown, units[m.column], ids))
+        return tuple(row)
+
+    rows = by_family(results, labels, row)
+    columns = [Column("Method", "label")]
+    for m in measures:
+        unit = units[m.column].name if m.kind in ("bytes", "seconds") else None
+        columns.append(Column(m.title, unit=unit, group=m.group))
+    return tuple(columns), rows, pd.DataFrame(data), most
+
+
+def _counted(values: pd.Series, summary: Summary, ids: tuple[str, ...]) -> Number | None:
+    """A count; a range where cells differ, as heads do between tasks."""
+    if not summary.n:
+        return None
+    low, high = count(values.min()), count(values.max())
+    return Number(low if low == high else f"{low}–{high}", summary.mean, cells=ids)
+
+
+def usual_n(cells: pd.DataFrame) -> int:
+    """The commonest number of cells behind a (label, task)."""
+    sizes = cells.groupby(["label", "task"], observed=True).size()
+    return int(sizes.mode().iloc[-1]) if len(sizes) else 0
+
+
+def _line(backbone: str, label: str, task: str, measure: str, unit: str, s: Summary, ids: tuple[str, ...]) -> dict:
+    return {
+        "backbone": backbone, "label": label, "task": task, "measure": measure, "unit": unit,
+        "mean": s.mean, "sd": s.sd, "n": s.n, "cells": " ".join(ids),
+    }  # fmt: skip
+
+
+def _n(n: int, what: str = "seed") -> str:
+    plural = f"{n} {what}" if n == 1 else f"{n} {what}s"
+    return f"{plural} (another number in brackets)" if what == "seed" else plural
+
+
+def _tasks(cells: pd.DataFrame, backbone: str, tasks: Iterable[str]) -> list[str]:
+    present = set(select(cells, backbone=backbone)["task"])
+    return [task for task in tasks if task in present]
+
+
+def _labels(results: Results, backbone: str) -> list[str]:
+    """Labels that are part of the suite on this backbone, with or without a score."""
+    present = set(select(results.cells, backbone=backbone)["label"])
+    return [label for label in results.labels if label in present]

@@ -1,0 +1,113 @@
+"""Results that lack something still give a report, which says what is lacking."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import synthetic_results as synthetic
+
+from reports.build import Report, build_report
+from reports.statistics import MIN_PAIRS
+
+
+def _build(root: Path, cells, records, **manifest) -> tuple[Report, str]:
+    report = build_report(synthetic.write(root, cells, records, **manifest))
+    if shutil.which("latexmk"):
+        assert report.pdf is not None, report.lines
+        log = (root / "report/build/report.log").read_text(errors="replace")
+        assert "undefined" not in log.lower()
+        assert not [p for p in re.findall(r"Overfull \\hbox \(([\d.]+)pt", log) if float(p) > 5]
+    return report, re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", report.page.read_text()))
+
+
+def test_one_seed_gives_no_spread_and_no_test(tmp_path: Path):
+    cells = synthetic.grid(seeds=1)
+    report, page = _build(tmp_path, cells, [synthetic.record(c) for c in cells])
+    assert "±" not in (report.folder / "tables/scores.tex").read_text().split("\\midrule")[1]
+    assert "nothing here tells a difference from noise" in page
+    assert pd.read_csv(report.folder / "tables/scores.csv")["sd"].isna().all()
+    assert pd.read_csv(report.folder / "tables/differences.csv")["p"].isna().all()
+
+
+def test_enough_seeds_are_tested_and_corrected(tmp_path: Path):
+    cells = synthetic.grid(["full", "lora", "head"], seeds=MIN_PAIRS)
+    report, page = _build(tmp_path, cells, [synthetic.record(c) for c in cells])
+    table = pd.read_csv(report.folder / "tables/differences.csv")
+    # Holm by its definition: the k-th smallest of m times (m - k + 1), never falling.
+    ranked = table.sort_values("p")
+    expected = (ranked["p"] * range(len(ranked), 0, -1)).cummax().clip(upper=1)
+    assert ranked["p_holm"].to_numpy() == pytest.approx(expected.to_numpy())
+    assert "Of 4 paired tests against full" in page
+    assert "too few" not in page
+
+
+def test_one_method_on_one_task(tmp_path: Path):
+    (cell,) = synthetic.grid(["lora"], ["bbc_news"], seeds=1)
+    report, page = _build(tmp_path, [cell], [synthetic.record(cell, score=0.9412)])
+    assert "only lora has a score: 94.1 points" in page
+    assert not (report.folder / "tables/differences.tex").exists()
+
+
+def test_without_full_fine_tuning_nothing_is_compared_with_it(tmp_path: Path):
+    cells = synthetic.grid(["lora", "head"])
+    report, page = _build(tmp_path, cells, [synthetic.record(c) for c in cells])
+    assert "The suite has no full fine-tuning" in page
+    assert "tab:differences" not in (report.folder / "report.tex").read_text()
+
+
+@pytest.mark.parametrize("status", ["failed", None])
+def test_no_score_at_all_is_said(tmp_path: Path, status: str | None):
+    cells = synthetic.grid(["full", "lora"])
+    records = [synthetic.record(c, status, reason="loss became NaN at step 7") for c in cells] if status else []
+    report, page = _build(tmp_path, cells, records)
+    assert "No cell of this suite has a score yet" in page
+    assert "0 of 12 cells have a score" in report.lines[0]
+    assert ("loss became NaN at step 7" in page) == (status == "failed")
+
+
+def test_scores_without_cost(tmp_path: Path):
+    cells = synthetic.grid(["full", "lora"])
+    report, page = _build(tmp_path, cells, [synthetic.record(c, "trained") for c in cells])
+    assert "No cell has a cost profile yet" in page
+    assert not (report.folder / "tables/cost.tex").exists()
+    assert pd.read_csv(report.folder / "tables/scores.csv")["n"].eq(3).all()
+
+
+def test_bare_records_and_an_empty_suite_description(tmp_path: Path):
+    cells = synthetic.grid(["full", "lora"])
+    bare = {"environment": {}, "history": [], "data": None, "parameters": None, "cost": None, "best_step": None}
+    records = [synthetic.record(c).model_copy(update=bare) for c in cells]
+    report, page = _build(tmp_path, cells, records, cards={}, suite={})
+    assert len(pd.read_csv(report.folder / "tables/scores.csv")) == 4
+    assert report.folder.parent.name in page  # the folder stands in for the suite's name
+
+
+def test_records_of_an_earlier_suite_are_left_out(tmp_path: Path):
+    cells = synthetic.grid(["full", "lora"], ["bbc_news"])
+    left_over = synthetic.cell("lora", "bbc_news", 17)
+    records = [synthetic.record(c, score=0.5) for c in cells] + [synthetic.record(left_over, score=0.99)]
+    report, _ = _build(tmp_path, cells, records)
+    assert pd.read_csv(report.folder / "tables/scores.csv")["mean"].tolist() == [0.5, 0.5]
+    assert left_over.id not in report.page.read_text()
+
+
+def test_two_protocols_are_never_averaged(tmp_path: Path):
+    cells = [synthetic.cell("lora", task, seed, max_length=length)
+             for task, length in (("rotten_tomatoes", 64), ("bbc_news", 256)) for seed in range(2)]  # fmt: skip
+    report, _ = _build(tmp_path, cells, [synthetic.record(c) for c in cells])
+    tables = [pd.read_csv(report.folder / f"tables/cost-{i}.csv") for i in (1, 2)]
+    assert [set(table["task"]) for table in tables] == [{"rotten_tomatoes"}, {"bbc_news"}]
+    assert all(table["n"].max() == 2 for table in tables)
+
+
+def test_two_backbones_keep_their_numbers_apart(tmp_path: Path):
+    small = synthetic.grid(["full", "lora"], ["bbc_news"])
+    large = [c.model_copy(update={"backbone": "hub:large"}) for c in small]
+    records = [synthetic.record(c, score=0.6) for c in small] + [synthetic.record(c, score=0.9) for c in large]
+    report, _ = _build(tmp_path, small + large, records)
+    for key, mean in (("scores-1", 0.6), ("scores-2", 0.9)):
+        assert pd.read_csv(report.folder / f"tables/{key}.csv")["mean"].tolist() == pytest.approx([mean, mean])
