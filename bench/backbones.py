@@ -21,7 +21,7 @@ class BackboneError(Exception):
 
 @dataclass(frozen=True)
 class Card:
-    """What a report must know of a backbone."""
+    """What a report must know of a backbone. `citation` is one key of `bibtex`, or several with commas between."""
 
     name: str
     title: str

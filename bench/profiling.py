@@ -28,10 +28,11 @@ from methods.base import Method, Phase
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from methods.anatomy import Anatomy
     from torch import Tensor, nn
     from torch.optim import Optimizer
     from transformers import PreTrainedModel
+
+    from methods.anatomy import Anatomy
 
 WARM_UP_STEPS = 2
 TIMED_STEPS = 5

@@ -21,12 +21,12 @@ from tasks.base import Task
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from methods.anatomy import Anatomy
     from torch import nn
     from torch.utils.data import DataLoader
     from transformers import PreTrainedTokenizerBase
 
     from bench.data import LengthBuckets
+    from methods.anatomy import Anatomy
 
 
 # Reading a loss waits for the device, so it is not done at every step.
@@ -34,7 +34,7 @@ STEPS_BETWEEN_LOOKS = 10
 
 
 class Diverged(Exception):
-    """The training loss is no longer a number."""
+    """A loss is no longer a number."""
 
 
 @dataclass
@@ -129,6 +129,8 @@ def train(
             if not evaluating:
                 continue
             validation_loss, scores = evaluate(model, validation, task)
+            if not math.isfinite(validation_loss):
+                raise Diverged(f"the validation loss is not finite at step {step} of {result.steps}")
             model.train()
             result.history.append(
                 Evaluation(

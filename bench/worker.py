@@ -19,7 +19,6 @@ import torch
 import transformers
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from methods.anatomy import Anatomy, UnsupportedBackbone
 
 # What every cell needs is imported here, once, by the server from which the workers are forked.
 from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: F401
@@ -33,6 +32,7 @@ from bench.profiling import PeakMemory, count_parameters, profile
 from bench.records import DataUse, Record, RecordStore
 from bench.registry import Kind, PluginError, Registry
 from bench.training import Diverged, train
+from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Method
 from tasks.base import Task, TaskUnavailable
 

@@ -250,7 +250,9 @@ def _results(results: Results, found: list[tables.Difference]) -> Section:
 
 
 def _cited(card: dict[str, Any]) -> list[Inline]:
-    return [" ", Cite((str(card["citation"]),))] if card.get("citation") else []
+    """A card may cite several works: their keys are separated by commas."""
+    keys = tuple(key.strip() for key in str(card.get("citation") or "").split(",") if key.strip())
+    return [" ", Cite(keys)] if keys else []
 
 
 def _licence(card: dict[str, Any]) -> str:
@@ -290,5 +292,3 @@ def _known_only(document: Document, references: dict[str, Entry]) -> Document:
         document.title, document.subtitle, document.date, document.facts, text(document.abstract),
         tuple(section(s) for s in document.sections), tuple(section(s) for s in document.appendix),
     )  # fmt: skip
-
-

@@ -85,9 +85,7 @@ def differences(results: Results, found: list[Difference]) -> list[Paragraph]:
                      f" ({points(d.comparison.mean, signed=True)})"]  # fmt: skip
         text.append(". ")
         if rest := len(tested) - len(real):
-            text.append(
-                f"For the other {rest} no difference could be shown, which is not evidence that there is none."
-            )
+            text.append(f"For the other {rest} no difference could be shown, which is not evidence that there is none.")
     spreads = [d.comparison.sd for d in found if d.comparison.sd]
     if spreads:
         sd = float(np.median(spreads))
@@ -147,7 +145,7 @@ def _means(results: Results, group: CostGroup, column: str) -> dict[str, float]:
 
 
 def _range(values: dict[str, float], kind: str) -> str:
-    """"311 MB (head) to 835 MB (full)"."""
+    """ "311 MB (head) to 835 MB (full)"."""
     unit = unit_for(kind, values.values())
     low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
 
@@ -321,5 +319,3 @@ def headline(results: Results, found: list[Difference]) -> Text:
     elif len(results.labels) > 1:
         text.append("The seeds are too few to test differences between methods, and none is claimed. ")
     return tuple(text)
-
-

@@ -20,9 +20,7 @@ SCORED = ("trained", "ok")
 NOT_RUN = "not run"
 
 COST_COLUMNS = tuple(name for name in Cost.model_fields if name not in ("protocol", "phases"))
-PARAMETER_COLUMNS = {
-    name: name if name == "percent" else f"{name}_parameters" for name in Parameters.model_fields
-}
+PARAMETER_COLUMNS = {name: name if name == "percent" else f"{name}_parameters" for name in Parameters.model_fields}
 
 
 @dataclass(frozen=True)

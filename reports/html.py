@@ -52,9 +52,7 @@ def page(document: Document, results: Results, references: dict[str, Entry], out
     """The page as one text. Figures are read from `output`/figures; links to logs are relative to `output`."""
     sections = _in_page_order(document.sections)
     writer = _Writer(references, output, _numbering(sections))
-    body = [
-        {"key": section.key, "title": section.title, "html": writer.section(section, 2)} for section in sections
-    ]
+    body = [{"key": section.key, "title": section.title, "html": writer.section(section, 2)} for section in sections]
     script = resource("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     abstract = writer.text(document.abstract)

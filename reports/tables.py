@@ -108,9 +108,7 @@ def compare_with_reference(results: Results) -> list[Difference]:
                     found.append(Difference(backbone, task, label, comparison, ids))
     tested = [d for d in found if d.comparison.p is not None]
     adjusted = iter(holm([d.comparison.p for d in tested if d.comparison.p is not None]))
-    return [
-        d if d.comparison.p is None else Difference(**{**d.__dict__, "adjusted": next(adjusted)}) for d in found
-    ]
+    return [d if d.comparison.p is None else Difference(**{**d.__dict__, "adjusted": next(adjusted)}) for d in found]
 
 
 def differences(results: Results, found: list[Difference]) -> list[Table]:
@@ -173,7 +171,7 @@ def _difference(d: Difference | None, usual: int, tested: bool) -> list[str | Nu
 
 
 def p_text(p: float) -> str:
-    """"0.012", or "< 0.001"."""
+    """ "0.012", or "< 0.001"."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 

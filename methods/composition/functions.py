@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from methods.anatomy import Site
 
 Nonlinearity = Literal["gelu", "relu", "silu", "tanh"]
-NONLINEARITIES: dict[Nonlinearity, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu, "tanh": F.tanh}
+NONLINEARITIES: dict[Nonlinearity, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu, "relu": F.relu, "silu": F.silu, "tanh": F.tanh,
+}  # fmt: skip
 
 
 class Followed(nn.Module):

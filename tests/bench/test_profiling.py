@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from accelerate import Accelerator
-from methods.anatomy import Anatomy
-from methods.baselines.full import Full
-from methods.baselines.head import Head
 from transformers import BertConfig, BertForSequenceClassification
 
 from bench.cell import Budget
 from bench.profiling import PeakMemory, count_parameters, profile
+from methods.anatomy import Anatomy
+from methods.baselines.full import Full
+from methods.baselines.head import Head
 
 HIDDEN, LAYERS, INNER, VOCABULARY, BATCH, LENGTH = 32, 2, 64, 100, 4, 16
 CONFIG = BertConfig(

@@ -8,8 +8,6 @@ import sys
 import pytest
 import torch
 from accelerate import Accelerator
-from methods.anatomy import Anatomy
-from methods.baselines.full import Full
 from torch.nn import functional as F
 
 from bench.backbones import Backbone
@@ -17,7 +15,9 @@ from bench.cell import Budget
 from bench.data import Splits, prepare, train_loader
 from bench.evaluation import evaluate
 from bench.training import Diverged, phase_ends, train
+from methods.anatomy import Anatomy
 from methods.base import Method, Phase
+from methods.baselines.full import Full
 from tests.conftest import PLUGINS
 
 BUDGET = Budget(
