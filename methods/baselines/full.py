@@ -8,10 +8,10 @@ The reference against which every other method is held, in quality and in cost.
 
 from __future__ import annotations
 
-from pydantic import Field
+from torch import nn
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Method, TaskInfo
+from methods.base import Card, LearningRate, Method, TaskInfo
 
 DEVLIN = """@inproceedings{devlin2019bert,
   author = {Devlin, Jacob and Chang, Ming-Wei and Lee, Kenton and Toutanova, Kristina},
@@ -40,8 +40,12 @@ class Full(Method):
         bibtex=DEVLIN,
     )
 
-    lr: float = Field(5e-5, gt=0, le=10, description="peak learning rate of AdamW")
+    lr: LearningRate = 5e-5
 
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         for parameter in anatomy.model.parameters():
             parameter.requires_grad_(True)
+
+    def merge(self, model: nn.Module) -> bool:
+        """Nothing to fold: the trained model is the plain architecture already."""
+        return True

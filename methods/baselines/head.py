@@ -8,10 +8,10 @@ every other method: whoever does not beat it has adapted nothing.
 
 from __future__ import annotations
 
-from pydantic import Field
+from torch import nn
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, Method, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, TaskInfo
 from methods.baselines.full import DEVLIN
 
 
@@ -41,7 +41,11 @@ class Head(Method):
         ),
     )
 
-    lr: float = Field(5e-3, gt=0, le=10, description="peak learning rate of AdamW")
+    lr: LearningRate = 5e-3
 
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
+
+    def merge(self, model: nn.Module) -> bool:
+        """Nothing to fold: the trained model is the plain architecture already."""
+        return True

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, Method, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, TaskInfo
 from methods.composition.inputs import Prefix, insert_prefix
 
 
@@ -93,7 +93,7 @@ class PrefixTuning(Method):
         ),
     )
 
-    lr: float = Field(1e-2, gt=0, le=10, description="peak learning rate of AdamW")
+    lr: LearningRate = 1e-2
     length: int = Field(20, ge=1, le=1024, description="keys and values per layer")
     reparametrise: bool = Field(False, description="whether a network produces the prefixes while training")
     width: int = Field(512, ge=1, le=65536, description="hidden width of that network")

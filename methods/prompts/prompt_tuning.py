@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, Method, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, TaskInfo
 from methods.composition.inputs import Prompt, insert_prompt
 
 
@@ -71,7 +71,7 @@ class PromptTuning(Method):
         ),
     )
 
-    lr: float = Field(1e-2, gt=0, le=10, description="peak learning rate of AdamW")
+    lr: LearningRate = 1e-2
     length: int = Field(20, ge=1, le=1024, description="number of vectors")
     init: Literal["vocabulary", "random"] = Field(
         "vocabulary", description="start from the embeddings of random words, or from uniform noise in [-0.5, 0.5]"

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import Field
 from torch import nn
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, Method, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, TaskInfo
 
 
 class BitFit(Method):
@@ -54,7 +53,7 @@ class BitFit(Method):
         ),
     )
 
-    lr: float = Field(2e-3, gt=0, le=10, description="peak learning rate of AdamW")
+    lr: LearningRate = 2e-3
 
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         if not any(True for _ in _biases(anatomy)):
@@ -65,6 +64,10 @@ class BitFit(Method):
         anatomy.freeze()
         for bias in _biases(anatomy):
             bias.requires_grad_(True)
+
+    def merge(self, model: nn.Module) -> bool:
+        """Nothing to fold: the trained model is the plain architecture already."""
+        return True
 
 
 def _biases(anatomy: Anatomy) -> Iterator[nn.Parameter]:
