@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from methods.anatomy import Anatomy, Layer
+from methods.anatomy import Anatomy
 
 
 class Prompt(nn.Module, ABC):
@@ -25,6 +26,7 @@ class Prompt(nn.Module, ABC):
 
     A decoder gets them at the front; an encoder after its first token ([CLS]), so that a head which reads
     position 0 still reads that token. The backbone's output has the original length again.
+    Attention in a sliding window reaches the prompt from nearby only, and counts padding on the left as distance.
     """
 
     def __init__(self, length: int) -> None:
@@ -39,8 +41,7 @@ class Prompt(nn.Module, ABC):
 
     def insert(self, backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         """The backbone's arguments, with the prompt in them."""
-        names = list(inspect.signature(backbone.forward).parameters)
-        inputs = dict(zip(names, args, strict=False)) | kwargs
+        inputs = _by_name(backbone, args, kwargs)
         ids, embeddings = inputs.pop("input_ids", None), inputs.get("inputs_embeds")
         if embeddings is None:
             embeddings = backbone.get_input_embeddings()(ids)  # type: ignore[operator]
@@ -62,7 +63,7 @@ class Prompt(nn.Module, ABC):
             inputs["position_ids"] = self._join(positions + shift, inserted)
         elif mask is not None and self.at == 0:
             # A decoder's inputs may be padded on the left: then the prompt must not drift away from them.
-            inputs["position_ids"] = (mask.long().cumsum(1) - 1).clamp(min=0)
+            inputs["position_ids"] = _positions(mask)
         return (), inputs
 
     def strip(self, backbone: nn.Module, args: tuple, output: Any) -> Any:
@@ -94,10 +95,34 @@ class Prefix(nn.Module, ABC):
         """Keys and values, each (key/value heads, length, size of a head)."""
 
 
-def insert_prefix(anatomy: Anatomy, layer: Layer, prefix: Prefix) -> None:
-    """Prefix keys are what the query meets: rotary positions are not applied to them."""
-    layer.attention.add_module("prefix", prefix)
+def insert_prefixes(anatomy: Anatomy, prefixes: Sequence[Prefix]) -> None:
+    """One for each layer. Prefix keys are what the query meets: rotary positions are not applied to them."""
+    for layer, prefix in zip(anatomy.layers, prefixes, strict=True):
+        layer.attention.add_module("prefix", prefix)
     anatomy.model.set_attn_implementation(ATTENTION)
+    if anatomy.causal:
+        anatomy.backbone.register_forward_pre_hook(_count_positions, with_kwargs=True)
+
+
+def _count_positions(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    """A prefix stands still: inputs that are padded on the left must not drift away from it."""
+    inputs = _by_name(backbone, args, kwargs)
+    mask = inputs.get("attention_mask")
+    if mask is not None and inputs.get("position_ids") is None:
+        tokens = inputs.get("input_ids")
+        width = (inputs["inputs_embeds"] if tokens is None else tokens).shape[1]
+        inputs["position_ids"] = _positions(mask)[:, -width:]
+    return (), inputs
+
+
+def _by_name(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    names = list(inspect.signature(backbone.forward).parameters)
+    return dict(zip(names, args, strict=False)) | kwargs
+
+
+def _positions(mask: Tensor) -> Tensor:
+    """Counted from the first token that is not padding."""
+    return (mask.long().cumsum(1) - 1).clamp(min=0)
 
 
 def _attention_with_prefix(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, Method, TaskInfo
-from methods.composition.inputs import Prefix, insert_prefix
+from methods.composition.inputs import Prefix, insert_prefixes
 
 
 class FreePrefix(Prefix):
@@ -108,13 +108,13 @@ class PrefixTuning(Method):
         heads, head_dim = anatomy.num_kv_heads, anatomy.head_dim
         like = anatomy.word_embeddings.weight
         shared = SharedPart(self.length, anatomy.hidden_size, self.width).to(like) if self.reparametrise else None
-        for layer in anatomy.layers:
-            if shared is None:
-                key, value = (0.02 * torch.randn(heads, self.length, head_dim).to(like) for _ in range(2))
-                insert_prefix(anatomy, layer, FreePrefix(key, value))
-            else:
-                prefix = ReparametrisedPrefix(shared, self.width, heads, head_dim).to(like)
-                insert_prefix(anatomy, layer, prefix)
+
+        def prefix() -> Prefix:
+            if shared is not None:
+                return ReparametrisedPrefix(shared, self.width, heads, head_dim).to(like)
+            return FreePrefix(*(0.02 * torch.randn(2, heads, self.length, head_dim).to(like)))
+
+        insert_prefixes(anatomy, [prefix() for _ in anatomy.layers])
 
     def state(self, model: nn.Module) -> dict[str, Tensor]:
         """The resulting prefixes, `<where>.key` and `<where>.value`, however they were made; and the head."""

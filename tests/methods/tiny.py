@@ -45,7 +45,7 @@ CONFIGS: dict[str, dict] = {
         "max_position_embeddings": 64, "pad_token_id": PAD, "num_labels": 3,
     },
     "llama": _SHAPE | _DECODER | {"num_key_value_heads": 2},
-    "mistral": _SHAPE | _DECODER | {"num_key_value_heads": 2, "sliding_window": 4},
+    "mistral": _SHAPE | _DECODER | {"num_key_value_heads": 2, "sliding_window": 8},
     "qwen2": _SHAPE | _DECODER | {"num_key_value_heads": 2},
     "opt": _SHAPE | _DECODER | {"ffn_dim": 48, "word_embed_proj_dim": 16},
 }  # fmt: skip
