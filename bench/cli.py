@@ -98,13 +98,18 @@ def _run(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _console() -> Console:
+    """In a file or a pipe, lines must not break at the width of a terminal that is not there."""
+    return Console(width=None if sys.stdout.isatty() else 200)
+
+
 def _status(arguments: argparse.Namespace) -> int:
     from bench.display import status_table
 
     store = _store(arguments.results)
     manifest = store.manifest()
     records = {record.id: record for record in store.records()}
-    console = Console()
+    console = _console()
     console.print(status_table(manifest.cells, records))
     for record in records.values():
         if record.reason:
@@ -126,7 +131,7 @@ def _list(arguments: argparse.Namespace) -> int:
         for kind, values in names.items():
             print(f"{kind}: {', '.join(values)}")
         return 0
-    Console().print(_details(arguments.kind, names[arguments.kind]))
+    _console().print(_details(arguments.kind, names[arguments.kind]))
     return 0
 
 
@@ -178,7 +183,7 @@ def _show(arguments: argparse.Namespace) -> int:
     store = RecordStore(folder.parent.parent)
     record = store.read(folder.name)
     assert record is not None
-    console = Console()
+    console = _console()
     console.print(f"{record.cell} ({record.status})", style="bold", highlight=False)
     console.print_json(record.model_dump_json())
     if record.status == "failed" and store.log(record.id).is_file():

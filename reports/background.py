@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from reports.frame import Results
 from reports.structure import Block, Cite, Code, Equation, Inline, Math, Paragraph, Section, Text
 from reports.style import families_in
@@ -57,6 +59,12 @@ _COMPOSITIONS = {
 }
 
 
+def cited(card: dict[str, Any]) -> list[Inline]:
+    """A card may cite several works: their keys are separated by commas."""
+    keys = tuple(key.strip() for key in str(card.get("citation") or "").split(",") if key.strip())
+    return [" ", Cite(keys)] if keys else []
+
+
 def section(results: Results) -> Section:
     """A subsection per family that takes part."""
     families = families_in({results.family_of(label) for label in results.labels})
@@ -74,8 +82,7 @@ def _family(results: Results, family: str) -> Section:
         text: list[Inline] = [Code(labels[0])]
         for label in labels[1:]:
             text += [", ", Code(label)]
-        if card.get("citation"):
-            text += [" ", Cite((str(card["citation"]),))]
+        text += cited(card)
         if composition := _COMPOSITIONS.get(str(card.get("composition"))):
             text.append(f", {composition}")
         text.append(". " + (str(card.get("summary") or "").strip() or "Its card is not part of the results folder."))

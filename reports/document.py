@@ -129,7 +129,7 @@ def _backbones(results: Results) -> list[Block]:
     for name in results.backbones:
         card = results.card("backbones", name)
         size = card.get("parameters")
-        text: list[Inline] = [f"{results.title('backbones', name)} (", Code(name), ")", *_cited(card)]
+        text: list[Inline] = [f"{results.title('backbones', name)} (", Code(name), ")", *background.cited(card)]
         kind = f", architecture {card['architecture']}" if card.get("architecture") else ""
         text.append(kind + (f", {count(size)} parameters" if isinstance(size, (int, float)) else "") + ". ")
         text.append(_sentences(card.get("summary"), _licence(card)))
@@ -141,7 +141,7 @@ def _data(results: Results) -> list[Block]:
     blocks: list[Block] = []
     for name in results.tasks:
         card = results.card("tasks", name)
-        text: list[Inline] = [Code(name), *_cited(card), ". "]
+        text: list[Inline] = [Code(name), *background.cited(card), ". "]
         labels = card.get("labels") or []
         classes = f"Classes: {', '.join(map(str, labels))}." if 0 < len(labels) <= 10 else f"{len(labels)} classes."
         metric = f"Primary metric: {results.metric(name)}."
@@ -247,12 +247,6 @@ def _results(results: Results, found: list[tables.Difference]) -> Section:
     if missing or findings.unfinished(results):
         parts.append(Section("unfinished", "What is missing", (*findings.unfinished(results), *missing)))
     return Section("results", "Results", (), tuple(part for part in parts if part.blocks))
-
-
-def _cited(card: dict[str, Any]) -> list[Inline]:
-    """A card may cite several works: their keys are separated by commas."""
-    keys = tuple(key.strip() for key in str(card.get("citation") or "").split(",") if key.strip())
-    return [" ", Cite(keys)] if keys else []
 
 
 def _licence(card: dict[str, Any]) -> str:
