@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -47,9 +48,10 @@ def wait_until(condition, seconds: float = 90):
 
 def worker_of(process: subprocess.Popen) -> psutil.Process | None:
     """The process that runs a cell: a child of the server from which workers are forked."""
-    for child in psutil.Process(process.pid).children():
-        if workers := child.children():
-            return workers[0]
+    with contextlib.suppress(psutil.NoSuchProcess):  # a child may end while it is looked at
+        for child in psutil.Process(process.pid).children():
+            if workers := child.children():
+                return workers[0]
     return None
 
 

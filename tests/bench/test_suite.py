@@ -48,7 +48,7 @@ WRONG = {
     "unknown key": ({"budgets": {}}, "budgets", "did you mean 'budget'?"),
     "unknown method": ({"methods": ["full", "loar"]}, "methods", "did you mean 'lora'?"),
     "unknown task": ({"tasks": ["colors"]}, "tasks", "did you mean 'colours'?"),
-    "unknown backbone": ({"backbones": ["embedded:minilm-16"]}, "backbones", "did you mean 'embedded:minilm-l6'?"),
+    "unknown backbone": ({"backbones": ["embedded:minilm-16"]}, "minilm-16", "did you mean 'embedded:minilm-l6'?"),
     "unknown hyperparameter": ({"methods": {"lora": {"rnak": 4}}}, "rnak", "did you mean 'rank'?"),
     "hyperparameter out of range": ({"methods": {"lora": {"rank": 0}}}, "rank", "greater than or equal to 1"),
     "unknown budget value": ({"budget": {"epoch": 4}}, "epoch", "did you mean 'epochs'?"),
