@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the cells of a suite that have no result yet")
     run.add_argument("suite", nargs="?", default="embedded", help="a built-in suite's name, or the path of a YAML file")
     run.add_argument("--results", type=Path, help="folder of the results (default: results/<suite>)")
-    run.add_argument("--slots", type=_positive, help="cells at a time (default: one per GPU, or per 4 cores)")
+    run.add_argument("--slots", type=_positive, help="cells at a time (default: one per GPU, or per core and 4 GiB)")
     run.set_defaults(command=_run)
 
     status = commands.add_parser("status", help="what of a results folder is done, failed, open")
