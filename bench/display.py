@@ -62,6 +62,7 @@ class RunDisplay:
         self.console = console or Console()
         self.live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
         self.counts = dict.fromkeys(("ok", "failed", "n/a"), 0)
+        self.trained: set[str] = set()  # and not yet profiled
         self.latest: deque[Record] = deque(maxlen=LATEST)
         self.time_left = TimeLeft()
         self.cells: dict[str, Cell] = {}
@@ -81,12 +82,15 @@ class RunDisplay:
     def begin(self, suite: str, cells: dict[str, Cell], finished: list[Record], slots: int) -> None:
         self.cells, self.slots, self.suite = cells, slots, suite
         for record in finished:
-            self._count(record)
-            if record.status == "ok":
+            if record.status != "n/a":
                 self.time_left.learn(record.cell, "train", record.wall_seconds)
+            if record.status == "trained":
+                self.trained.add(record.id)
+            else:
+                self._count(record)
         if not self.live:
             self.console.print(
-                f"{suite}: {len(cells)} cells, {len(finished)} finished before, {slots} at a time", highlight=False
+                f"{suite}: {len(cells)} cells, {self._done()} finished before, {slots} at a time", highlight=False
             )
 
     def refresh(self, running: list[Running], pending: list[Job]) -> None:
@@ -96,16 +100,21 @@ class RunDisplay:
 
     def ended(self, record: Record, stage: Stage, seconds: float) -> None:
         self.time_left.learn(record.cell, stage, seconds)
-        if record.status == "trained" and record.reason is None:
-            return  # its profile is still to come
-        self._count(record)
+        self.trained.discard(record.id)
+        if record.status == "trained" and record.reason is None:  # its profile is still to come
+            self.trained.add(record.id)
+            self.latest.append(record)
+        else:
+            self._count(record)
         if not self.live:
-            done = sum(self.counts.values())
             self.console.print(
-                f"[{done}/{len(self.cells)}] {record.status:<6} {record.cell}: {outcome(record)}"
-                f" ({duration(record.wall_seconds)}) · {self._summary()}",
+                f"[{self._done()}/{len(self.cells)}] {record.status:<7} {record.cell}: {outcome(record)}"
+                f" ({duration(seconds)}) · {self._summary()}",
                 markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
+
+    def _done(self) -> int:
+        return sum(self.counts.values())
 
     def _count(self, record: Record) -> None:
         self.counts["ok" if record.status == "trained" else record.status] += 1
@@ -113,10 +122,10 @@ class RunDisplay:
 
     def _summary(self) -> str:
         left = "time left unknown yet" if self.remaining is None else f"{duration(self.remaining)} left"
-        return f"{self.counts['failed']} failed, {self.counts['n/a']} n/a, {left}"
+        return f"{len(self.trained)} trained, {self.counts['failed']} failed, {self.counts['n/a']} n/a, {left}"
 
     def _picture(self, running: list[Running]) -> Group:
-        done = sum(self.counts.values())
+        done = self._done()
         elapsed = duration(time.monotonic() - self.began)
         head = Text.assemble(
             (f"{self.suite}  ", "bold"), f"{done} of {len(self.cells)} cells done, {len(running)} running, ",
@@ -131,7 +140,9 @@ class RunDisplay:
             if run.total:
                 doing = f"step {run.done} of {run.total}"
             table.add_row(Text("…", "cyan"), Text(str(run.job.cell)), Text(doing, "cyan"))
-        bar = ProgressBar(total=max(len(self.cells), 1), completed=done, width=min(self.console.width, 80))
+        # Two jobs a cell: training and profile.
+        jobs_done = 2 * done + len(self.trained)
+        bar = ProgressBar(total=max(2 * len(self.cells), 1), completed=jobs_done, width=min(self.console.width, 80))
         return Group(head, bar, table)
 
 

@@ -82,12 +82,12 @@ class Scheduler:
         finished = []
         for cell_id, cell in self.suite.cells.items():
             record = self.store.read(cell_id)
-            if record is not None and record.status in ("ok", "n/a"):
-                finished.append(record.model_copy(update={"cell": cell}))
-            elif record is not None and record.status == "trained":
-                self.profile.append(self._job(cell, "profile"))
-            else:
+            if record is None or record.status == "failed":
                 self.train.append(self._job(cell, "train"))
+                continue
+            finished.append(record.model_copy(update={"cell": cell}))
+            if record.status == "trained":
+                self.profile.append(self._job(cell, "profile"))
         return finished
 
     def _job(self, cell: Cell, stage: Stage, attempt: int = 1) -> Job:
