@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from methods.anatomy import Anatomy
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -147,6 +148,22 @@ class Backbone:
         kind = json.loads((self.folder / "config.json").read_text())["model_type"].replace("-", "_")
         return f"transformers.models.{kind}.modeling_{kind}"
 
+    def anatomy(self) -> Anatomy | None:
+        """That of a model with the backbone's dimensions and without weights (on the meta device); None where
+        the architecture is not described, which its cells will say."""
+        import torch
+        from transformers import AutoConfig, AutoModelForSequenceClassification
+
+        from methods.anatomy import Anatomy, UnsupportedBackbone
+
+        config = AutoConfig.from_pretrained(self.folder, trust_remote_code=False, local_files_only=True)
+        try:
+            with torch.device("meta"):
+                model = AutoModelForSequenceClassification.from_config(config)
+            return Anatomy(model, fresh_parameters(model))
+        except (UnsupportedBackbone, ValueError):
+            return None
+
     def tokenizer(self) -> PreTrainedTokenizerBase:
         from transformers import AutoTokenizer
 
@@ -169,6 +186,10 @@ class Backbone:
         model, info = AutoModelForSequenceClassification.from_pretrained(
             self.folder, num_labels=num_labels, dtype=torch.float32, output_loading_info=True, **options
         )
-        prefix = model.base_model_prefix + "."
-        fresh = {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
-        return model, frozenset(fresh | set(info["missing_keys"]))
+        return model, frozenset(fresh_parameters(model) | set(info["missing_keys"]))
+
+
+def fresh_parameters(model: PreTrainedModel) -> set[str]:
+    """The parameters outside the pretrained backbone: those of the head."""
+    prefix = model.base_model_prefix + "."
+    return {name for name, _ in model.named_parameters() if not name.startswith(prefix)}

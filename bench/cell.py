@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 # Part of every cell's identity: raise it when the engine changes in a way that can change a result.
-ENGINE_REVISION = 1
+ENGINE_REVISION = 2
 
 
 class Budget(BaseModel):
@@ -40,6 +40,7 @@ class Cell(BaseModel):
     method_revision: str
     task: str
     task_revision: str
+    sources: dict[str, str] = Field({}, description="revisions of other tasks on which the method has a phase")
     seed: int
     precision: Literal["auto", "bf16", "no"]
     budget: Budget

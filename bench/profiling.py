@@ -8,6 +8,7 @@ so that a machine which drifts does so for both.
 
 from __future__ import annotations
 
+import itertools
 import resource
 import statistics
 import sys
@@ -23,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.cell import Budget
 from bench.records import Cost, Parameters, PhaseCost
-from bench.training import optimizer_of
+from bench.training import optimizer_of, trained_by
 from methods.base import Method, Phase
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def profile(
     model = accelerator.prepare(anatomy.model)
     phases = []
     for phase in method.phases():
-        method.on_phase(anatomy, phase)
+        method.on_phase(anatomy, phase, WARM_UP_STEPS + TIMED_STEPS)
         phases.append(_train_cost(accelerator, model, anatomy, method, phase, batch, budget))
     peak = memory.bytes()
     step_seconds = sum(phase.share * phase.step_seconds for phase in phases)
@@ -143,19 +144,22 @@ def _train_cost(
     budget: Budget,
 ) -> PhaseCost:
     model.train()
-    optimizer: Optimizer = accelerator.prepare(optimizer_of(model, method))
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer: Optimizer = accelerator.prepare(optimizer_of(anatomy, method, phase))
+    trainable = trained_by(optimizer)
+    steps = itertools.count(1)
 
     def forward() -> Tensor:
         inputs = {key: value for key, value in batch.items() if key != "labels"}
         return F.cross_entropy(model(**inputs).logits.float(), batch["labels"])
 
     def step() -> None:
+        number = next(steps)
         accelerator.backward(forward())
-        method.after_backward(anatomy)
+        method.after_backward(anatomy, number)
         accelerator.clip_grad_norm_(trainable, budget.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
+        method.after_step(anatomy, number, optimizer)
 
     for _ in range(WARM_UP_STEPS):
         step()

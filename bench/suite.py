@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -16,6 +16,9 @@ from bench.cell import Budget, Cell
 from bench.records import to_plain
 from bench.registry import Kind, Plugin, PluginError, Registry
 from bench.yaml_lines import Place
+
+if TYPE_CHECKING:
+    from methods.base import Method
 
 BUILT_IN = Path(__file__).parent / "suites"
 
@@ -164,6 +167,10 @@ class _Reader:
             if plugin is not None
         }
         self.stop_at_faults()
+        sources = {label: self.sources(registry, label, method) for label, method in configured.items()}
+        for backbone in found.values():
+            self.check_dimensions(backbone, configured)
+        self.stop_at_faults()
         cells: dict[str, Cell] = {}
         # Seeds outermost: a run that is cut short has whole comparisons of fewer seeds.
         for seed in file.seeds:
@@ -180,6 +187,7 @@ class _Reader:
                             method_revision=method.revision,
                             task=task_name,
                             task_revision=task.revision,
+                            sources=sources[label],
                             seed=seed,
                             precision=file.precision,
                             budget=budgets[task_name],
@@ -231,6 +239,28 @@ class _Reader:
         except PluginError as error:
             self.fault((kind, label), str(error))
         return None
+
+    def sources(self, registry: Registry, label: str, method: Method) -> dict[str, str]:
+        """The revisions of the other tasks on which a method has a phase."""
+        found = {}
+        for name in {phase.task for phase in method.phases() if phase.task}:
+            try:
+                found[name] = registry.get("tasks", name).revision
+            except KeyError:
+                valid = registry.names("tasks")
+                self.fault(
+                    ("methods", label), f"unknown task {name!r}{_nearest(name, valid)} known: {', '.join(valid)}"
+                )
+        return found
+
+    def check_dimensions(self, backbone: Backbone | None, configured: dict[str, Method]) -> None:
+        """Hyperparameters that depend on the backbone's dimensions, held against a model without weights."""
+        anatomy = backbone.anatomy() if backbone else None
+        if anatomy is None:
+            return
+        for label, method in configured.items():
+            if message := method.out_of_range(anatomy):
+                self.fault(("methods", label), message)
 
     def backbone(self, index: int, spec: str) -> Backbone | None:
         try:

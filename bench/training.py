@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from transformers import get_linear_schedule_with_warmup
 
 from bench.cell import Budget
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
     from transformers import PreTrainedTokenizerBase
 
-    from bench.data import LengthBuckets
     from methods.anatomy import Anatomy
 
 
@@ -65,60 +64,78 @@ def phase_ends(phases: tuple[Phase, ...], steps: int) -> list[int]:
     return ends
 
 
-def optimizer_of(model: nn.Module, method: Method) -> AdamW:
+def optimizer_of(anatomy: Anatomy, method: Method, phase: Phase) -> AdamW:
     """AdamW over what is trainable now, the head included."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return AdamW(trainable, lr=method.lr, weight_decay=method.weight_decay, fused=True)
+    groups = [{"lr": method.lr} | group for group in method.parameter_groups(anatomy) if group["params"]]
+    for group in groups:
+        group["lr"] *= phase.lr_scale
+    return AdamW(groups, weight_decay=method.weight_decay, fused=True)
+
+
+def trained_by(optimizer: Optimizer) -> list[torch.Tensor]:
+    """Every parameter of every group."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+@dataclass(frozen=True)
+class Material:
+    """A task with its data, ready to be trained and validated on."""
+
+    task: Task
+    splits: Splits
 
 
 def train(
     accelerator: Accelerator,
     anatomy: Anatomy,
     method: Method,
-    task: Task,
+    material: Material,
     tokenizer: PreTrainedTokenizerBase,
-    splits: Splits,
     budget: Budget,
     seed: int,
     progress: Callable[[int, int], None],
+    sources: Mapping[str, Material] | None = None,
 ) -> Training:
     """Trains an adapted model in place within the budget, and restores its best checkpoint: the one with
     the highest validation score among those of the last phase, the lower validation loss breaking ties.
 
-    `progress` is called with (steps done, steps in all). Raises Diverged where the loss is not finite.
+    A phase that names a task runs on that one of the `sources`. `progress` is called with (steps done, steps in
+    all). Raises Diverged where the loss is not finite.
     """
-    loader, sampler = train_loader(splits.train, tokenizer, budget.batch_size, seed)
-    steps_per_epoch = len(loader)
-    validation = accelerator.prepare(eval_loader(splits.validation, tokenizer, budget.batch_size * 2))
-    model, loader = accelerator.prepare(anatomy.model, loader)
+    courses = {
+        name: _Course(accelerator, each, tokenizer, budget, seed)
+        for name, each in {None: material, **(sources or {})}.items()
+    }
+    model = accelerator.prepare(anatomy.model)
+    steps_per_epoch = courses[None].steps_per_epoch
     result = Training(steps=budget.epochs * steps_per_epoch)
     phases = method.phases()
     ends = phase_ends(phases, result.steps)
-    batches = _endless(loader, sampler)
     best: tuple[float, float] | None = None
     checkpoint: dict[str, torch.Tensor] = {}
     step, since = 0, 0
     losses = torch.zeros((), device=accelerator.device)
     tokens = torch.zeros((), device=accelerator.device, dtype=torch.long)
     for phase, end in zip(phases, ends, strict=True):
-        method.on_phase(anatomy, phase)
-        optimizer = accelerator.prepare(optimizer_of(model, method))
-        length = end - step
+        course = courses[phase.task]
+        start, length = step, end - step
+        method.on_phase(anatomy, phase, length)
+        optimizer = accelerator.prepare(optimizer_of(anatomy, method, phase))
         schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(budget.warmup * length), length)
         model.train()
         while step < end:
-            batch = next(batches)
+            batch = next(course.batches)
             labels = batch.pop("labels")
             loss = F.cross_entropy(model(**batch).logits.float(), labels)
             accelerator.backward(loss)
-            method.after_backward(anatomy)
-            accelerator.clip_grad_norm_(optimizer.param_groups[0]["params"], budget.max_grad_norm)
+            step += 1
+            since += 1
+            method.after_backward(anatomy, step - start)
+            accelerator.clip_grad_norm_(trained_by(optimizer), budget.max_grad_norm)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
-            step += 1
-            since += 1
-            method.after_step(anatomy, step)
+            method.after_step(anatomy, step - start, optimizer)
             losses += loss.detach()
             tokens += batch["attention_mask"].sum()
             evaluating = step % steps_per_epoch == 0 or step == end
@@ -128,7 +145,7 @@ def train(
                 progress(step, result.steps)
             if not evaluating:
                 continue
-            validation_loss, scores = evaluate(model, validation, task)
+            validation_loss, scores = evaluate(model, course.validation, course.task)
             if not math.isfinite(validation_loss):
                 raise Diverged(f"the validation loss is not finite at step {step} of {result.steps}")
             model.train()
@@ -144,7 +161,7 @@ def train(
             )
             losses.zero_()
             since = 0
-            standing = (scores[task.card.metrics[0]], -validation_loss)
+            standing = (scores[course.task.card.metrics[0]], -validation_loss)
             if phase is phases[-1] and (best is None or standing > best):
                 best = standing
                 result.best_step, result.validation = step, scores
@@ -154,12 +171,32 @@ def train(
     return result
 
 
-def _endless(loader: DataLoader, sampler: LengthBuckets) -> Iterator[dict[str, torch.Tensor]]:
-    epoch = 0
-    while True:
-        sampler.set_epoch(epoch)
-        yield from loader
-        epoch += 1
+class _Course:
+    """What a phase trains and validates on: batches without end, epoch after epoch in an order of its own."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        material: Material,
+        tokenizer: PreTrainedTokenizerBase,
+        budget: Budget,
+        seed: int,
+    ) -> None:
+        self.task = material.task
+        loader, self._sampler = train_loader(material.splits.train, tokenizer, budget.batch_size, seed)
+        self.steps_per_epoch = len(loader)
+        self._loader = accelerator.prepare(loader)
+        self.validation = accelerator.prepare(
+            eval_loader(material.splits.validation, tokenizer, budget.batch_size * 2)
+        )
+        self.batches = self._endless()
+
+    def _endless(self) -> Iterator[dict[str, torch.Tensor]]:
+        epoch = 0
+        while True:
+            self._sampler.set_epoch(epoch)
+            yield from self._loader
+            epoch += 1
 
 
 def _snapshot(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -31,7 +31,7 @@ from bench.job import Job
 from bench.profiling import PeakMemory, count_parameters, profile
 from bench.records import DataUse, Record, RecordStore
 from bench.registry import Kind, PluginError, Registry
-from bench.training import Diverged, train
+from bench.training import Diverged, Material, train
 from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Method
 from tasks.base import Task, TaskUnavailable
@@ -135,9 +135,10 @@ class Work:
         cell = self.cell
         anatomy, backbone = self.adapted()
         splits = prepare(self.task, self.tokenizer, cell.budget, cell.seed)
+        material, sources = Material(self.task, splits), self._sources()
         set_seed(cell.seed)
         training = train(
-            self.accelerator, anatomy, self.method, self.task, self.tokenizer, splits, cell.budget, cell.seed, progress
+            self.accelerator, anatomy, self.method, material, self.tokenizer, cell.budget, cell.seed, progress, sources
         )
         test = self.accelerator.prepare(eval_loader(splits.test, self.tokenizer, cell.budget.batch_size * 2))
         _, record.test = evaluate(anatomy.model, test, self.task)
@@ -153,6 +154,16 @@ class Work:
             steps=training.steps,
         )
         record.status = "trained"
+
+    def _sources(self) -> dict[str, Material]:
+        """The other tasks on which the method has a phase."""
+        found = {}
+        for name, revision in self.cell.sources.items():
+            task: Task = self._plugin("tasks", name, revision)()
+            if len(task.card.labels) != (classes := len(self.task.card.labels)):
+                raise NotApplicable(f"the source task {name} has {len(task.card.labels)} classes, not {classes}")
+            found[name] = Material(task, prepare(task, self.tokenizer, self.cell.budget, self.cell.seed))
+        return found
 
     def profile(self, record: Record) -> None:
         labels = len(self.task.card.labels)

@@ -1,6 +1,6 @@
 """Where a Hugging Face transformer keeps its parts, described once so that no method has to know.
 
-To teach it another architecture, add one entry to `LAYOUTS`.
+To teach it another architecture, add one entry to `LAYOUTS` in methods/layouts.py.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from methods.layouts import LAYOUTS, Stack
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-SiteName = Literal["query", "key", "value", "attention_output", "ffn_in", "ffn_out"]
+SiteName = Literal["query", "key", "value", "attention_output", "ffn_in", "ffn_gate", "ffn_out"]
+OPTIONAL_SITES: tuple[SiteName, ...] = ("ffn_gate",)
 
 
 class UnsupportedBackbone(ValueError):
@@ -23,100 +27,15 @@ class UnsupportedBackbone(ValueError):
 
 
 @dataclass(frozen=True)
-class Layout:
-    """One architecture, as dotted paths: `layers` and `positions` start at the backbone, the rest at a layer.
-
-    `attention` is the module that calls the attention function. `positions` is the table of learned
-    positions, empty where positions are rotary, of which the first `reserved_positions` rows stand for none.
-    """
-
-    layers: str
-    attention: str
-    query: str
-    key: str
-    value: str
-    attention_output: str
-    ffn_in: str
-    ffn_out: str
-    causal: bool = False
-    positions: str = ""
-    reserved_positions: int = 0
-
-
-def _bert(reserved_positions: int = 0) -> Layout:
-    return Layout(
-        layers="encoder.layer",
-        attention="attention.self",
-        query="attention.self.query",
-        key="attention.self.key",
-        value="attention.self.value",
-        attention_output="attention.output.dense",
-        ffn_in="intermediate.dense",
-        ffn_out="output.dense",
-        positions="embeddings.position_embeddings",
-        reserved_positions=reserved_positions,
-    )
-
-
-_DISTILBERT = Layout(
-    layers="transformer.layer",
-    attention="attention",
-    query="attention.q_lin",
-    key="attention.k_lin",
-    value="attention.v_lin",
-    attention_output="attention.out_lin",
-    ffn_in="ffn.lin1",
-    ffn_out="ffn.lin2",
-    positions="embeddings.position_embeddings",
-)
-
-_LLAMA = Layout(
-    layers="layers",
-    attention="self_attn",
-    query="self_attn.q_proj",
-    key="self_attn.k_proj",
-    value="self_attn.v_proj",
-    attention_output="self_attn.o_proj",
-    ffn_in="mlp.up_proj",
-    ffn_out="mlp.down_proj",
-    causal=True,
-)
-
-_OPT = Layout(
-    layers="decoder.layers",
-    attention="self_attn",
-    query="self_attn.q_proj",
-    key="self_attn.k_proj",
-    value="self_attn.v_proj",
-    attention_output="self_attn.out_proj",
-    ffn_in="fc1",
-    ffn_out="fc2",
-    causal=True,
-    positions="decoder.embed_positions",
-    reserved_positions=2,
-)
-
-# By `config.model_type`. RoBERTa counts positions from its padding index plus one.
-LAYOUTS: dict[str, Layout] = {
-    "bert": _bert(),
-    "roberta": _bert(reserved_positions=2),
-    "xlm-roberta": _bert(reserved_positions=2),
-    "electra": _bert(),
-    "distilbert": _DISTILBERT,
-    "llama": _LLAMA,
-    "mistral": _LLAMA,
-    "qwen2": _LLAMA,
-    "opt": _OPT,
-}
-
-
-@dataclass(frozen=True)
 class Site:
-    """A place where a method may act: the submodule `attribute` of `parent`."""
+    """A projection where a method may act: the submodule `attribute` of `parent`, or, where several
+    projections are fused into one module, the `part`-th of its `parts` equal shares of outputs."""
 
     name: str
     parent: nn.Module
     attribute: str
+    part: int = 0
+    parts: int = 1
 
     @property
     def module(self) -> nn.Module:
@@ -126,23 +45,76 @@ class Site:
     def replace(self, new: nn.Module) -> None:
         setattr(self.parent, self.attribute, new)
 
+    @property
+    def projection(self) -> nn.Linear | Conv1D:
+        """The pretrained projection, beneath whatever has been put around it."""
+        module = self.module
+        while not isinstance(module, (nn.Linear, Conv1D)):
+            module = cast("nn.Module", module.base)
+        return module
+
+    @property
+    def weight(self) -> Tensor:
+        """The part's weight as a view (out, in): writing to it changes the model."""
+        return weight_of(self.projection, self.part, self.parts)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The part's bias as a view (out), where there is one."""
+        return bias_of(self.projection, self.part, self.parts)
+
+    @property
+    def in_features(self) -> int:
+        projection = self.projection
+        return projection.nx if isinstance(projection, Conv1D) else projection.in_features
+
+    @property
+    def out_features(self) -> int:
+        projection = self.projection
+        return (projection.nf if isinstance(projection, Conv1D) else projection.out_features) // self.parts
+
+
+def weight_of(projection: nn.Linear | Conv1D, part: int = 0, parts: int = 1) -> Tensor:
+    """A part's weight (out, in), as a view; a Conv1D keeps it transposed."""
+    weight = projection.weight.data
+    return (weight.T if isinstance(projection, Conv1D) else weight).chunk(parts)[part]
+
+
+def bias_of(projection: nn.Linear | Conv1D, part: int = 0, parts: int = 1) -> Tensor | None:
+    return None if projection.bias is None else projection.bias.data.chunk(parts)[part]
+
 
 @dataclass(frozen=True)
 class Layer:
-    """One transformer layer, with its projections as sites."""
+    """One transformer layer, with its projections as sites. `cross` holds the sites of the attention to an
+    encoder, in the decoder of an encoder-decoder. Layers that share weights are one layer here."""
 
     index: int
+    causal: bool
     module: nn.Module
     attention: nn.Module
-    query: Site
-    key: Site
-    value: Site
-    attention_output: Site
-    ffn_in: Site
-    ffn_out: Site
+    own: dict[str, Site]
+    cross: dict[str, Site]
 
     def site(self, name: SiteName) -> Site:
-        return getattr(self, name)
+        """The self-attention's or the feed-forward block's. Raises KeyError where the optional is missing."""
+        return self.own[name]
+
+    def sites(self, name: SiteName) -> list[Site]:
+        """All of that name, those of the attention to an encoder included; none where the optional is missing."""
+        return [sites[name] for sites in (self.own, self.cross) if name in sites]
+
+    @property
+    def attention_output(self) -> Site:
+        return self.own["attention_output"]
+
+    @property
+    def ffn_in(self) -> Site:
+        return self.own["ffn_in"]
+
+    @property
+    def ffn_out(self) -> Site:
+        return self.own["ffn_out"]
 
 
 class Anatomy:
@@ -162,15 +134,17 @@ class Anatomy:
         if kind not in LAYOUTS:
             raise UnsupportedBackbone(
                 f"unknown architecture {kind!r}; known are {', '.join(sorted(LAYOUTS))}; to describe it, add its"
-                " module paths to LAYOUTS in methods/anatomy.py"
+                " module paths to LAYOUTS in methods/layouts.py"
             )
         self.layout = LAYOUTS[kind]
         try:
-            layers = self.backbone.get_submodule(self.layout.layers)
-            self.layers = tuple(self._layer(index, layer) for index, layer in enumerate(layers.children()))
+            found = [
+                (stack, module) for stack in self.layout.stacks for module in _expand(self.backbone, stack.layers)
+            ]
+            self.layers = tuple(_layer(index, stack, module) for index, (stack, module) in enumerate(found))
         except AttributeError as error:
             raise UnsupportedBackbone(
-                f"{kind} is not laid out as LAYOUTS in methods/anatomy.py has it: {error}"
+                f"{kind} is not laid out as LAYOUTS in methods/layouts.py has it: {error}"
             ) from error
         # What inserted modules bring is not the backbone's: all of this is read before anything is inserted.
         self.backbone_names = tuple(name for name, _ in model.named_parameters() if name not in self.head)
@@ -178,31 +152,20 @@ class Anatomy:
         self.num_backbone_parameters = sum(p.numel() for _, p in self.backbone_parameters())
         self._remembered: dict[str, Tensor] = {}
 
-    def _layer(self, index: int, layer: nn.Module) -> Layer:
-        def site(name: str) -> Site:
-            parent, _, attribute = getattr(self.layout, name).rpartition(".")
-            found = Site(name, layer.get_submodule(parent), attribute)
-            _ = found.module  # raises AttributeError where there is no such module
-            return found
-
-        return Layer(
-            index=index,
-            module=layer,
-            attention=layer.get_submodule(self.layout.attention),
-            query=site("query"),
-            key=site("key"),
-            value=site("value"),
-            attention_output=site("attention_output"),
-            ffn_in=site("ffn_in"),
-            ffn_out=site("ffn_out"),
-        )
-
     def _norm_names(self) -> Iterator[str]:
         for name, module in self.model.named_modules():
             if type(module).__name__.endswith("Norm"):
                 for attribute, _ in module.named_parameters(prefix=name, recurse=False):
                     if attribute not in self.head:
                         yield attribute
+
+    def sites(self, names: Collection[SiteName]) -> list[Site]:
+        """Every site of those names, in every layer."""
+        return [site for layer in self.layers for name in names for site in layer.sites(name)]
+
+    def smallest_dimension(self, names: Collection[SiteName]) -> tuple[int, str]:
+        """The smallest dimension of the sites of those names, which bounds a rank; and the name it belongs to."""
+        return min((min(site.in_features, site.out_features), site.name) for site in self.sites(names))
 
     @property
     def hidden_size(self) -> int:
@@ -223,11 +186,19 @@ class Anatomy:
 
     @property
     def head_dim(self) -> int:
-        return getattr(self.config, "head_dim", None) or self.hidden_size // self.num_heads
+        for name in ("head_dim", "d_kv"):  # of Llama and its kin, and of T5
+            if value := getattr(self.config, name, None):
+                return value
+        return self.hidden_size // self.num_heads
 
     @property
     def causal(self) -> bool:
-        return self.layout.causal
+        """Whether inputs are read from left to right only: a decoder without an encoder."""
+        return self.layers[0].causal
+
+    @property
+    def encodes_and_decodes(self) -> bool:
+        return any(layer.cross for layer in self.layers)
 
     @property
     def word_embeddings(self) -> nn.Embedding:
@@ -237,7 +208,7 @@ class Anatomy:
 
     @property
     def max_positions(self) -> int | None:
-        """How long an input may be where positions are learned; None where they are rotary."""
+        """How long an input may be where positions are learned; None where they are rotary or relative."""
         if not self.layout.positions:
             return None
         table = self.backbone.get_submodule(self.layout.positions)
@@ -247,7 +218,7 @@ class Anatomy:
     @property
     def uses_attention_interface(self) -> bool:
         """Whether the attention function of the architecture can be exchanged."""
-        return bool(getattr(self.backbone, "_supports_attention_backend", False))
+        return self.layout.exchangeable_attention
 
     def backbone_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The backbone's own parameters: neither the head's nor any that a method inserted."""
@@ -276,3 +247,50 @@ class Anatomy:
         for name, value in self._remembered.items():
             parameters[name].copy_(value)
         self._remembered = {}
+
+
+def _expand(root: nn.Module, path: str) -> list[nn.Module]:
+    """The submodules at a dotted path, in which `*` stands for every child."""
+    found = [root]
+    for step in path.split("."):
+        found = [
+            child
+            for module in found
+            for child in (module.children() if step == "*" else (module.get_submodule(step),))
+        ]
+    return found
+
+
+def _layer(index: int, stack: Stack, module: nn.Module) -> Layer:
+    own = {name: _site(name, module, getattr(stack, name)) for name in _NAMES if getattr(stack, name)}
+    cross = {name: _site(f"cross {name}", module, path) for name, path in zip(_NAMES, stack.cross, strict=False)}
+    kept = {name: site for name, site in own.items() if site is not None}
+    return Layer(
+        index=index,
+        causal=stack.causal,
+        module=module,
+        attention=module.get_submodule(stack.attention),
+        own=kept,
+        cross={name: site for name, site in cross.items() if site is not None},
+    )
+
+
+_NAMES: tuple[SiteName, ...] = ("query", "key", "value", "attention_output", "ffn_in", "ffn_gate", "ffn_out")
+
+
+def _site(name: str, layer: nn.Module, description: str) -> Site | None:
+    """A site by its description: a path, alternatives divided by `|`, and the part of a fused module as in
+    `Wqkv[1/3]`. An optional site that no alternative finds is None. Raises AttributeError on any other."""
+    for path in description.split("|"):
+        path, _, share = path.partition("[")
+        part, parts = map(int, share.rstrip("]").split("/")) if share else (0, 1)
+        parent, _, attribute = path.rpartition(".")
+        try:
+            owner = layer.get_submodule(parent)
+            if isinstance(getattr(owner, attribute), nn.Module):
+                return Site(name, owner, attribute, part, parts)
+        except AttributeError:
+            continue
+    if name in OPTIONAL_SITES:
+        return None
+    raise AttributeError(f"no {description!r} in {type(layer).__name__}")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.optim import Optimizer
 
     from methods.anatomy import Anatomy
 
@@ -63,20 +64,33 @@ class Card:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training. `share` is its part of the cell's optimiser steps; shares add up to 1."""
+    """A stretch of training. `share` is its part of the cell's optimiser steps; shares add up to 1.
+
+    `lr_scale` multiplies the learning rate: 0 for a phase that looks at gradients and changes nothing.
+    `task` names another task on whose training data the phase runs; it must have as many classes.
+    """
 
     name: str
     share: float
+    lr_scale: float = 1.0
+    task: str | None = None
 
 
 class TaskInfo(Protocol):
-    """All that a method may know of a task: its name and its kind."""
+    """All that a method may know of a task: its name, its kind, and the tasks that it is a mixture of.
+
+    `members` holds the name itself for a task that is no mixture. In a mixture of n tasks, models are called
+    with `task_ids` (batch,), indices into `members`, beside their usual inputs.
+    """
 
     @property
     def name(self) -> str: ...
 
     @property
     def kind(self) -> str: ...
+
+    @property
+    def members(self) -> tuple[str, ...]: ...
 
 
 class Method(BaseModel, ABC):
@@ -94,6 +108,11 @@ class Method(BaseModel, ABC):
     lr: LearningRate = 1e-3
     weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled weight decay of AdamW")
 
+    def out_of_range(self, anatomy: Anatomy) -> str | None:
+        """Which hyperparameter this backbone's dimensions do not allow, with the valid range; None if all fit.
+        Asked with a model on the meta device, before any cell runs: the suite is then refused."""
+        return None
+
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         """The reason why the method does not apply here, for the report; None where it does."""
         return None
@@ -108,14 +127,22 @@ class Method(BaseModel, ABC):
         """The phases in order; each spends its share of the one budget of optimiser steps."""
         return (Phase("tune", 1.0),)
 
-    def on_phase(self, anatomy: Anatomy, phase: Phase) -> None:
-        """Called before each phase, the first included. May change what is trainable."""
+    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
+        """Called before each phase, the first included, with its number of optimiser steps. May change what
+        is trainable; each phase has an optimiser of its own."""
 
-    def after_backward(self, anatomy: Anatomy) -> None:
-        """Called after gradients are computed and before they are clipped."""
+    def parameter_groups(self, anatomy: Anatomy) -> list[dict[str, Any]]:
+        """What is trainable now, as groups for the optimiser; a group's `lr` (default: the method's) and
+        `weight_decay` are its own. By default one group."""
+        return [{"params": [p for p in anatomy.model.parameters() if p.requires_grad]}]
 
-    def after_step(self, anatomy: Anatomy, step: int) -> None:
-        """Called after optimiser step `step` (counted from 1 over all phases)."""
+    def after_backward(self, anatomy: Anatomy, step: int) -> None:
+        """Called in optimiser step `step` (counted from 1 within the phase) when gradients are there and not
+        yet clipped. A penalty on parameters adds its gradient here."""
+
+    def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
+        """Called after optimiser step `step` (counted from 1 within the phase). Whoever replaces entries of a
+        parameter resets its entries of `optimizer.state` as well."""
 
     def merge(self, model: nn.Module) -> bool:
         """Fold what was learnt into the backbone, in place, leaving its plain architecture.

@@ -52,6 +52,11 @@ class Task(ABC):
     def kind(self) -> Kind:
         return self.card.kind
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The tasks that this one is a mixture of; itself, where it is none."""
+        return (self.name,)
+
     @abstractmethod
     def load(self) -> DatasetDict:
         """The whole of the data as splits `train`, `validation` and `test`, the same at every call.

@@ -13,26 +13,10 @@ backbone's dropout comes after the adapter, where the paper has it before.
 from __future__ import annotations
 
 from pydantic import Field
-from torch import Tensor, nn
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, Method, TaskInfo
-from methods.composition.functions import Nonlinearity, bottleneck, insert_after
-
-
-class Bottleneck(nn.Module):
-    """h + U σ(D h + b_D) + b_U, from (…, d) to (…, d)."""
-
-    def __init__(self, size: int, width: int, nonlinearity: Nonlinearity, like: Tensor) -> None:
-        super().__init__()
-        self.down = nn.Parameter(nn.init.trunc_normal_(like.new_empty(width, size), std=0.01, a=-0.02, b=0.02))
-        self.down_bias = nn.Parameter(like.new_zeros(width))
-        self.up = nn.Parameter(like.new_zeros(size, width))
-        self.up_bias = nn.Parameter(like.new_zeros(size))
-        self.nonlinearity: Nonlinearity = nonlinearity
-
-    def forward(self, h: Tensor) -> Tensor:
-        return h + bottleneck(h, self.down, self.down_bias, self.up, self.up_bias, self.nonlinearity)
+from methods.composition.functions import Bottleneck, Nonlinearity, Residual, insert_after
 
 
 class Houlsby(Method):
@@ -83,4 +67,5 @@ class Houlsby(Method):
         like = anatomy.word_embeddings.weight
         for layer in anatomy.layers:
             for site in (layer.attention_output, layer.ffn_out):
-                insert_after(site, Bottleneck(anatomy.hidden_size, self.bottleneck, self.nonlinearity, like))
+                adapter = Bottleneck(anatomy.hidden_size, self.bottleneck, self.nonlinearity, like)
+                insert_after(site, Residual(adapter))

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -24,8 +24,9 @@ from methods.anatomy import Anatomy
 class Prompt(nn.Module, ABC):
     """`length` vectors of the word embeddings' size, inserted before every input of the backbone.
 
-    A decoder gets them at the front; an encoder after its first token ([CLS]), so that a head which reads
-    position 0 still reads that token. The backbone's output has the original length again.
+    A decoder gets them at the front, as does the encoder of an encoder-decoder; an encoder alone after its first
+    token ([CLS]), so that a head which reads position 0 still reads that token. The output of the backbone has
+    the original length again; a decoder still attends to what its encoder made of the prompt.
     Attention in a sliding window reaches the prompt from nearby only, and counts padding on the left as distance.
     """
 
@@ -34,10 +35,11 @@ class Prompt(nn.Module, ABC):
         self.length = length
         self.at = 0
         self.max_positions: int | None = None
+        self.for_encoder = False
 
     @abstractmethod
     def forward(self) -> Tensor:
-        """The vectors, (length, embedding size)."""
+        """The vectors, (length, embedding size), or (batch, length, embedding size) with some for each example."""
 
     def insert(self, backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         """The backbone's arguments, with the prompt in them."""
@@ -51,6 +53,9 @@ class Prompt(nn.Module, ABC):
                 f"{width} tokens and a prompt of {self.length} exceed the backbone's {self.max_positions} positions;"
                 f" lower max_length to {self.max_positions - self.length} or less"
             )
+        if self.for_encoder and inputs.get("decoder_input_ids") is None and "decoder_inputs_embeds" not in inputs:
+            # Which the backbone would otherwise have made of the ids that it no longer gets.
+            inputs["decoder_input_ids"] = _shift_right(ids, backbone.config)
         inputs["inputs_embeds"] = self._join(embeddings, self().to(embeddings.dtype).expand(batch, -1, -1))
         mask, types, positions = (inputs.get(key) for key in ("attention_mask", "token_type_ids", "position_ids"))
         if mask is not None:
@@ -61,13 +66,15 @@ class Prompt(nn.Module, ABC):
             inserted = positions[:, self.at, None] + torch.arange(self.length, device=positions.device)
             shift = self.length * (torch.arange(width, device=positions.device) >= self.at)
             inputs["position_ids"] = self._join(positions + shift, inserted)
-        elif mask is not None and self.at == 0:
+        elif mask is not None and self.at == 0 and not self.for_encoder:
             # A decoder's inputs may be padded on the left: then the prompt must not drift away from them.
             inputs["position_ids"] = _positions(mask)
         return (), inputs
 
     def strip(self, backbone: nn.Module, args: tuple, output: Any) -> Any:
         """The backbone's output, without the prompt's positions."""
+        if self.for_encoder:
+            return output
         hidden = output[0]
         hidden = torch.cat([hidden[:, : self.at], hidden[:, self.at + self.length :]], dim=1)
         if isinstance(output, tuple):
@@ -80,7 +87,8 @@ class Prompt(nn.Module, ABC):
 
 
 def insert_prompt(anatomy: Anatomy, prompt: Prompt) -> None:
-    prompt.at = 0 if anatomy.causal else 1
+    prompt.for_encoder = anatomy.encodes_and_decodes
+    prompt.at = 0 if anatomy.causal or prompt.for_encoder else 1
     prompt.max_positions = anatomy.max_positions
     anatomy.backbone.add_module("prompt", prompt)
     anatomy.backbone.register_forward_pre_hook(prompt.insert, with_kwargs=True)
@@ -92,14 +100,16 @@ class Prefix(nn.Module, ABC):
 
     @abstractmethod
     def forward(self) -> tuple[Tensor, Tensor]:
-        """Keys and values, each (key/value heads, length, size of a head)."""
+        """Keys and values, each (key/value heads, length, size of a head), or (batch, …) with some for each example."""
 
 
 def insert_prefixes(anatomy: Anatomy, prefixes: Sequence[Prefix]) -> None:
-    """One for each layer. Prefix keys are what the query meets: rotary positions are not applied to them."""
+    """One for each layer's attention to itself. Prefix keys are what the query meets: rotary positions are not applied to them."""
     for layer, prefix in zip(anatomy.layers, prefixes, strict=True):
         layer.attention.add_module("prefix", prefix)
-    anatomy.model.set_attn_implementation(ATTENTION)
+    for module in anatomy.model.modules():
+        if config := getattr(module, "config", None):
+            config._attn_implementation = ATTENTION
     if anatomy.causal:
         anatomy.backbone.register_forward_pre_hook(_count_positions, with_kwargs=True)
 
@@ -118,6 +128,12 @@ def _count_positions(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -
 def _by_name(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
     names = list(inspect.signature(backbone.forward).parameters)
     return dict(zip(names, args, strict=False)) | kwargs
+
+
+def _shift_right(ids: Tensor, config: PreTrainedConfig) -> Tensor:
+    """A decoder's input for the tokens it is to predict: they follow the start token."""
+    shifted = torch.cat([torch.full_like(ids[:, :1], config.decoder_start_token_id), ids[:, :-1]], dim=1)
+    return shifted.masked_fill(shifted == -100, config.pad_token_id)
 
 
 def _positions(mask: Tensor) -> Tensor:
@@ -140,6 +156,8 @@ def _attention_with_prefix(
         if attention_mask is not None:
             visible = True if attention_mask.dtype == torch.bool else 0.0
             attention_mask = F.pad(attention_mask, (length, 0), value=visible)
+        if (bias := kwargs.get("position_bias")) is not None:  # T5 has no distance to a prefix
+            kwargs["position_bias"] = F.pad(bias, (length, 0))
         key, value = torch.cat([prefix_key, key], dim=2), torch.cat([prefix_value, value], dim=2)
     return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
 

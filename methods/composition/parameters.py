@@ -1,7 +1,7 @@
 """Composition by parameters, θ' = θ ⊕ φ: what is learnt is added to the backbone's own weights.
 
-Two forms. A *sparse delta* changes chosen entries of any parameter; a *linear update* adds a structured
-matrix to a Linear layer without ever forming it. Both can be merged, and then cost nothing.
+Two forms. A *sparse delta* changes chosen entries of any parameter; a *linear update* changes what a projection
+computes, by a structured matrix that is never formed. Both can be merged, and then cost nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from methods.anatomy import Site
+from methods.anatomy import Site, bias_of, weight_of
 from methods.composition.settled import fingerprint
 
 
@@ -100,6 +100,52 @@ def remove_sparse_deltas(model: nn.Module, merge: bool) -> bool:
     return bool(deltas)
 
 
+def sparse_state(model: nn.Module) -> dict[str, Tensor]:
+    """What has to be stored: per changed weight `<name>.indices` and `<name>.values`; whatever else is
+    trainable, the head above all, as it is."""
+    deltas = sparse_deltas(model)
+    own = {id(delta.values) for delta in deltas.values()}
+    state = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad and id(p) not in own}
+    for name, delta in deltas.items():
+        state[f"{name}.indices"], state[f"{name}.values"] = delta.indices, delta.values.detach()
+    return state
+
+
+@torch.no_grad()
+def load_sparse_state(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """The inverse of `sparse_state`: whatever mask the model has gives way to that of the state.
+
+    Raises KeyError if the state names a parameter that the model lacks.
+    """
+    remove_sparse_deltas(model, merge=False)
+    parameters = dict(model.named_parameters())
+    chosen = {name.removesuffix(".indices"): t for name, t in state.items() if name.endswith(".indices")}
+    sparse = {f"{name}.{part}" for name in chosen for part in ("indices", "values")}
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(name in state)
+    for name in state.keys() - sparse:
+        parameters[name].copy_(state[name])
+    for name, indices in chosen.items():
+        add_sparse_delta(model, name, indices).values.copy_(state[f"{name}.values"])
+
+
+def add_states(*states: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The sum of sparse differences, as of several tasks or languages: θ' = θ + δ₁ + δ₂ (Ansell et al., ACL
+    2022). Entries that several hold are added; of the rest of the states, the head, the last one's stands."""
+    total: dict[str, Tensor] = {}
+    for state in states:
+        total |= {name: value for name, value in state.items() if not name.endswith((".indices", ".values"))}
+    names = {name.removesuffix(".indices") for state in states for name in state if name.endswith(".indices")}
+    for name in sorted(names):
+        holders = [state for state in states if f"{name}.indices" in state]
+        indices = torch.cat([state[f"{name}.indices"].long() for state in holders])
+        values = torch.cat([state[f"{name}.values"] for state in holders])
+        merged, places = indices.unique(return_inverse=True)
+        total[f"{name}.indices"] = merged.to(holders[0][f"{name}.indices"].dtype)
+        total[f"{name}.values"] = values.new_zeros(len(merged)).index_add_(0, places, values)
+    return total
+
+
 def top_entries(scores: dict[str, Tensor], count: int) -> dict[str, Tensor]:
     """The `count` highest of all entries of all tensors: sorted flat indices into each; none is left empty."""
     flat = torch.cat([score.reshape(-1) for score in scores.values()])
@@ -112,48 +158,101 @@ def top_entries(scores: dict[str, Tensor], count: int) -> dict[str, Tensor]:
 
 
 class LinearUpdate(nn.Module, ABC):
-    """φ of a Linear layer: an (out × in) matrix ΔW that is applied factor by factor, and formed only to merge."""
+    """φ of a projection y = x Wᵀ + b: what becomes of its input, and of its output."""
+
+    def before(self, x: Tensor) -> Tensor:
+        """What the projection gets in place of x (…, in). Not for a part of a fused projection."""
+        return x
 
     @abstractmethod
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """What stands in place of the pretrained projection's output y (…, out) for the input x (…, in)."""
+
+    @abstractmethod
+    def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """W (out, in) and b (out) of the one projection that computes the same."""
+
+
+class AddedUpdate(LinearUpdate):
+    """y = x Wᵀ + b + x ΔWᵀ, where ΔW is applied factor by factor, and formed only to merge."""
+
+    @abstractmethod
+    def change(self, x: Tensor) -> Tensor:
         """x ΔWᵀ, from (…, in) to (…, out)."""
 
     @abstractmethod
     def matrix(self) -> Tensor:
-        """ΔW itself."""
+        """ΔW itself, (out, in)."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return y + self.change(x)
+
+    def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return weight + self.matrix().to(weight.dtype), bias
 
 
 class UpdatedLinear(nn.Module):
-    """h = x Wᵀ + b + x ΔWᵀ with the pretrained W and b left as they are."""
+    """A projection with its pretrained weight left as it is, and an update for each of the `parts` equal
+    shares of its outputs that has one. `updates` is keyed by the share's number."""
 
-    def __init__(self, base: nn.Linear, update: LinearUpdate) -> None:
+    def __init__(self, base: nn.Module, parts: int) -> None:
         super().__init__()
         self.base = base
-        self.update = update
+        self.parts = parts
+        self.updates = nn.ModuleDict()
 
     @property
     def weight(self) -> Tensor:
         """Some architectures look at a projection's weight for its dtype."""
-        return self.base.weight
+        return self.base.weight  # type: ignore[return-value]
+
+    @property
+    def bias(self) -> Tensor | None:
+        return self.base.bias  # type: ignore[return-value]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.base(x) + self.update(x)
+        if self.parts == 1:
+            (update,) = self.updates.values()
+            x = update.before(x)  # type: ignore[operator]
+            return update(x, self.base(x))
+        shares = list(self.base(x).chunk(self.parts, dim=-1))
+        for share, update in self.updates.items():
+            shares[int(share)] = update(x, shares[int(share)])
+        return torch.cat(shares, dim=-1)
 
 
 def add_linear_update(site: Site, update: LinearUpdate) -> None:
-    base = site.module
-    assert isinstance(base, nn.Linear)
-    site.replace(UpdatedLinear(base, update))
+    """Raises ValueError where the site has an update already."""
+    wrapped = site.module
+    if not isinstance(wrapped, UpdatedLinear):
+        wrapped = UpdatedLinear(site.module, site.parts)
+        site.replace(wrapped)
+    if str(site.part) in wrapped.updates:
+        raise ValueError(f"{site.name} has an update already")
+    wrapped.updates[str(site.part)] = update
+
+
+def linear_updates(model: nn.Module) -> dict[str, LinearUpdate]:
+    """Every update, by its module name."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, LinearUpdate)}
 
 
 @torch.no_grad()
 def merge_linear_updates(model: nn.Module) -> bool:
-    """W ← W + ΔW wherever there is an update; the plain Linear layers remain. Returns whether there were any."""
+    """Folds every update into its projection, in place; the plain projections remain. Returns whether there
+    were any."""
     merged = False
     for parent in list(model.modules()):
         for attribute, child in list(parent.named_children()):
             if isinstance(child, UpdatedLinear):
-                child.base.weight += child.update.matrix().to(child.base.weight.dtype)
+                for share, update in child.updates.items():
+                    assert isinstance(update, LinearUpdate)
+                    weight = weight_of(child.base, int(share), child.parts)  # type: ignore[arg-type]
+                    bias = bias_of(child.base, int(share), child.parts)  # type: ignore[arg-type]
+                    new_weight, new_bias = update.fold(weight, bias)
+                    weight.copy_(new_weight)
+                    if bias is not None and new_bias is not None:
+                        bias.copy_(new_bias)
                 setattr(parent, attribute, child.base)
                 merged = True
     return merged

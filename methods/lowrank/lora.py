@@ -6,33 +6,40 @@ W₀ is frozen. B starts at zero, so that training starts from the backbone; A i
 (Kaiming uniform). After training W₀ + (α / r) B A takes the place of W₀, and nothing is left to compute.
 
 Hu et al. LoRA: Low-Rank Adaptation of Large Language Models. ICLR 2022. The paper adapts query and value.
+
+Two refinements are options. rsLoRA scales by α / √r, so that the update does not fade as the rank grows
+(Kalajdzievski. A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA. 2023). LoRA+ gives B a learning
+rate of its own, λ times that of A; the paper finds λ of about 16 (Hayou, Ghosh, Yu. LoRA+: Efficient Low Rank
+Adaptation of Large Models. ICML 2024).
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.anatomy import Anatomy, Site, SiteName
+from methods.anatomy import Anatomy, Site
 from methods.base import Card, Claim, Method, TaskInfo
-from methods.composition.parameters import LinearUpdate, add_linear_update, merge_linear_updates
+from methods.composition.parameters import AddedUpdate, add_linear_update, linear_updates, merge_linear_updates
+from methods.composition.targets import Targets, missing_target, rank_out_of_range
 
 
-class LowRankUpdate(LinearUpdate):
+class LowRankUpdate(AddedUpdate):
     """ΔW = scale · up · down, with down (rank × in) and up (out × rank)."""
 
-    def __init__(self, base: nn.Linear, rank: int, scale: float, dropout: float) -> None:
+    def __init__(self, site: Site, rank: int, scale: float, dropout: float, like: Tensor) -> None:
         super().__init__()
-        self.down = nn.Parameter(base.weight.new_empty(rank, base.in_features))
-        self.up = nn.Parameter(base.weight.new_zeros(base.out_features, rank))
+        self.down = nn.Parameter(like.new_empty(rank, site.in_features))
+        self.up = nn.Parameter(like.new_zeros(site.out_features, rank))
         self.scale = scale
         self.dropout = dropout
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def change(self, x: Tensor) -> Tensor:
         x = F.dropout(x, self.dropout, self.training)
         # Scaled where it is cheapest: rank numbers per token rather than out.
         return F.linear(self.scale * F.linear(x, self.down), self.up)
@@ -95,33 +102,31 @@ class LoRA(Method):
     rank: int = Field(8, ge=1, le=4096, description="rank r of the update")
     alpha: float = Field(16.0, gt=0, description="the update is scaled by alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the update's input")
-    targets: tuple[SiteName, ...] = Field(("query", "value"), min_length=1, description="projections to adapt")
+    targets: Targets = ("query", "value")
+    rank_stabilised: bool = Field(False, description="scale by alpha / √rank instead (rsLoRA)")
+    lr_ratio: float = Field(1.0, gt=0, le=100, description="learning rate of B over that of A (LoRA+)")
 
-    @field_validator("targets")
-    @classmethod
-    def _distinct(cls, targets: tuple[SiteName, ...]) -> tuple[SiteName, ...]:
-        if len(set(targets)) < len(targets):
-            raise ValueError("a target is named twice")
-        return targets
+    def out_of_range(self, anatomy: Anatomy) -> str | None:
+        return rank_out_of_range(self.rank, anatomy, self.targets)
 
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        for site in self._sites(anatomy):
-            linear = site.module
-            if not isinstance(linear, nn.Linear):
-                return f"{site.name} is a {type(linear).__name__}, not a Linear layer"
-            if self.rank > (widest := min(linear.in_features, linear.out_features)):
-                return f"rank {self.rank} exceeds the dimension {widest} of {site.name}"
-        return None
+        return missing_target(anatomy, self.targets)
 
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
-        for site in self._sites(anatomy):
-            linear = site.module
-            assert isinstance(linear, nn.Linear)
-            add_linear_update(site, LowRankUpdate(linear, self.rank, self.alpha / self.rank, self.dropout))
+        scale = self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
+        like = anatomy.word_embeddings.weight
+        for site in anatomy.sites(self.targets):
+            add_linear_update(site, LowRankUpdate(site, self.rank, scale, self.dropout, like))
+
+    def parameter_groups(self, anatomy: Anatomy) -> list[dict[str, Any]]:
+        """With `lr_ratio` λ, up (the paper's B) learns at λ times the rate of the rest (LoRA+)."""
+        ups = {id(update.up) for update in linear_updates(anatomy.model).values()}
+        trainable = [p for p in anatomy.model.parameters() if p.requires_grad]
+        return [
+            {"params": [p for p in trainable if id(p) not in ups]},
+            {"params": [p for p in trainable if id(p) in ups], "lr": self.lr * self.lr_ratio},
+        ]
 
     def merge(self, model: nn.Module) -> bool:
         return merge_linear_updates(model)
-
-    def _sites(self, anatomy: Anatomy) -> list[Site]:
-        return [layer.site(name) for layer in anatomy.layers for name in self.targets]

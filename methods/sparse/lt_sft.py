@@ -13,13 +13,18 @@ the pretrained weights is left out. Both phases are paid from the one budget of 
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, Method, Phase, TaskInfo
-from methods.composition.parameters import add_sparse_delta, remove_sparse_deltas, sparse_deltas, top_entries
+from methods.composition.parameters import (
+    add_sparse_delta,
+    load_sparse_state,
+    remove_sparse_deltas,
+    sparse_state,
+    top_entries,
+)
 
 
 class LTSFT(Method):
@@ -78,7 +83,7 @@ class LTSFT(Method):
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("select", self.select_share), Phase("tune", 1 - self.select_share))
 
-    def on_phase(self, anatomy: Anatomy, phase: Phase) -> None:
+    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
         if phase.name != "tune":
             return
         moved = {name: score for name, score in anatomy.movement().items() if name not in anatomy.head}
@@ -93,26 +98,7 @@ class LTSFT(Method):
         return remove_sparse_deltas(model, merge=True)
 
     def state(self, model: nn.Module) -> dict[str, Tensor]:
-        """Per changed weight two tensors, `<name>.indices` and `<name>.values`; and the head as it is."""
-        deltas = sparse_deltas(model)
-        if not deltas:
-            return super().state(model)
-        own = {id(delta.values) for delta in deltas.values()}
-        state = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad and id(p) not in own}
-        for name, delta in deltas.items():
-            state[f"{name}.indices"], state[f"{name}.values"] = delta.indices, delta.values.detach()
-        return state
+        return sparse_state(model)
 
     def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
-        """Whatever mask the model has gives way to that of the state."""
-        remove_sparse_deltas(model, merge=False)
-        chosen = {name.removesuffix(".indices"): t for name, t in state.items() if name.endswith(".indices")}
-        sparse = {f"{name}.{part}" for name in chosen for part in ("indices", "values")}
-        head = {name: value for name, value in state.items() if name not in sparse}
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name in head)
-        for name, indices in chosen.items():
-            delta = add_sparse_delta(model, name, indices)
-            with torch.no_grad():
-                delta.values.copy_(state[f"{name}.values"])
-        super().load_state(model, head)
+        load_sparse_state(model, state)

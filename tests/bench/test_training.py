@@ -14,7 +14,7 @@ from bench.backbones import Backbone
 from bench.cell import Budget
 from bench.data import Splits, prepare, train_loader
 from bench.evaluation import evaluate
-from bench.training import Diverged, phase_ends, train
+from bench.training import Diverged, Material, phase_ends, train
 from methods.anatomy import Anatomy
 from methods.base import Method, Phase
 from methods.baselines.full import Full
@@ -45,7 +45,7 @@ class Setup:
         method.adapt(self.anatomy, self.task)
         torch.manual_seed(0)
         return train(
-            self.accelerator, self.anatomy, method, self.task, self.tokenizer, self.splits, budget, 0, lambda *_: None
+            self.accelerator, self.anatomy, method, Material(self.task, self.splits), self.tokenizer, budget, 0, lambda *_: None
         )
 
 
@@ -112,7 +112,7 @@ class TwoPhases(Full):
     def phases(self):
         return (Phase("first", 0.5), Phase("second", 0.5))
 
-    def on_phase(self, anatomy, phase):
+    def on_phase(self, anatomy, phase, steps):
         if phase.name == "second":
             anatomy.freeze()
 

@@ -105,10 +105,10 @@ def test_lt_sft_keeps_the_entries_that_changed_most_and_rewinds_the_rest():
     method.adapt(anatomy, TASK)
     candidates = set(trainable(model)) - anatomy.head
     assert candidates == {name for name in start if "LayerNorm" not in name} - anatomy.head
-    method.on_phase(anatomy, Phase("select", 0.5))
+    method.on_phase(anatomy, Phase("select", 0.5), 1)
     perturb(trainable(model).items(), 1.0)
     change = {name: (p.detach() - start[name]).abs() for name, p in model.named_parameters() if name in candidates}
-    method.on_phase(anatomy, Phase("tune", 0.5))
+    method.on_phase(anatomy, Phase("tune", 0.5), 1)
 
     everything = torch.cat([values.flatten() for values in change.values()])
     expected = int(0.1 * everything.numel())
@@ -133,7 +133,7 @@ def test_gradients_of_sparse_values_are_entries_of_the_dense_gradient():
     method = LTSFT(density=0.02)
     method.adapt(anatomy, TASK)
     perturb(trainable(model).items())
-    method.on_phase(anatomy, Phase("tune", 0.5))
+    method.on_phase(anatomy, Phase("tune", 0.5), 1)
     F.cross_entropy(model(**batch()).logits, LABELS).backward()
     seen = 0
     for name, parameter in model.named_parameters():

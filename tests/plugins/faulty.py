@@ -34,14 +34,14 @@ class Everything(Method):
 class Raises(Everything):
     card = dataclasses.replace(CARD, name="raises")
 
-    def after_step(self, anatomy, step):
+    def after_step(self, anatomy, step, optimizer):
         raise RuntimeError("the flux capacitor is empty")
 
 
 class Diverges(Everything):
     card = dataclasses.replace(CARD, name="diverges")
 
-    def after_step(self, anatomy, step):
+    def after_step(self, anatomy, step, optimizer):
         with torch.no_grad():
             next(anatomy.model.parameters()).fill_(float("nan"))
 
@@ -49,14 +49,14 @@ class Diverges(Everything):
 class Dies(Everything):
     card = dataclasses.replace(CARD, name="dies")
 
-    def after_step(self, anatomy, step):
+    def after_step(self, anatomy, step, optimizer):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Hungry(Everything):
     card = dataclasses.replace(CARD, name="hungry")
 
-    def after_step(self, anatomy, step):
+    def after_step(self, anatomy, step, optimizer):
         torch.empty(2**60)
 
 
@@ -73,5 +73,5 @@ class Slow(Everything):
     card = dataclasses.replace(CARD, name="slow")
     pause: float = 0.05
 
-    def after_step(self, anatomy, step):
+    def after_step(self, anatomy, step, optimizer):
         time.sleep(self.pause)

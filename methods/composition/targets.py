@@ -1,0 +1,36 @@
+"""Which projections a method changes, and whether a backbone has them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from methods.anatomy import Anatomy, SiteName
+
+
+def _distinct(targets: tuple[SiteName, ...]) -> tuple[SiteName, ...]:
+    if len(set(targets)) < len(targets):
+        raise ValueError("a target is named twice")
+    return targets
+
+
+# A hyperparameter: `targets: Targets = ("query", "value")`.
+Targets = Annotated[
+    tuple[SiteName, ...], Field(min_length=1, description="projections to adapt"), AfterValidator(_distinct)
+]
+
+
+def rank_out_of_range(rank: int, anatomy: Anatomy, targets: Collection[SiteName]) -> str | None:
+    """Above a projection's smaller dimension a rank describes nothing of low rank."""
+    dimension, name = anatomy.smallest_dimension(targets)
+    return f"rank {rank} exceeds the dimension of {name}; it takes 1 to {dimension}" if rank > dimension else None
+
+
+def missing_target(anatomy: Anatomy, targets: Collection[SiteName]) -> str | None:
+    """The reason why a projection cannot be adapted: the architecture has none of that name."""
+    for name in targets:
+        if not anatomy.sites([name]):
+            return f"the architecture {anatomy.config.model_type} has no {name}"
+    return None
