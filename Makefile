@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help bench report status test test-slow test-gpu check format clean
+.PHONY: help bench report status test test-slow test-gpu support check format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -35,6 +35,9 @@ test-slow: $(READY) ## the tests that train real models for minutes
 
 test-gpu: $(READY) ## the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu
+
+support: $(READY) ## try every method on every architecture, and write docs/support.md
+	$(BIN)/python -m tests.methods.support
 
 check: $(READY) ## lint, format and types
 	$(BIN)/ruff check .

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from methods.anatomy import Anatomy
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from methods.anatomy import Anatomy
 
 
 class BackboneError(Exception):

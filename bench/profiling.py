@@ -13,7 +13,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +43,10 @@ INFERENCE_ROUNDS = 9
 Batch = dict[str, Any]
 
 
-def count_parameters(anatomy: Anatomy, backbone: int) -> Parameters:
-    """Trainable parameters of an adapted model, in its present phase, and their share of the backbone's."""
-    trainable = {name: p.numel() for name, p in anatomy.model.named_parameters() if p.requires_grad}
-    head = sum(count for name, count in trainable.items() if name in anatomy.head)
+def count_parameters(head_names: Collection[str], trainable: Mapping[str, int], backbone: int) -> Parameters:
+    """From the number of entries of every trainable parameter: the head's, the method's, and the latter's share
+    of the backbone's."""
+    head = sum(count for name, count in trainable.items() if name in head_names)
     adapter = sum(trainable.values()) - head
     return Parameters(
         adapter=adapter, head=head, total=adapter + head, backbone=backbone, percent=100 * adapter / backbone

@@ -86,7 +86,7 @@ class Scheduler:
                 self.train.append(self._job(cell, "train"))
                 continue
             finished.append(record.model_copy(update={"cell": cell}))
-            if record.status == "trained":
+            if record.status == "trained" and self.suite.file.profile:
                 self.profile.append(self._job(cell, "profile"))
         return finished
 
@@ -124,7 +124,7 @@ class Scheduler:
                 return
             record = self._record_of_the_dead(job, describe_exit(code), seconds)
             self.store.write(record)
-        elif job.stage == "train" and record.status == "trained":
+        elif job.stage == "train" and record.status == "trained" and self.suite.file.profile:
             self.profile.append(self._job(job.cell, "profile"))
         ended(record.model_copy(update={"cell": job.cell}), job.stage, seconds)
 

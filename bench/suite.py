@@ -41,6 +41,7 @@ class SuiteFile(BaseModel):
     seeds: list[int] = Field(min_length=1)
     budget: Budget = Budget()
     precision: Literal["auto", "bf16", "no"] = "auto"
+    profile: bool = Field(True, description="whether the cost of every cell is profiled; a search needs scores alone")
     plugins: list[Path] = []
 
     @field_validator("tasks", "methods", mode="before")

@@ -21,8 +21,6 @@ from tasks.base import Task
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from torch import nn
-    from torch.utils.data import DataLoader
     from transformers import PreTrainedTokenizerBase
 
     from methods.anatomy import Anatomy
@@ -38,9 +36,11 @@ class Diverged(Exception):
 
 @dataclass
 class Training:
-    """What a training leaves behind, beside the trained model with its best checkpoint restored."""
+    """What a training leaves behind, beside the trained model with its best checkpoint restored. `trainable`
+    counts the entries of every parameter that the last phase trained."""
 
     steps: int
+    trainable: dict[str, int] = field(default_factory=dict)
     train_tokens: int = 0
     best_step: int = 0
     validation: dict[str, float] = field(default_factory=dict)
@@ -102,10 +102,8 @@ def train(
     A phase that names a task runs on that one of the `sources`. `progress` is called with (steps done, steps in
     all). Raises Diverged where the loss is not finite.
     """
-    courses = {
-        name: _Course(accelerator, each, tokenizer, budget, seed)
-        for name, each in {None: material, **(sources or {})}.items()
-    }
+    materials: list[tuple[str | None, Material]] = [(None, material), *(sources or {}).items()]
+    courses = {name: _Course(accelerator, each, tokenizer, budget, seed) for name, each in materials}
     model = accelerator.prepare(anatomy.model)
     steps_per_epoch = courses[None].steps_per_epoch
     result = Training(steps=budget.epochs * steps_per_epoch)
@@ -165,8 +163,10 @@ def train(
             if phase is phases[-1] and (best is None or standing > best):
                 best = standing
                 result.best_step, result.validation = step, scores
-                checkpoint = _snapshot(anatomy.model)
-    _restore(anatomy.model, checkpoint)
+                checkpoint = {name: value.clone() for name, value in method.state(anatomy.model).items()}
+    # Before the checkpoint is loaded: of what was trained, a method may store a result alone.
+    result.trainable = {name: p.numel() for name, p in anatomy.model.named_parameters() if p.requires_grad}
+    method.load_state(anatomy.model, checkpoint)
     result.train_tokens = int(tokens)
     return result
 
@@ -186,9 +186,7 @@ class _Course:
         loader, self._sampler = train_loader(material.splits.train, tokenizer, budget.batch_size, seed)
         self.steps_per_epoch = len(loader)
         self._loader = accelerator.prepare(loader)
-        self.validation = accelerator.prepare(
-            eval_loader(material.splits.validation, tokenizer, budget.batch_size * 2)
-        )
+        self.validation = accelerator.prepare(eval_loader(material.splits.validation, tokenizer, budget.batch_size * 2))
         self.batches = self._endless()
 
     def _endless(self) -> Iterator[dict[str, torch.Tensor]]:
@@ -197,14 +195,3 @@ class _Course:
             self._sampler.set_epoch(epoch)
             yield from self._loader
             epoch += 1
-
-
-def _snapshot(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-
-
-@torch.no_grad()
-def _restore(model: nn.Module, checkpoint: dict[str, torch.Tensor]) -> None:
-    for name, parameter in model.named_parameters():
-        if name in checkpoint:
-            parameter.copy_(checkpoint[name])

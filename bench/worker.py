@@ -144,7 +144,7 @@ class Work:
         _, record.test = evaluate(anatomy.model, test, self.task)
         record.validation, record.history = training.validation, training.history
         record.best_step = training.best_step
-        record.parameters = count_parameters(anatomy, backbone)
+        record.parameters = count_parameters(anatomy.head, training.trainable, backbone)
         record.data = DataUse(
             train=len(splits.train),
             validation=len(splits.validation),

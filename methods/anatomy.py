@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 SiteName = Literal["query", "key", "value", "attention_output", "ffn_in", "ffn_gate", "ffn_out"]
-OPTIONAL_SITES: tuple[SiteName, ...] = ("ffn_gate",)
+SITE_NAMES: tuple[str, ...] = get_args(SiteName)
+OPTIONAL_SITES = ("ffn_gate",)
 
 
 class UnsupportedBackbone(ValueError):
@@ -138,9 +139,7 @@ class Anatomy:
             )
         self.layout = LAYOUTS[kind]
         try:
-            found = [
-                (stack, module) for stack in self.layout.stacks for module in _expand(self.backbone, stack.layers)
-            ]
+            found = [(stack, module) for stack in self.layout.stacks for module in _expand(self.backbone, stack.layers)]
             self.layers = tuple(_layer(index, stack, module) for index, (stack, module) in enumerate(found))
         except AttributeError as error:
             raise UnsupportedBackbone(
@@ -241,11 +240,12 @@ class Anatomy:
         return {name: (parameters[name] - value).abs() for name, value in self._remembered.items()}
 
     @torch.no_grad()
-    def rewind(self) -> None:
-        """Puts the remembered values back, and forgets them."""
+    def rewind(self, names: Collection[str] | None = None) -> None:
+        """Puts the remembered values back, those of `names` alone if given, and forgets all of them."""
         parameters = dict(self.model.named_parameters())
         for name, value in self._remembered.items():
-            parameters[name].copy_(value)
+            if names is None or name in names:
+                parameters[name].copy_(value)
         self._remembered = {}
 
 
@@ -254,28 +254,22 @@ def _expand(root: nn.Module, path: str) -> list[nn.Module]:
     found = [root]
     for step in path.split("."):
         found = [
-            child
-            for module in found
-            for child in (module.children() if step == "*" else (module.get_submodule(step),))
+            child for module in found for child in (module.children() if step == "*" else (module.get_submodule(step),))
         ]
     return found
 
 
 def _layer(index: int, stack: Stack, module: nn.Module) -> Layer:
-    own = {name: _site(name, module, getattr(stack, name)) for name in _NAMES if getattr(stack, name)}
-    cross = {name: _site(f"cross {name}", module, path) for name, path in zip(_NAMES, stack.cross, strict=False)}
-    kept = {name: site for name, site in own.items() if site is not None}
+    own = {name: _site(name, module, path) for name in SITE_NAMES if (path := getattr(stack, name))}
+    cross = {name: _site(f"cross {name}", module, path) for name, path in zip(SITE_NAMES, stack.cross, strict=False)}
     return Layer(
         index=index,
         causal=stack.causal,
         module=module,
         attention=module.get_submodule(stack.attention),
-        own=kept,
+        own={name: site for name, site in own.items() if site is not None},
         cross={name: site for name, site in cross.items() if site is not None},
     )
-
-
-_NAMES: tuple[SiteName, ...] = ("query", "key", "value", "attention_output", "ffn_in", "ffn_gate", "ffn_out")
 
 
 def _site(name: str, layer: nn.Module, description: str) -> Site | None:

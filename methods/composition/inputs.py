@@ -43,7 +43,7 @@ class Prompt(nn.Module, ABC):
 
     def insert(self, backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         """The backbone's arguments, with the prompt in them."""
-        inputs = _by_name(backbone, args, kwargs)
+        inputs = by_name(backbone, args, kwargs)
         ids, embeddings = inputs.pop("input_ids", None), inputs.get("inputs_embeds")
         if embeddings is None:
             embeddings = backbone.get_input_embeddings()(ids)  # type: ignore[operator]
@@ -53,9 +53,10 @@ class Prompt(nn.Module, ABC):
                 f"{width} tokens and a prompt of {self.length} exceed the backbone's {self.max_positions} positions;"
                 f" lower max_length to {self.max_positions - self.length} or less"
             )
-        if self.for_encoder and inputs.get("decoder_input_ids") is None and "decoder_inputs_embeds" not in inputs:
+        decoder_inputs = (inputs.get("decoder_input_ids"), inputs.get("decoder_inputs_embeds"))
+        if self.for_encoder and all(given is None for given in decoder_inputs):
             # Which the backbone would otherwise have made of the ids that it no longer gets.
-            inputs["decoder_input_ids"] = _shift_right(ids, backbone.config)
+            inputs["decoder_input_ids"] = _shift_right(ids, backbone.config)  # type: ignore[arg-type]
         inputs["inputs_embeds"] = self._join(embeddings, self().to(embeddings.dtype).expand(batch, -1, -1))
         mask, types, positions = (inputs.get(key) for key in ("attention_mask", "token_type_ids", "position_ids"))
         if mask is not None:
@@ -86,11 +87,19 @@ class Prompt(nn.Module, ABC):
         return torch.cat([rows[:, : self.at], inserted, rows[:, self.at :]], dim=1)
 
 
+def length_out_of_range(length: int, anatomy: Anatomy) -> str | None:
+    """A prompt shares the backbone's positions with the input, which needs at least one."""
+    limit = anatomy.max_positions
+    if limit is None or length < limit:
+        return None
+    return f"a prompt of {length} leaves no room in the backbone's {limit} positions; it takes 1 to {limit - 1}"
+
+
 def insert_prompt(anatomy: Anatomy, prompt: Prompt) -> None:
     prompt.for_encoder = anatomy.encodes_and_decodes
     prompt.at = 0 if anatomy.causal or prompt.for_encoder else 1
     prompt.max_positions = anatomy.max_positions
-    anatomy.backbone.add_module("prompt", prompt)
+    anatomy.backbone.add_module("prompt", prompt.train(anatomy.backbone.training))
     anatomy.backbone.register_forward_pre_hook(prompt.insert, with_kwargs=True)
     anatomy.backbone.register_forward_hook(prompt.strip)
 
@@ -104,9 +113,10 @@ class Prefix(nn.Module, ABC):
 
 
 def insert_prefixes(anatomy: Anatomy, prefixes: Sequence[Prefix]) -> None:
-    """One for each layer's attention to itself. Prefix keys are what the query meets: rotary positions are not applied to them."""
+    """One for each layer's attention to itself. Prefix keys are what the query meets: rotary positions are not
+    applied to them."""
     for layer, prefix in zip(anatomy.layers, prefixes, strict=True):
-        layer.attention.add_module("prefix", prefix)
+        layer.attention.add_module("prefix", prefix.train(layer.attention.training))
     for module in anatomy.model.modules():
         if config := getattr(module, "config", None):
             config._attn_implementation = ATTENTION
@@ -116,7 +126,7 @@ def insert_prefixes(anatomy: Anatomy, prefixes: Sequence[Prefix]) -> None:
 
 def _count_positions(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
     """A prefix stands still: inputs that are padded on the left must not drift away from it."""
-    inputs = _by_name(backbone, args, kwargs)
+    inputs = by_name(backbone, args, kwargs)
     mask = inputs.get("attention_mask")
     if mask is not None and inputs.get("position_ids") is None:
         tokens = inputs.get("input_ids")
@@ -125,7 +135,7 @@ def _count_positions(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -
     return (), inputs
 
 
-def _by_name(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+def by_name(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
     names = list(inspect.signature(backbone.forward).parameters)
     return dict(zip(names, args, strict=False)) | kwargs
 
@@ -148,7 +158,7 @@ def _attention_with_prefix(
     prefix = getattr(module, "prefix", None)
     if prefix is not None:
         batch, _, queries, _ = query.shape
-        prefix_key, prefix_value = (part.to(key.dtype).expand(batch, -1, -1, -1) for part in prefix())
+        prefix_key, prefix_value = (_for_batch(part.to(key.dtype), batch) for part in prefix())
         length = prefix_key.shape[2]
         if attention_mask is None and queries > 1 and _causal(module, kwargs):
             # No mask stands for "causal" here, which must hold among the inputs only.
@@ -160,6 +170,13 @@ def _attention_with_prefix(
             kwargs["position_bias"] = F.pad(bias, (length, 0))
         key, value = torch.cat([prefix_key, key], dim=2), torch.cat([prefix_value, value], dim=2)
     return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+
+
+def _for_batch(part: Tensor, batch: int) -> Tensor:
+    """Keys or values for a batch in which every example may stand several times in a row, as beams or choices do."""
+    if part.dim() == 4 and len(part) < batch:
+        part = part.repeat_interleave(batch // len(part), dim=0)
+    return part.expand(batch, -1, -1, -1)
 
 
 def _causal(module: nn.Module, kwargs: dict[str, Any]) -> bool:

@@ -7,12 +7,13 @@ computes, by a structured matrix that is never formed. Both can be merged, and t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from methods.anatomy import Site, bias_of, weight_of
+from methods.anatomy import Anatomy, Site, bias_of, weight_of
 from methods.composition.settled import fingerprint
 
 
@@ -20,14 +21,17 @@ class _Shifted(torch.autograd.Function):
     """The weight as it stands, whose gradient goes to the chosen entries alone."""
 
     @staticmethod
-    def forward(ctx, weight: Tensor, values: Tensor, indices: Tensor) -> Tensor:
-        ctx.save_for_backward(indices)
+    def forward(ctx, weight: Tensor, values: Tensor, delta: SparseDelta) -> Tensor:
+        ctx.save_for_backward(delta.indices)
+        ctx.delta = delta
         return weight.view_as(weight)
 
     @staticmethod
     def backward(ctx, *gradients: Tensor) -> tuple[None, Tensor, None]:
         (indices,) = ctx.saved_tensors
-        return None, gradients[0].reshape(-1).index_select(0, indices), None
+        dense = gradients[0].reshape(-1)
+        ctx.delta.observe(dense)
+        return None, dense.index_select(0, indices), None
 
 
 class SparseDelta(nn.Module):
@@ -54,7 +58,22 @@ class SparseDelta(nn.Module):
         if now is None or now != self._written:
             self._write(weight, self.pretrained + self.values.detach())
             self._written = now
-        return _Shifted.apply(weight, self.values, self.indices)
+        return _Shifted.apply(weight, self.values, self)
+
+    def observe(self, gradient: Tensor) -> None:
+        """Sees the dense gradient, flat, before it is given up: once for every use of the weight in a backward
+        pass. For subclasses that choose entries by it."""
+
+    @torch.no_grad()
+    def exchange(self, weight: Tensor, places: Tensor, indices: Tensor) -> None:
+        """Gives the values at `places` new entries of the weight, where they start from zero; the entries that
+        they leave are as pretrained again."""
+        self.remove(weight)
+        # In tensors of their own: a forward pass whose backward pass is yet to come may hold the old ones.
+        self.indices = self.indices.index_copy(0, places, indices.to(self.indices.dtype))
+        self.pretrained = weight.detach().reshape(-1).index_select(0, self.indices)
+        self.values.index_fill_(0, places, 0.0)
+        self._written = None
 
     def remove(self, weight: Tensor) -> None:
         """Puts the pretrained entries back."""
@@ -66,38 +85,66 @@ class SparseDelta(nn.Module):
         weight.data.view(-1).index_copy_(0, self.indices.long(), entries)
 
 
-def add_sparse_delta(model: nn.Module, name: str, indices: Tensor) -> SparseDelta:
-    """Puts a sparse delta of zeros on the parameter of that name. `indices` count into its flattened entries."""
-    module, attribute = _owner(model, name)
-    delta = SparseDelta(getattr(module, attribute), indices)
-    parametrize.register_parametrization(module, attribute, delta)
+def reparametrise(model: nn.Module, name: str, change: nn.Module) -> None:
+    """Has `change` compute the parameter of that name from its present value, wherever the parameter is used:
+    several modules may share it."""
+    shared = model.get_parameter(name)
+    for module in list(model.modules()):
+        for attribute, parameter in list(module.named_parameters(recurse=False, remove_duplicate=False)):
+            if parameter is shared:
+                parametrize.register_parametrization(module, attribute, change)
+
+
+def restore(model: nn.Module, change: nn.Module) -> None:
+    """Leaves plain parameters where `reparametrise` put `change`, with the values that lie beneath it."""
+    for module in list(model.modules()):
+        for attribute, changes in list(getattr(module, "parametrizations", {}).items()):
+            if any(each is change for each in changes):
+                parametrize.remove_parametrizations(module, attribute, leave_parametrized=False)
+                getattr(module, attribute).requires_grad_(False)
+
+
+def reparametrisations(model: nn.Module) -> dict[str, tuple[nn.Module, Tensor]]:
+    """Every change that `reparametrise` put, and the weight beneath it, by the plain name of the parameter: where
+    modules share it, the first of its names."""
+    found: dict[nn.Module, tuple[str, Tensor]] = {}
+    for prefix, module in model.named_modules():
+        for attribute, changes in getattr(module, "parametrizations", {}).items():
+            for change in changes:
+                found.setdefault(change, (f"{prefix}.{attribute}".lstrip("."), changes.original))
+    return {name: (change, weight) for change, (name, weight) in found.items()}
+
+
+def add_sparse_delta(
+    model: nn.Module, name: str, indices: Tensor, values: Tensor | None = None, kind: type[SparseDelta] = SparseDelta
+) -> SparseDelta:
+    """Puts a sparse delta on the parameter of that name: of zeros, unless `values` says otherwise. `indices` count
+    into its flattened entries."""
+    delta = kind(model.get_parameter(name), indices)
+    if values is not None:
+        delta.values.data.copy_(values)
+    reparametrise(model, name, delta)
     return delta
 
 
 def sparse_deltas(model: nn.Module) -> dict[str, SparseDelta]:
     """Every sparse delta, by the plain name of the parameter that it changes."""
-    found = {}
-    for prefix, module in model.named_modules():
-        for attribute, deltas in getattr(module, "parametrizations", {}).items():
-            for delta in deltas:
-                if isinstance(delta, SparseDelta):
-                    found[f"{prefix}.{attribute}".lstrip(".")] = delta
-    return found
+    return {name: delta for name, (delta, _) in reparametrisations(model).items() if isinstance(delta, SparseDelta)}
 
 
 @torch.no_grad()
 def remove_sparse_deltas(model: nn.Module, merge: bool) -> bool:
     """Leaves plain parameters: with the deltas in them if `merge`, else as they were pretrained. Returns
     whether there were any."""
-    deltas = sparse_deltas(model)
-    for name, delta in deltas.items():
-        module, attribute = _owner(model, name)
-        weight = getattr(module, attribute)  # which brings it up to date
-        if not merge:
-            delta.remove(weight)
-        parametrize.remove_parametrizations(module, attribute, leave_parametrized=True)
-        getattr(module, attribute).requires_grad_(False)
-    return bool(deltas)
+    removed = False
+    for delta, weight in reparametrisations(model).values():
+        if isinstance(delta, SparseDelta):
+            delta(weight)  # which brings the weight up to date
+            if not merge:
+                delta.remove(weight)
+            restore(model, delta)  # what the delta computes is what lies beneath it
+            removed = True
+    return removed
 
 
 def sparse_state(model: nn.Module) -> dict[str, Tensor]:
@@ -126,7 +173,7 @@ def load_sparse_state(model: nn.Module, state: dict[str, Tensor]) -> None:
     for name in state.keys() - sparse:
         parameters[name].copy_(state[name])
     for name, indices in chosen.items():
-        add_sparse_delta(model, name, indices).values.copy_(state[f"{name}.values"])
+        add_sparse_delta(model, name, indices, state[f"{name}.values"])
 
 
 def add_states(*states: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -149,12 +196,33 @@ def add_states(*states: dict[str, Tensor]) -> dict[str, Tensor]:
 def top_entries(scores: dict[str, Tensor], count: int) -> dict[str, Tensor]:
     """The `count` highest of all entries of all tensors: sorted flat indices into each; none is left empty."""
     flat = torch.cat([score.reshape(-1) for score in scores.values()])
-    chosen = flat.topk(count, sorted=False).indices.sort().values
-    ends = torch.tensor([score.numel() for score in scores.values()], device=chosen.device).cumsum(0)
+    return split_entries(flat.topk(count, sorted=False).indices.sort().values, scores)
+
+
+def split_entries(chosen: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Sorted indices into all entries of all tensors, as flat indices into each; none is left empty."""
+    ends = torch.tensor([tensor.numel() for tensor in tensors.values()], device=chosen.device).cumsum(0)
     shares = torch.searchsorted(chosen, ends).diff(prepend=ends.new_zeros(1)).tolist()
     starts = [0, *ends.tolist()]
-    parts = zip(scores, chosen.split(shares), starts, strict=False)
+    parts = zip(tensors, chosen.split(shares), starts, strict=False)
     return {name: part - start for name, part, start in parts if len(part)}
+
+
+def random_entries(total: int, count: int) -> Tensor:
+    """`count` different numbers below `total`, sorted; every choice is equally likely. Drawn on the CPU, so that
+    it is the same on every device."""
+    if 2 * count > total:
+        return torch.randperm(total, device="cpu")[:count].sort().values
+    chosen = torch.empty(0, dtype=torch.int64, device="cpu")
+    while len(chosen) < count:
+        chosen = torch.cat([chosen, torch.randint(total, (count - len(chosen),), device="cpu")]).unique()
+    return chosen
+
+
+def mask_candidates(anatomy: Anatomy) -> dict[str, nn.Parameter]:
+    """The parameters of which a mask chooses entries: the backbone's, normalisation left out."""
+    norms = set(anatomy.norm_names)
+    return {name: parameter for name, parameter in anatomy.backbone_parameters() if name not in norms}
 
 
 class LinearUpdate(nn.Module, ABC):
@@ -256,8 +324,3 @@ def merge_linear_updates(model: nn.Module) -> bool:
                 setattr(parent, attribute, child.base)
                 merged = True
     return merged
-
-
-def _owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:
-    module, _, attribute = name.rpartition(".")
-    return model.get_submodule(module), attribute

@@ -11,6 +11,9 @@ from methods.anatomy import Anatomy, SiteName
 
 
 def _distinct(targets: tuple[SiteName, ...]) -> tuple[SiteName, ...]:
+    # Not by `min_length`, which would complain of an unknown name as well: it leaves none.
+    if not targets:
+        raise ValueError("takes at least 1 target")
     if len(set(targets)) < len(targets):
         raise ValueError("a target is named twice")
     return targets
@@ -18,7 +21,7 @@ def _distinct(targets: tuple[SiteName, ...]) -> tuple[SiteName, ...]:
 
 # A hyperparameter: `targets: Targets = ("query", "value")`.
 Targets = Annotated[
-    tuple[SiteName, ...], Field(min_length=1, description="projections to adapt"), AfterValidator(_distinct)
+    tuple[SiteName, ...], Field(description="projections to adapt"), AfterValidator(_distinct)
 ]
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, Method, TaskInfo
@@ -21,26 +22,28 @@ from methods.composition.inputs import Prefix, insert_prefixes
 class FreePrefix(Prefix):
     """A prefix whose keys and values are parameters, each (heads, length, d)."""
 
-    def __init__(self, key: Tensor, value: Tensor) -> None:
+    def __init__(self, key: Tensor, value: Tensor, dropout: float = 0.0) -> None:
         super().__init__()
         self.key = nn.Parameter(key)
         self.value = nn.Parameter(value)
+        self.dropout = dropout
 
     def forward(self) -> tuple[Tensor, Tensor]:
-        return self.key, self.value
+        return F.dropout(self.key, self.dropout, self.training), F.dropout(self.value, self.dropout, self.training)
 
 
 class ReparametrisedPrefix(Prefix):
     """A layer's own linear map of hidden states (length, width) that all layers share."""
 
-    def __init__(self, shared: nn.Module, width: int, heads: int, head_dim: int) -> None:
+    def __init__(self, shared: nn.Module, width: int, heads: int, head_dim: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.shared = shared
         self.own = nn.Linear(width, 2 * heads * head_dim)
         self.heads = heads
+        self.dropout = dropout
 
     def forward(self) -> tuple[Tensor, Tensor]:
-        hidden = self.own(self.shared())
+        hidden = F.dropout(self.own(self.shared()), self.dropout, self.training)
         key, value = hidden.view(len(hidden), 2, self.heads, -1).permute(1, 2, 0, 3)
         return key, value
 
@@ -97,6 +100,7 @@ class PrefixTuning(Method):
     length: int = Field(20, ge=1, le=1024, description="keys and values per layer")
     reparametrise: bool = Field(False, description="whether a network produces the prefixes while training")
     width: int = Field(512, ge=1, le=65536, description="hidden width of that network")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the prefixes")
 
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         if not anatomy.uses_attention_interface:
@@ -111,8 +115,9 @@ class PrefixTuning(Method):
 
         def prefix() -> Prefix:
             if shared is not None:
-                return ReparametrisedPrefix(shared, self.width, heads, head_dim).to(like)
-            return FreePrefix(*(0.02 * torch.randn(2, heads, self.length, head_dim).to(like)))
+                return ReparametrisedPrefix(shared, self.width, heads, head_dim, self.dropout).to(like)
+            key, value = 0.02 * torch.randn(2, heads, self.length, head_dim).to(like)
+            return FreePrefix(key, value, self.dropout)
 
         insert_prefixes(anatomy, [prefix() for _ in anatomy.layers])
 
@@ -123,7 +128,10 @@ class PrefixTuning(Method):
         state = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad and id(p) not in inserted}
         with torch.no_grad():
             for name, prefix in prefixes.items():
+                training = prefix.training
+                prefix.eval()
                 state[f"{name}.key"], state[f"{name}.value"] = (part.detach().clone() for part in prefix())
+                prefix.train(training)
         return state
 
     def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
@@ -131,7 +139,8 @@ class PrefixTuning(Method):
         for name in _prefixes(model):
             parent, _, attribute = name.rpartition(".")
             like = next(model.get_submodule(name).parameters())
-            free = FreePrefix(state[f"{name}.key"].to(like, copy=True), state[f"{name}.value"].to(like, copy=True))
+            key, value = (state[f"{name}.{part}"].to(like, copy=True) for part in ("key", "value"))
+            free = FreePrefix(key, value, self.dropout).train(model.training)
             setattr(model.get_submodule(parent), attribute, free)
         super().load_state(model, state)
 

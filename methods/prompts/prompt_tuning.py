@@ -3,20 +3,22 @@
     input = [P; E(x)],   P (length × embedding size)
 
 Lester, Al-Rfou, Constant. The Power of Scale for Parameter-Efficient Prompt Tuning. EMNLP 2021. The paper puts
-P in front of a T5 encoder's input; here encoders get it after their first token, from which the head reads.
+P in front of a T5 encoder's input; here encoders get it after their first token, from which the head reads. P may
+start from the embeddings of given tokens, as the paper's prompts start from those of class labels: they are given
+as ids, since a method has no tokenizer.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, Method, TaskInfo
-from methods.composition.inputs import Prompt, insert_prompt
+from methods.composition.inputs import Prompt, insert_prompt, length_out_of_range
 
 
 class FreePrompt(Prompt):
@@ -73,20 +75,37 @@ class PromptTuning(Method):
 
     lr: LearningRate = 1e-2
     length: int = Field(20, ge=1, le=1024, description="number of vectors")
-    init: Literal["vocabulary", "random"] = Field(
-        "vocabulary", description="start from the embeddings of random words, or from uniform noise in [-0.5, 0.5]"
+    init: Literal["vocabulary", "random", "text"] = Field(
+        "vocabulary",
+        description="start from the embeddings of random words, from uniform noise in [-0.5, 0.5], or from the"
+        " embeddings of init_token_ids",
+    )
+    init_token_ids: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (), description="tokens to start from with init text, repeated or cut to the prompt's length"
     )
 
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        if anatomy.max_positions is not None and self.length >= anatomy.max_positions:
-            return f"a prompt of {self.length} leaves no room in the backbone's {anatomy.max_positions} positions"
-        return None
+    @model_validator(mode="after")
+    def _token_ids_come_with_text(self) -> Self:
+        if (self.init == "text") != bool(self.init_token_ids):
+            raise ValueError("init_token_ids must be given with init text, and with no other init")
+        return self
+
+    def out_of_range(self, anatomy: Anatomy) -> str | None:
+        words = anatomy.word_embeddings.num_embeddings
+        if self.init_token_ids and max(self.init_token_ids) >= words:
+            return f"token {max(self.init_token_ids)} is not in the vocabulary; init_token_ids take 0 to {words - 1}"
+        return length_out_of_range(self.length, anatomy)
 
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
-        words = anatomy.word_embeddings.weight.detach()
-        if self.init == "vocabulary":
-            vectors = words[torch.randint(len(words), (self.length,)).to(words.device)]
+        insert_prompt(anatomy, FreePrompt(self._start(anatomy.word_embeddings.weight.detach())))
+
+    def _start(self, words: Tensor) -> Tensor:
+        if self.init == "random":
+            return words.new_empty(self.length, words.shape[1]).uniform_(-0.5, 0.5)
+        if self.init == "text":
+            given = torch.tensor(self.init_token_ids)
+            ids = given[torch.arange(self.length) % len(given)]
         else:
-            vectors = words.new_empty(self.length, words.shape[1]).uniform_(-0.5, 0.5)
-        insert_prompt(anatomy, FreePrompt(vectors))
+            ids = torch.randint(len(words), (self.length,))
+        return words[ids.to(words.device)]

@@ -44,6 +44,13 @@ def test_the_default_suite_crosses_nine_methods_two_tasks_and_three_seeds():
     assert {"rotten_tomatoes", "bbc_news"} == set(suite.tasks)
 
 
+def test_a_source_task_is_part_of_the_identity(write_suite):
+    """A method that learns on another task first gives another result when that task changes."""
+    (cell,) = Suite.load(str(write_suite(methods={"spot": {"source": "imdb"}}, seeds=[0]))).cells.values()
+    assert cell.sources.keys() == {"imdb"}
+    assert cell.model_copy(update={"sources": {"imdb": "other"}}).id != cell.id
+
+
 WRONG = {
     "unknown key": ({"budgets": {}}, "budgets", "did you mean 'budget'?"),
     "unknown method": ({"methods": ["full", "loar"]}, "methods", "did you mean 'lora'?"),
@@ -51,6 +58,11 @@ WRONG = {
     "unknown backbone": ({"backbones": ["embedded:minilm-16"]}, "minilm-16", "did you mean 'embedded:minilm-l6'?"),
     "unknown hyperparameter": ({"methods": {"lora": {"rnak": 4}}}, "rnak", "did you mean 'rank'?"),
     "hyperparameter out of range": ({"methods": {"lora": {"rank": 0}}}, "rank", "greater than or equal to 1"),
+    "rank above the dimension": ({"methods": {"lora": {"rank": 999}}}, "lora", "it takes 1 to "),
+    "density out of range": ({"methods": {"fish_mask": {"density": 1.5}}}, "density", "less than or equal to 1"),
+    "unknown target": ({"methods": {"lora": {"targets": ["quer"]}}}, "quer", "'query', 'key', 'value'"),
+    "a bottleneck that does not divide": ({"methods": {"compacter": {"divisions": 7}}}, "compacter", "divi"),
+    "unknown source task": ({"methods": {"spot": {"source": "imbd"}}}, "spot", "did you mean 'imdb'?"),
     "unknown budget value": ({"budget": {"epoch": 4}}, "epoch", "did you mean 'epochs'?"),
     "unknown budget value of a task": ({"tasks": {"colours": {"epoch": 4}}}, "epoch:", "did you mean 'epochs'?"),
     "budget value out of range": ({"budget": {"epochs": 0}}, "epochs", "greater than or equal to 1"),

@@ -45,7 +45,14 @@ class Setup:
         method.adapt(self.anatomy, self.task)
         torch.manual_seed(0)
         return train(
-            self.accelerator, self.anatomy, method, Material(self.task, self.splits), self.tokenizer, budget, 0, lambda *_: None
+            self.accelerator,
+            self.anatomy,
+            method,
+            Material(self.task, self.splits),
+            self.tokenizer,
+            budget,
+            0,
+            lambda *_: None,
         )
 
 

@@ -14,7 +14,6 @@ from bench.registry import Registry
 from methods.adapters.houlsby import Houlsby
 from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Phase
-from methods.hypernetworks.hyperformer import HyperFormer
 from methods.lowrank.lora import LoRA
 from methods.prompts.prefix_tuning import FreePrefix, PrefixTuning, ReparametrisedPrefix
 from methods.prompts.prompt_tuning import PromptTuning
@@ -86,7 +85,7 @@ def test_bitfit_is_about_nine_hundredths_of_a_percent_of_bert_base():
 def test_lora_is_the_product_of_its_factors_with_the_gradients_of_a_dense_update():
     anatomy = adapt(LoRA(rank=3, alpha=6), tiny("bert"), train=True)
     wrapped = anatomy.layers[0].query.module
-    down, up = wrapped.update.down, wrapped.update.up
+    down, up = wrapped.updates["0"].down, wrapped.updates["0"].up
     assert up.any()
     x = torch.randn(5, 32)
     dense = (wrapped.base.weight + 2.0 * up @ down).detach().requires_grad_(True)
@@ -243,35 +242,10 @@ def test_houlsby_adapters_compute_their_formula_before_the_residual():
     for name, width in (("attention_output", 32), ("ffn_out", 48)):
         module = anatomy.layers[1].site(name).module
         x = torch.randn(2, 5, width)
-        h, adapter = module.base(x), module.adapter
+        h, adapter = module.base(x), module.adapter.change
         inner = torch.relu(h @ adapter.down.T + adapter.down_bias)
         assert adapter.up.any()
         torch.testing.assert_close(module(x), h + inner @ adapter.up.T + adapter.up_bias)
-
-
-def test_hyperformer_gives_every_layer_an_adapter_of_its_own_from_one_network():
-    anatomy = adapt(HyperFormer(bottleneck=4, embedding=6, condition=5), tiny("bert"), train=True)
-    per_adapter = 4 * 32 + 4 + 32 * 4 + 32 + 32 + 32
-    network = (18 * 6 + 6) + (6 * 5 + 5) + 2 * 5
-    embeddings = (1 + 2 + 2) * 6
-    assert adapter_size(anatomy) == embeddings + network + (5 + 1) * per_adapter
-
-    perturb(trainable(anatomy.model).items())
-    source = anatomy.backbone.hypernetwork
-    first, second = (layer.ffn_out.module for layer in anatomy.layers)
-    assert not torch.allclose(first.adapter.weights().down, second.adapter.weights().down)
-    z = torch.cat([source.task, source.layer[1], source.position[1]])
-    hidden = torch.relu(z @ source.project[0].weight.T + source.project[0].bias)
-    hidden = hidden @ source.project[2].weight.T + source.project[2].bias
-    condition = F.layer_norm(hidden, (5,), source.project[3].weight, source.project[3].bias)
-    down, down_bias, up, up_bias, scale, shift = (
-        (source.maps[name].weight @ condition + source.maps[name].bias)
-        for name in ("down", "down_bias", "up", "up_bias", "scale", "shift")
-    )
-    x = torch.randn(2, 5, 48)
-    h = second.base(x)
-    change = F.gelu(h @ down.view(4, 32).T + down_bias) @ up.view(32, 4).T + up_bias
-    torch.testing.assert_close(second(x), h + F.layer_norm(change, (32,), scale, shift), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -298,13 +272,13 @@ def test_wrong_hyperparameters_are_refused_with_the_valid_range(name, wrong, tol
 
 def test_a_rank_above_the_dimension_does_not_apply():
     anatomy = Anatomy(model := tiny("bert"), head_of(model))
-    assert LoRA(rank=33).unsupported(anatomy, TASK) == "rank 33 exceeds the dimension 32 of query"
+    assert LoRA(rank=33).out_of_range(anatomy) == "rank 33 exceeds the dimension of query; it takes 1 to 32"
 
 
 def test_an_architecture_that_is_not_described_is_refused_in_one_line():
     config = AutoConfig.for_model("bloom", hidden_size=32, n_layer=1, n_head=2, vocab_size=60)
     model = AutoModelForSequenceClassification.from_config(config)
-    with pytest.raises(UnsupportedBackbone, match=r"'bloom'; known are bert, .*methods/anatomy\.py"):
+    with pytest.raises(UnsupportedBackbone, match=r"'bloom'; known are bert, .*methods/layouts\.py"):
         Anatomy(model, set())
 
 

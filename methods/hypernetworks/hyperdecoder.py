@@ -1,0 +1,152 @@
+"""Hyperdecoder: adapters generated anew for every input.
+
+    s = LN(mean of the input's representations)                        (batch × e)
+    I = relu(W [s; z_layer] + b)                                       (batch × c)
+    D, b_D, U, b_U = linear maps of I                                  (m × d), (m), (d × m), (d) for each example
+    y = FFN(x) + U σ(D x + b_D) + b_U
+
+Ivison, Peters. Hyperdecoders: Instance-specific decoders for multi-task NLP. Findings of EMNLP 2022. In an
+encoder-decoder the paper is followed: s is the mean of the encoder's output without padding, and the decoder alone
+has adapters, one beside each feed-forward block. The paper's encoder has adapters of the ordinary kind, which are
+left out here; so is its optional MLP on s.
+
+Elsewhere there is no encoder whose output could be had before the layers run: s is the mean of the word embeddings
+without padding, and every layer has an adapter. A decoder would see what it is to predict that way, so it is not
+for language modelling with a decoder alone. s is normalised, without gain, so that word embeddings come in the size
+of an encoder's output. The maps to U and b_U start at zero, so that training starts from the backbone; the
+authors' start near zero.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.anatomy import Anatomy
+from methods.base import Card, Claim, Method, TaskInfo
+from methods.composition.functions import Nonlinearity, insert_beside_ffn
+from methods.composition.inputs import by_name
+from methods.hypernetworks.generation import AdapterMaps, GeneratedAdapter, read_tasks
+
+
+class InputHypernetwork(nn.Module):
+    """From the present input and a layer to each example's weights of the adapter there."""
+
+    def __init__(self, layers: int, source: int, size: int, width: int, embedding: int, condition: int) -> None:
+        super().__init__()
+        self.layer = nn.Parameter(torch.randn(layers, embedding))
+        self.project = nn.Linear(source + embedding, condition)
+        self.weights = AdapterMaps(condition, size, width, norm=False)
+        # Of the present input; it stays until the next, since gradient checkpointing runs layers again.
+        self.summary: Tensor | None = None
+
+    def forward(self, layer: int) -> tuple[Tensor, ...]:
+        assert self.summary is not None
+        with torch.autocast(self.layer.device.type, enabled=False):
+            where = self.layer[layer].expand(len(self.summary), -1)
+            return self.weights(self.project(torch.cat([self.summary, where], dim=1)).relu())
+
+    def read_embeddings(self, backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        inputs = by_name(backbone, args, kwargs)
+        if (cache := inputs.get("past_key_values")) is not None and cache.get_seq_length():
+            return  # a generated token belongs to the input that was summarised
+        states = inputs.get("inputs_embeds")
+        if states is None:
+            states = backbone.get_input_embeddings()(inputs["input_ids"])  # type: ignore[operator]
+        self._summarise(states, inputs.get("attention_mask"))
+
+    def read_encoder(self, decoder: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        inputs = by_name(decoder, args, kwargs)
+        self._summarise(inputs["encoder_hidden_states"], inputs.get("encoder_attention_mask"))
+
+    def _summarise(self, states: Tensor, mask: Tensor | None) -> None:
+        # Nothing beneath is trained, so that no gradient is wanted.
+        states = states.detach().to(self.layer.dtype)
+        if mask is None:
+            mean = states.mean(dim=1)
+        else:
+            shares = mask.to(states.dtype)
+            mean = (states * shares[..., None]).sum(dim=1) / shares.sum(dim=1, keepdim=True).clamp(min=1)
+        self.summary = F.layer_norm(mean, mean.shape[-1:])
+
+
+class LayerSource:
+    """Each example's weights of one layer's adapter. No module, so that parameters are registered once."""
+
+    def __init__(self, hypernetwork: InputHypernetwork, layer: int) -> None:
+        self.hypernetwork = hypernetwork
+        self.layer = layer
+
+    def __call__(self) -> tuple[Tensor, ...]:
+        return self.hypernetwork(self.layer)
+
+
+class Hyperdecoder(Method):
+    card = Card(
+        name="hyperdecoder",
+        title="Hyperdecoder",
+        family="hypernetwork",
+        composition="function",
+        formula=r"y = \mathrm{FFN}(x) + U \, \sigma(D x), \quad (D, U) = g_\phi(\bar{s}, z_{\mathrm{layer}})",
+        summary=(
+            "Beside the feed-forward block of every layer runs an adapter whose weights are generated for each"
+            " input, from a mean of its representations and an embedding of the layer: the encoder's output where"
+            " there is an encoder and a decoder, which alone is then adapted, word embeddings elsewhere. Tasks need"
+            " no embeddings, since inputs tell them apart. Generating happens at inference as well, for every"
+            " input, so weights cannot be kept or folded into the backbone, and each example occupies memory for"
+            " its own."
+        ),
+        citation="ivison2022hyperdecoders",
+        bibtex="""@inproceedings{ivison2022hyperdecoders,
+  author = {Ivison, Hamish and Peters, Matthew E.},
+  title = {Hyperdecoders: Instance-specific decoders for multi-task {NLP}},
+  booktitle = {Findings of the Association for Computational Linguistics: EMNLP 2022},
+  year = {2022},
+  eprint = {2203.08304},
+  archiveprefix = {arXiv},
+}""",
+        claims=(
+            Claim(
+                text="Weights generated for each input score higher than weights generated for each task.",
+                source="ivison2022hyperdecoders",
+                measure="score",
+                comparator="hyperformer",
+                relation="higher",
+                scope="T5 on mixtures of tasks, with generated adapters in the decoder",
+            ),
+        ),
+    )
+
+    bottleneck: int = Field(8, ge=1, le=4096, description="width m of the generated adapters")
+    embedding: int = Field(10, ge=1, le=4096, description="size of the layer embeddings")
+    condition: int = Field(32, ge=1, le=4096, description="size c of what the weights are generated from")
+    nonlinearity: Nonlinearity = Field("relu", description="σ between the two projections")
+
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        if anatomy.causal and any(word in task.kind for word in ("generation", "modelling")):
+            return (
+                f"on {anatomy.config.model_type}, a decoder alone, adapters would be made from what is to be predicted"
+            )
+        return None
+
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        read_tasks(anatomy, task)  # which are taken off the inputs, and not needed
+        like, both = anatomy.word_embeddings.weight, anatomy.encodes_and_decodes
+        layers = [layer for layer in anatomy.layers if layer.cross or not both]
+        source = anatomy.hidden_size if both else like.shape[1]
+        hypernetwork = InputHypernetwork(
+            len(layers), source, anatomy.hidden_size, self.bottleneck, self.embedding, self.condition
+        ).to(like)
+        anatomy.backbone.add_module("hypernetwork", hypernetwork)
+        for index, layer in enumerate(layers):
+            insert_beside_ffn(layer, GeneratedAdapter(LayerSource(hypernetwork, index), self.nonlinearity))
+        if both:
+            decoder = anatomy.backbone.get_decoder()
+            decoder.register_forward_pre_hook(hypernetwork.read_encoder, with_kwargs=True)
+        else:
+            anatomy.backbone.register_forward_pre_hook(hypernetwork.read_embeddings, with_kwargs=True)

@@ -1,0 +1,438 @@
+"""Any method of an installed huggingface/peft, as `peft:<type>`: the library's own code in this benchmark's frame.
+
+A type is offered under its lower-case name, with the options of its configuration class. Only modules' names are added
+to what peft does by itself: where it knows no modules to adapt in an architecture, those of query and value are
+taken (and those of the feed-forward block's output, for methods which treat it apart).
+
+Most types are *injected*: peft replaces modules of the backbone in place. Types that learn a prompt act in a wrapper's
+`forward` instead; there the model's own `forward` is the wrapper's, which calls a view of the same model (the same
+submodules) whose `forward` is the plain one. Either way the model is called as before, all parameters are found in it,
+and the task head stays where it is: peft's own copy of it is not made.
+
+Mangrulkar et al. PEFT: State-of-the-art Parameter-Efficient Fine-Tuning methods. 2022.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import types
+import typing
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, ClassVar
+
+import peft
+import torch
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
+from peft.peft_model import PeftModel, PeftModelForSequenceClassification
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from pydantic import Field, TypeAdapter, create_model
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from transformers import PreTrainedModel
+
+from methods.anatomy import Anatomy
+from methods.base import Card, Composition, Family, Method, Phase, TaskInfo
+
+REVISION = f"peft-{peft.__version__}"
+
+_BIBTEX = r"""@misc{mangrulkar2022peft,
+  author = {Mangrulkar, Sourab and Gugger, Sylvain and Debut, Lysandre and Belkada, Younes and Paul, Sayak and
+    Bossan, Benjamin and Tietz, Marian},
+  title = {{PEFT}: State-of-the-art Parameter-Efficient Fine-Tuning methods},
+  year = {2022},
+  url = {https://github.com/huggingface/peft},
+}"""
+
+# What is learnt, by type: a title, the family, and one clause. The family of low rank also holds what is no less a
+# structured change of projections, orthogonal or spectral, since the card has no other place for it.
+_LOW_RANK: dict[str, tuple[str, str]] = {
+    "lora": ("LoRA", "a product of two thin matrices is added to chosen projections"),
+    "adalora": ("AdaLoRA", "updates in the form of a singular value decomposition share a budget of rank"),
+    "adamss": ("AdaMSS", "low-rank updates are learnt in several subspaces of each projection"),
+    "boft": ("BOFT", "chosen projections are multiplied by orthogonal matrices of butterfly factors"),
+    "c3a": ("C³A", "block-circulant matrices are added to chosen projections"),
+    "deft": ("DEFT", "a subspace of each chosen projection is taken out and replaced"),
+    "delora": ("DeLoRA", "low-rank updates are normalised, and bounded in strength"),
+    "fourierft": ("FourierFT", "a few Fourier coefficients of each projection's change are learnt"),
+    "frod": ("FRoD", "scales and sparse entries between projections' shared factors are learnt"),
+    "glora": ("GLoRA", "weights and biases of chosen projections are scaled and shifted by low-rank terms"),
+    "gralora": ("GraLoRA", "each projection is cut into blocks, each with a low-rank update of its own"),
+    "hira": ("HiRA", "chosen projections are multiplied, entry by entry, by a low-rank matrix"),
+    "hra": ("HRA", "chosen projections are multiplied by a chain of Householder reflections"),
+    "lily": ("Lily", "low-rank updates share their factors across layers"),
+    "loha": ("LoHa", "the entrywise product of two low-rank matrices is added to chosen projections"),
+    "lokr": ("LoKr", "Kronecker products are added to chosen projections"),
+    "miss": ("MiSS", "one small matrix, expanded by repetition, is added to each chosen projection"),
+    "oft": ("OFT", "chosen projections are multiplied by block-diagonal orthogonal matrices"),
+    "osf": ("OSF", "chosen projections are trained in the space orthogonal to their leading singular directions"),
+    "peanut": ("PEANuT", "a small network computes each projection's change from its pretrained weight"),
+    "poly": ("Polytropon", "several low-rank updates are mixed by a learnt choice for each task"),
+    "psoft": ("PSOFT", "an orthogonal matrix is learnt within each projection's principal subspace"),
+    "pvera": ("PVeRA", "vectors scale random low-rank factors, which are sampled rather than fixed"),
+    "randlora": ("RandLoRA", "scaled sums of random low-rank factors are added to chosen projections"),
+    "road": ("RoAd", "pairs of a projection's outputs are rotated and scaled"),
+    "tinylora": ("TinyLoRA", "a tiny vector is projected into low-rank updates of many projections"),
+    "unilora": ("Uni-LoRA", "one vector is spread over the low-rank updates of all projections"),
+    "vblora": ("VB-LoRA", "low-rank updates are put together from a bank of vectors that all layers share"),
+    "vera": ("VeRA", "vectors scale random low-rank factors which all layers share and which are not trained"),
+    "waveft": ("WaveFT", "a few wavelet coefficients of each projection's change are learnt"),
+    "xlora": ("X-LoRA", "several trained LoRAs are mixed by a network that reads hidden states"),
+}
+_SPARSE: dict[str, tuple[str, str]] = {
+    "beft": ("BEFT", "biases of chosen projections are trained"),
+    "ln_tuning": ("LN tuning", "normalisation layers are trained"),
+    "shira": ("SHiRA", "a sparse set of entries of chosen projections is trained"),
+    "supertuning": ("Super-Tuning", "the entries of chosen projections that are largest, or smallest, are trained"),
+    "trainable_tokens": ("Trainable tokens", "the embeddings of chosen tokens are trained"),
+}
+_ADAPTER: dict[str, tuple[str, str]] = {
+    "ia3": ("(IA)³", "vectors rescale keys, values, and the inner activations of the feed-forward block"),
+    "shadow": ("ShadowPEFT", "a small network beside the backbone exchanges states with every layer"),
+}
+_SOFT_PROMPT: dict[str, tuple[str, str]] = {
+    "adaption_prompt": ("LLaMA-Adapter", "gated prompts are attended to in the upper layers"),
+    "cartridge": ("Cartridge", "a cache of keys and values that precedes every input is trained"),
+    "cpt": ("CPT", "the embeddings of a context of given tokens are trained"),
+    "multitask_prompt_tuning": ("Multitask prompt tuning", "tasks share a prompt, which low-rank factors adjust"),
+    "p_tuning": ("P-tuning", "a small network produces vectors that are put in front of the input's embeddings"),
+    "prefix_tuning": ("Prefix tuning", "keys and values are put in front of those of every layer's attention"),
+    "prompt_tuning": ("Prompt tuning", "vectors are put in front of the input's embeddings"),
+}
+_FAMILIES: tuple[tuple[Family, Composition, str, dict[str, tuple[str, str]]], ...] = (
+    ("low-rank", "parameter", r"\theta' = \theta \oplus \phi", _LOW_RANK),
+    ("sparse", "parameter", r"\theta' = \theta \oplus \phi", _SPARSE),
+    ("adapter", "function", r"f_\theta \circ f_\phi", _ADAPTER),
+    ("soft-prompt", "input", r"f_\theta([\phi; x])", _SOFT_PROMPT),
+)
+
+# Fields of peft's configurations that say where a model comes from or what is done with it, which is not the user's
+# choice here; and the number of training steps, which the budget decides.
+_OURS = {
+    "auto_mapping", "base_model_name_or_path", "inference_mode", "modules_to_save", "peft_type", "peft_version",
+    "revision", "runtime_config", "task_type", "total_step",
+}  # fmt: skip
+ADAPTER = "default"
+VECTORS = 20  # of prompts, for which peft has no default
+
+
+def names() -> list[str]:
+    """Every type that the installed version has, in its own order."""
+    return [kind.value.lower() for kind in PEFT_TYPE_TO_CONFIG_MAPPING]
+
+
+@cache
+def get(kind: str) -> type[Method]:
+    """The method for a type. Raises KeyError where the installed version has none of that name."""
+    config_class = _config_classes()[kind]
+    fields = dict(_fields(config_class))
+    made = create_model(f"Peft_{kind}", __base__=_Bridge, __module__=__name__, **fields)
+    made.card = _card(kind, config_class)
+    made.kind = kind
+    made.config_class = config_class
+    made.__doc__ = f"{kind} of huggingface/peft {peft.__version__}."
+    return made
+
+
+def _config_classes() -> dict[str, type[peft.PeftConfig]]:
+    return {kind.value.lower(): config_class for kind, config_class in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+
+
+def _fields(config_class: type[peft.PeftConfig]) -> Iterator[tuple[str, Any]]:
+    """The options of a configuration, with its own types where pydantic knows them and its own defaults."""
+    try:
+        hints = typing.get_type_hints(config_class)
+    except (NameError, TypeError):  # a type that is there for the type checker only
+        hints = {}
+    for field in dataclasses.fields(config_class):
+        if field.name in _OURS or not field.init:
+            continue
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if field.name == "num_virtual_tokens":
+            default = VECTORS
+        described = " ".join(str(field.metadata.get("help", "")).split())
+        yield field.name, (_hint(hints.get(field.name, Any), default), Field(default, description=described))
+
+
+def _hint(hint: Any, default: Any) -> Any:
+    """Any where the default, written down and read again, would not be what it was."""
+    try:
+        adapter = TypeAdapter(hint)
+        if adapter.validate_python(adapter.dump_python(default, mode="json")) == default:
+            return hint
+    except Exception:
+        pass
+    return Any
+
+
+def _card(kind: str, config_class: type[peft.PeftConfig]) -> Card:
+    for family, composition, formula, table in _FAMILIES:
+        if kind in table:
+            title, clause = table[kind]
+            break
+    else:  # a type that is newer than this table
+        prompt = issubclass(config_class, peft.PromptLearningConfig)
+        family, composition, formula, _ = _FAMILIES[-1 if prompt else 0]
+        title, clause = kind, "what is learnt is told by its documentation"
+    return Card(
+        name=f"peft:{kind}",
+        title=f"{title} (peft)",
+        family=family,
+        composition=composition,
+        formula=formula,
+        summary=(
+            f"{title} as huggingface/peft {peft.__version__} implements it: {clause}. The code is the library's, and"
+            " so are all defaults but the learning rate; budget, data, task head and measurements are those of every"
+            " other method here. The entry cited is the library's, whose documentation names the method's paper."
+        ),
+        citation="mangrulkar2022peft",
+        bibtex=_BIBTEX,
+    )
+
+
+class _Tasks:
+    """Which task each example of the present batch is from, for the types that learn several at once: without
+    `task_ids` among the inputs, the first."""
+
+    def __init__(self) -> None:
+        self.ids: Tensor | None = None
+
+    def take(self, model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        ids = (kwargs := dict(kwargs)).pop("task_ids", None)
+        if ids is None:
+            tokens = args[0] if args else kwargs.get("input_ids", kwargs.get("inputs_embeds"))
+            ids = torch.zeros(len(tokens), dtype=torch.long, device=tokens.device)
+        self.ids = ids
+        return args, kwargs
+
+    def give(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        return args, kwargs | {"task_ids": self.ids}
+
+
+class _Prompted(PeftModelForSequenceClassification):
+    """peft's wrapper around a model with a prompt, without the copy that it makes of the task head."""
+
+    def __init__(self, model: PreTrainedModel, config: peft.PeftConfig, head: str) -> None:
+        PeftModel.__init__(self, model, config, ADAPTER)
+        self.cls_layer_name = head
+        self.tasks = _Tasks()
+
+    def add_adapter(self, *args: Any, **kwargs: Any) -> None:
+        PeftModel.add_adapter(self, *args, **kwargs)
+
+
+@dataclasses.dataclass
+class _Handle:
+    """What peft made of a model. The model keeps it: in an object that is no module, since it holds the model."""
+
+    tuner: nn.Module
+    gradients: dict[nn.Parameter, Tensor] = dataclasses.field(default_factory=dict)
+
+
+def _forward_with_prompt(self: PreTrainedModel, *args: Any, **kwargs: Any) -> Any:
+    prompted = self.peft_handle.tuner
+    if args:
+        kwargs["input_ids"], *_ = args
+    if prompted.active_peft_config.peft_type == peft.PeftType.MULTITASK_PROMPT_TUNING:
+        _, kwargs = prompted.tasks.take(self, (), kwargs)
+        kwargs["task_ids"] = prompted.tasks.ids
+    # The view is not reached by `train` and `eval`, nor by what is set on the model since.
+    prompted.train(self.training)
+    return prompted(**kwargs)
+
+
+class _Bridge(Method):
+    """A method of peft. Subclasses are made by `get`, one for each type."""
+
+    kind: ClassVar[str]
+    config_class: ClassVar[type[peft.PeftConfig]]
+
+    def config(self, anatomy: Anatomy, steps: int = 1_000_000) -> peft.PeftConfig:
+        """peft's configuration. Raises whatever peft raises on options that it does not take."""
+        options = {name: getattr(self, name) for name in type(self).model_fields if name not in Method.model_fields}
+        options = copy.deepcopy(options)
+        known = {field.name for field in dataclasses.fields(self.config_class)}
+        if "total_step" in known:  # AdaLoRA's, which the budget tells when training begins
+            options["total_step"] = steps
+        if issubclass(self.config_class, peft.PromptLearningConfig):
+            options["task_type"] = "SEQ_CLS"
+        elif "target_modules" in known and options.get("target_modules") is None:
+            options |= self._targets(anatomy)
+        return self.config_class(**options)
+
+    def _targets(self, anatomy: Anatomy) -> dict[str, Any]:
+        """The modules to adapt where peft knows none for the architecture; nothing where it does."""
+        tuner = PEFT_TYPE_TO_TUNER_MAPPING[peft.PeftType(self.kind.upper())]
+        mapping = getattr(tuner, "target_module_mapping", None)
+        if not mapping or anatomy.config.model_type in mapping:
+            return {}
+        targets = {site.attribute for name in ("query", "value") for site in anatomy.sites([name])}
+        if "feedforward_modules" not in type(self).model_fields:
+            return {"target_modules": sorted(targets)}
+        inner = {site.attribute for site in anatomy.sites(["ffn_out"])}
+        return {"target_modules": sorted(targets | inner), "feedforward_modules": sorted(inner)}
+
+    def out_of_range(self, anatomy: Anatomy) -> str | None:
+        if self.model_fields_set - Method.model_fields.keys():
+            try:
+                with _quiet():
+                    self.config(anatomy)
+            except Exception as error:
+                return _one_line(error)
+        return None
+
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        """What peft says when it is tried: without weights first; and since some types look at weights, what fails
+        there is tried on a copy of the model."""
+        reason = None
+        for trial in (_without_weights, _copy):
+            try:
+                with _quiet(), torch.random.fork_rng():
+                    model = trial(anatomy)
+                    twin = Anatomy(model, anatomy.head)
+                    self.adapt(twin, task)
+                    model.train()
+                    model(**_few_tokens(model)).logits.sum().backward()
+                return None
+            except Exception as error:
+                reason = _one_line(error)
+            if next(anatomy.model.parameters()).is_meta:
+                break
+        return reason
+
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        model = anatomy.model
+        with _quiet():
+            config = self.config(anatomy)
+            tuner = self._prompt(anatomy, config) if config.is_prompt_learning else self._inject(model, config)
+        model.peft_handle = _Handle(tuner)  # type: ignore[assignment]
+        parameters = dict(model.named_parameters())
+        if gone := sorted(anatomy.head - parameters.keys()):
+            raise ValueError(f"{self.card.name} would take the place of the task head ({gone[0]}); exclude it")
+        for name in anatomy.head:
+            parameters[name].requires_grad_(True)
+
+    def _inject(self, model: PreTrainedModel, config: peft.PeftConfig) -> nn.Module:
+        tuner = PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type](model, {ADAPTER: config}, ADAPTER)
+        for name, shared in list(tuner.named_children()):
+            if name != "model":  # what the layers share belongs to the model, which is what is moved and trained
+                model.add_module(f"peft_{name}", shared)
+        if self.kind == "poly":
+            tasks = _Tasks()
+            model.register_forward_pre_hook(tasks.take, with_kwargs=True)
+            for module in model.modules():
+                if isinstance(module, tuner.tuner_layer_cls):
+                    module.register_forward_pre_hook(tasks.give, with_kwargs=True)
+        return tuner
+
+    def _prompt(self, anatomy: Anatomy, config: peft.PeftConfig) -> nn.Module:
+        model = anatomy.model
+        anatomy.freeze()
+        # A shallow copy: the dictionaries of submodules, parameters and buffers are the model's own.
+        view = copy.copy(model)
+        prompted = _Prompted(view, config, min(anatomy.head).partition(".")[0])
+        model.add_module("peft_prompt_encoder", prompted.prompt_encoder)
+        model.forward = types.MethodType(_forward_with_prompt, model)  # type: ignore[method-assign]
+        return prompted
+
+    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
+        tuner = _tuner(anatomy.model)
+        if (allocator := getattr(tuner, "rankallocator", None)) is not None:
+            config = tuner.peft_config[ADAPTER]
+            if config.tinit >= steps - config.tfinal:
+                raise ValueError(
+                    f"tinit {config.tinit} and tfinal {config.tfinal} leave no step of {steps} between them; lower them"
+                )
+            config.total_step = steps
+            allocator.set_total_step(steps)
+
+    def after_backward(self, anatomy: Anatomy, step: int) -> None:
+        """peft's allocation of rank wants gradients after the optimiser's step, by when they are gone."""
+        if hasattr(_tuner(anatomy.model), "update_and_allocate"):
+            kept = {p: p.grad for p in anatomy.model.parameters() if p.grad is not None}
+            anatomy.model.peft_handle.gradients = kept  # type: ignore[union-attr]
+
+    def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
+        tuner = _tuner(anatomy.model)
+        if not hasattr(tuner, "update_and_allocate"):
+            return
+        gradients = anatomy.model.peft_handle.gradients  # type: ignore[union-attr]
+        for parameter, gradient in gradients.items():
+            parameter.grad = gradient
+        tuner.update_and_allocate(step)
+        for parameter in gradients:
+            parameter.grad = None
+        gradients.clear()
+
+    def merge(self, model: nn.Module) -> bool:
+        """By peft's own merging, where it has one and the predictions stay: both are tried on a copy first."""
+        if not _mergeable(_tuner(model)):
+            return False
+        try:
+            with _quiet(), torch.no_grad():
+                twin = copy.deepcopy(model).eval()
+                before = twin(**_few_tokens(twin)).logits
+                _merge(twin)
+                after = twin(**_few_tokens(twin)).logits
+        except Exception:
+            return False
+        if not torch.allclose(before, after, rtol=1e-2, atol=1e-3):
+            return False
+        with _quiet():
+            _merge(model)
+        return True
+
+
+def _mergeable(tuner: nn.Module) -> bool:
+    return isinstance(tuner, BaseTuner)
+
+
+def _merge(model: nn.Module) -> None:
+    tuner = _tuner(model)
+    shared = [f"peft_{name}" for name, _ in tuner.named_children() if name != "model"]
+    head = {name: p.requires_grad for name, p in model.named_parameters()}
+    tuner.merge_and_unload()
+    if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
+        raise ValueError("peft left layers of its own behind")
+    for name in shared:
+        delattr(model, name)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(head.get(name, False))
+    del model.peft_handle
+
+
+def _tuner(model: nn.Module) -> Any:
+    return model.peft_handle.tuner  # type: ignore[union-attr]
+
+
+def _without_weights(anatomy: Anatomy) -> PreTrainedModel:
+    with torch.device("meta"):
+        return type(anatomy.model)(copy.deepcopy(anatomy.config))
+
+
+def _copy(anatomy: Anatomy) -> PreTrainedModel:
+    return copy.deepcopy(anatomy.model)
+
+
+def _few_tokens(model: nn.Module) -> dict[str, Tensor]:
+    """One example, of which some heads read the end."""
+    device = next(model.parameters()).device
+    end = getattr(model.config, "eos_token_id", None)  # type: ignore[union-attr]
+    ids = torch.tensor([[3, 4, 5, end if isinstance(end, int) else 6]], device=device)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

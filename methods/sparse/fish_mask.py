@@ -1,0 +1,147 @@
+"""FISH Mask: the entries with the largest Fisher information are trained, all others are frozen.
+
+    F̂ᵢ = Σ_t gᵢ(t)²,   g(t) = ∂ℓ(batch t)/∂θ
+    θ' = θ + δ,   supp δ = the k = ⌊density · n⌋ entries of largest F̂
+
+1. *select*: go over training data and add up squared gradients; nothing is changed, the head neither.
+2. *tune*: train those k entries.
+
+Sung, Nair, Raffel. Training Neural Networks with Fixed Sparse Masks. NeurIPS 2021. The paper squares the gradient of
+every example; here it is that of every batch, which the engine has at hand, at one backward pass for all of its
+examples. The labels are those of the data (the empirical Fisher information). Both phases are paid from the one
+budget of optimiser steps. As for LT-SFT, normalisation is not among the n entries, so that the masks are of the
+same things.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from methods.anatomy import Anatomy
+from methods.base import Card, Claim, LearningRate, Method, Phase, TaskInfo
+from methods.composition.parameters import (
+    add_sparse_delta,
+    load_sparse_state,
+    mask_candidates,
+    remove_sparse_deltas,
+    sparse_state,
+    top_entries,
+)
+
+
+class SquaredGradients(nn.Module):
+    """Σ g² of every entry of the `watched` parameters.
+
+    A gradient is given up as soon as it has been added: it exists for one parameter at a time, the optimiser never
+    meets it, and so keeps no state for it.
+    """
+
+    def __init__(self, watched: dict[str, nn.Parameter]) -> None:
+        super().__init__()
+        self._watched = watched
+        self._sums: dict[str, Tensor] = {}
+        self._hooks = [
+            parameter.register_post_accumulate_grad_hook(partial(self._take, name))
+            for name, parameter in watched.items()
+        ]
+
+    def _take(self, name: str, parameter: Tensor) -> None:
+        assert parameter.grad is not None
+        square = parameter.grad.float().square()
+        self._sums[name] = self._sums[name].add_(square) if name in self._sums else square
+        parameter.grad = None
+
+    def finish(self) -> dict[str, Tensor]:
+        """The sums, zero for what never had a gradient. Nothing is watched any more."""
+        for hook in self._hooks:
+            hook.remove()
+        for name, parameter in self._watched.items():
+            self._sums.setdefault(name, torch.zeros_like(parameter, dtype=torch.float32))
+        return {name: self._sums[name] for name in self._watched}
+
+
+class FishMask(Method):
+    card = Card(
+        name="fish_mask",
+        title="FISH Mask",
+        family="sparse",
+        composition="parameter",
+        formula=(
+            r"\theta' = \theta + \delta, \quad"
+            r" \mathrm{supp}\,\delta = \mathrm{top}_k \textstyle\sum_t (\partial \ell_t / \partial \theta)^2"
+        ),
+        summary=(
+            "A small part of the budget goes into measuring how large the squared gradient of every entry of the"
+            " weights is, an estimate of its Fisher information, while nothing is changed. The entries where it is"
+            " largest are then trained. Measuring takes one number per entry of the backbone and no optimiser state;"
+            " afterwards optimiser state is proportional to the number of chosen entries. Stored are their positions"
+            " and values. They are added to the weights, so inference costs what the backbone costs."
+        ),
+        citation="sung2021fish",
+        bibtex="""@inproceedings{sung2021fish,
+  author = {Sung, Yi-Lin and Nair, Varun and Raffel, Colin},
+  title = {Training Neural Networks with Fixed Sparse Masks},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2021},
+  eprint = {2111.09839},
+  archiveprefix = {arXiv},
+}""",
+        claims=(
+            Claim(
+                text="The entries of largest Fisher information are a better choice than random ones.",
+                source="sung2021fish",
+                measure="score",
+                comparator="random_mask",
+                relation="higher",
+                scope="BERT-large on GLUE",
+            ),
+            Claim(
+                text="A fixed mask of a small part of the parameters reaches full fine-tuning.",
+                source="sung2021fish",
+                measure="score",
+                comparator="full",
+                relation="at least",
+                margin=0.01,
+                scope="BERT-large on GLUE, with a mask of 0.5 % of the parameters",
+            ),
+        ),
+    )
+
+    lr: LearningRate = 5e-4
+    density: float = Field(0.05, gt=0, le=1, description="share of the backbone's entries that are tuned")
+    select_share: float = Field(0.1, gt=0, lt=1, description="share of the budget that selection takes")
+
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        for parameter in mask_candidates(anatomy).values():
+            parameter.requires_grad_(True)
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (Phase("select", self.select_share, lr_scale=0.0), Phase("tune", 1 - self.select_share))
+
+    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
+        model = anatomy.model
+        if phase.name == "select":
+            model.add_module("fisher", SquaredGradients(mask_candidates(anatomy)))
+            return
+        fisher = model.get_submodule("fisher")
+        assert isinstance(fisher, SquaredGradients)
+        information = fisher.finish()
+        del model.fisher
+        count = max(1, int(self.density * sum(each.numel() for each in information.values())))
+        anatomy.freeze()
+        for name, indices in top_entries(information, count).items():
+            add_sparse_delta(model, name, indices)
+
+    def merge(self, model: nn.Module) -> bool:
+        return remove_sparse_deltas(model, merge=True)
+
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        return sparse_state(model)
+
+    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
+        load_sparse_state(model, state)

@@ -1,0 +1,60 @@
+"""LN-tuning: only the normalisation layers are trained.
+
+    h = (γ + Δγ) ⊙ (x − μ) / σ + (β + Δβ),   γ, β, Δγ, Δβ (hidden)
+
+Qi, Ruan, Zuo, Li. Parameter-Efficient Tuning on Layer Normalization for Pre-trained Language Models. 2022. Where an
+architecture normalises by the root mean square there is no μ and no β, and γ alone is trained; the paper has layer
+normalisation only. Norms outside the layers, after the embeddings or after the last layer, are trained as well.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from methods.anatomy import Anatomy
+from methods.base import Card, Claim, Method, TaskInfo
+
+
+class LayerNormTuning(Method):
+    card = Card(
+        name="layernorm",
+        title="LN-tuning",
+        family="sparse",
+        composition="parameter",
+        formula=r"h = (\gamma + \Delta\gamma) \odot \frac{x - \mu}{\sigma} + (\beta + \Delta\beta)",
+        summary=(
+            "Of the backbone only the gains and biases of its normalisation layers are trained: about three"
+            " parameters in ten thousand of a BERT encoder. They rescale and shift hidden states dimension by"
+            " dimension, between layers that stay as they were. The changed vectors are all that is stored for each"
+            " task, and inference costs what the backbone costs."
+        ),
+        citation="qi2022lntuning",
+        bibtex="""@misc{qi2022lntuning,
+  author = {Qi, Wang and Ruan, Yu-Ping and Zuo, Yuan and Li, Taihao},
+  title = {Parameter-Efficient Tuning on Layer Normalization for Pre-trained Language Models},
+  year = {2022},
+  eprint = {2211.08682},
+  archiveprefix = {arXiv},
+}""",
+        claims=(
+            Claim(
+                text="Scores higher than other methods that train less than a thousandth of the parameters.",
+                source="qi2022lntuning",
+                measure="score",
+                comparator="bitfit",
+                relation="higher",
+                scope="as we read the abstract, which does not name them; BitFit is of that size on BERT",
+            ),
+        ),
+    )
+
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        norms = set(anatomy.norm_names)
+        for name, parameter in anatomy.backbone_parameters():
+            if name in norms:
+                parameter.requires_grad_(True)
+
+    def merge(self, model: nn.Module) -> bool:
+        """Nothing to fold: the trained model is the plain architecture already."""
+        return True
