@@ -162,9 +162,10 @@ class Anatomy:
         """Every site of those names, in every layer."""
         return [site for layer in self.layers for name in names for site in layer.sites(name)]
 
-    def smallest_dimension(self, names: Collection[SiteName]) -> tuple[int, str]:
-        """The smallest dimension of the sites of those names, which bounds a rank; and the name it belongs to."""
-        return min((min(site.in_features, site.out_features), site.name) for site in self.sites(names))
+    def smallest_dimension(self, names: Collection[SiteName]) -> tuple[int, str] | None:
+        """The smallest dimension of the sites of those names, which bounds a rank, and the name it belongs to;
+        None where there is no such site."""
+        return min(((min(site.in_features, site.out_features), site.name) for site in self.sites(names)), default=None)
 
     @property
     def hidden_size(self) -> int:

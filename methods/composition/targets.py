@@ -20,15 +20,15 @@ def _distinct(targets: tuple[SiteName, ...]) -> tuple[SiteName, ...]:
 
 
 # A hyperparameter: `targets: Targets = ("query", "value")`.
-Targets = Annotated[
-    tuple[SiteName, ...], Field(description="projections to adapt"), AfterValidator(_distinct)
-]
+Targets = Annotated[tuple[SiteName, ...], Field(description="projections to adapt"), AfterValidator(_distinct)]
 
 
 def rank_out_of_range(rank: int, anatomy: Anatomy, targets: Collection[SiteName]) -> str | None:
     """Above a projection's smaller dimension a rank describes nothing of low rank."""
-    dimension, name = anatomy.smallest_dimension(targets)
-    return f"rank {rank} exceeds the dimension of {name}; it takes 1 to {dimension}" if rank > dimension else None
+    smallest = anatomy.smallest_dimension(targets)
+    if smallest is None or rank <= smallest[0]:
+        return None
+    return f"rank {rank} exceeds the dimension of {smallest[1]}; it takes 1 to {smallest[0]}"
 
 
 def missing_target(anatomy: Anatomy, targets: Collection[SiteName]) -> str | None:
