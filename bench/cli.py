@@ -121,9 +121,10 @@ def _list(arguments: argparse.Namespace) -> int:
     from bench import backbones, suite
     from bench.registry import Registry
 
+    registry = Registry()
     names = {
-        "methods": Registry().names("methods"),
-        "tasks": Registry().names("tasks"),
+        "methods": [*registry.names("methods"), *(f"{name}:<type>" for name in registry.libraries("methods"))],
+        "tasks": registry.names("tasks"),
         "backbones": backbones.names(),
         "suites": suite.built_in(),
     }
@@ -131,6 +132,9 @@ def _list(arguments: argparse.Namespace) -> int:
         for kind, values in names.items():
             print(f"{kind}: {', '.join(values)}")
         return 0
+    if arguments.kind == "methods":
+        inside = [name for library in registry.libraries("methods") for name in registry.names_in(library)]
+        names["methods"] = registry.names("methods") + inside
     _console().print(_details(arguments.kind, names[arguments.kind]))
     return 0
 

@@ -1,10 +1,12 @@
-"""Finds methods and tasks: by entry point, or in a plugin file that a suite names.
+"""Finds methods and tasks: by entry point, in a plugin file that a suite names, or in a library of methods.
 
-Names are read without importing a plugin; a plugin is imported when it is asked for.
+A library offers many methods, as `library:method`, from one module with `names()`, `get(name)` and `REVISION`. Names
+are read without importing a plugin; a plugin is imported when it is asked for. So is a library, even for its names.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib.util
 import inspect
@@ -58,12 +60,24 @@ class Registry:
                 raise PluginError(f"{path}: holds no subclass of Method or Task with a card")
 
     def names(self, kind: Kind) -> list[str]:
+        """Those of libraries left out."""
         return [*_entry_points(kind), *self._from_files[kind]]
 
+    def libraries(self, kind: Kind) -> list[str]:
+        """The libraries that are installed. This imports none of them."""
+        return [name for name in _libraries() if importlib.util.find_spec(name)] if kind == "methods" else []
+
+    def names_in(self, library: str) -> list[str]:
+        """All that a library offers. This imports it."""
+        return [f"{library}:{name}" for name in _bridge(library).names()]
+
     def get(self, kind: Kind, name: str) -> Plugin:
-        """Raises KeyError on an unknown name, PluginError where the plugin cannot be imported."""
+        """Raises KeyError on an unknown name, PluginError where it cannot be imported, or a library lacks it."""
         if name in self._from_files[kind]:
             return self._from_files[kind][name]
+        library, _, own_name = name.partition(":")
+        if own_name and kind == "methods" and library in _libraries():
+            return self._from_library(library, own_name)
         point = _entry_points(kind)[name]
         try:
             cls = point.load()
@@ -77,6 +91,35 @@ class Registry:
                 f"entry point {name!r} ({point.value}): its card is called {cls.card.name!r}; use one name for both"
             )
         return Plugin(name, cls, str(cls.revision))
+
+    def _from_library(self, library: str, name: str) -> Plugin:
+        bridge = _bridge(library)
+        try:
+            cls = bridge.get(name)
+        except KeyError:
+            known = bridge.names()
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean '{library}:{close[0]}'? " if close else ""
+            raise PluginError(f"{library} has no method {name!r}; {hint}known: {', '.join(known)}") from None
+        return Plugin(cls.card.name, cls, f"{cls.revision}+{bridge.REVISION}")
+
+
+@cache
+def _libraries() -> dict[str, metadata.EntryPoint]:
+    """By the name of the package that has to be installed."""
+    return {point.name: point for point in metadata.entry_points(group="bench.method_libraries")}
+
+
+def _bridge(library: str) -> ModuleType:
+    if importlib.util.find_spec(library) is None:
+        raise PluginError(f"the methods of {library} need that library: pip install {library}")
+    point = _libraries()[library]
+    try:
+        return point.load()
+    except Exception as error:
+        raise PluginError(
+            f"the library {library!r} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
+        ) from error
 
 
 @cache

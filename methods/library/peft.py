@@ -22,7 +22,7 @@ import typing
 import warnings
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import peft
 import torch
@@ -115,8 +115,12 @@ _OURS = {
     "auto_mapping", "base_model_name_or_path", "inference_mode", "modules_to_save", "peft_type", "peft_version",
     "revision", "runtime_config", "task_type", "total_step",
 }  # fmt: skip
+# What a cell has no place for.
+_OUT_OF_PLACE = {"xlora": "mixes LoRAs that were trained before, where a cell starts from the backbone alone"}
+# Where peft has no default, or one that does not suit a process without a terminal.
+_DEFAULTS: dict[str, Any] = {"num_virtual_tokens": 20, "progressbar": False}
 ADAPTER = "default"
-VECTORS = 20  # of prompts, for which peft has no default
+_PROMPT = "peft_prompt_encoder"
 
 
 def names() -> list[str]:
@@ -137,6 +141,10 @@ def get(kind: str) -> type[Method]:
     return made
 
 
+def _type(kind: str) -> peft.PeftType:
+    return peft.PeftType(kind.upper())
+
+
 def _config_classes() -> dict[str, type[peft.PeftConfig]]:
     return {kind.value.lower(): config_class for kind, config_class in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
 
@@ -153,8 +161,7 @@ def _fields(config_class: type[peft.PeftConfig]) -> Iterator[tuple[str, Any]]:
         default = field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
-        if field.name == "num_virtual_tokens":
-            default = VECTORS
+        default = _DEFAULTS.get(field.name, default)
         described = " ".join(str(field.metadata.get("help", "")).split())
         yield field.name, (_hint(hints.get(field.name, Any), default), Field(default, description=described))
 
@@ -171,14 +178,11 @@ def _hint(hint: Any, default: Any) -> Any:
 
 
 def _card(kind: str, config_class: type[peft.PeftConfig]) -> Card:
-    for family, composition, formula, table in _FAMILIES:
-        if kind in table:
-            title, clause = table[kind]
-            break
-    else:  # a type that is newer than this table
-        prompt = issubclass(config_class, peft.PromptLearningConfig)
-        family, composition, formula, _ = _FAMILIES[-1 if prompt else 0]
-        title, clause = kind, "what is learnt is told by its documentation"
+    # A type that is newer than the table counts as a prompt, or as of low rank.
+    entry = _FAMILIES[-1 if issubclass(config_class, peft.PromptLearningConfig) else 0]
+    entry = next((each for each in _FAMILIES if kind in each[-1]), entry)
+    family, composition, formula, table = entry
+    title, clause = table.get(kind, (kind, "what is learnt is told by its documentation"))
     return Card(
         name=f"peft:{kind}",
         title=f"{title} (peft)",
@@ -205,7 +209,7 @@ class _Tasks:
     def take(self, model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         ids = (kwargs := dict(kwargs)).pop("task_ids", None)
         if ids is None:
-            tokens = args[0] if args else kwargs.get("input_ids", kwargs.get("inputs_embeds"))
+            tokens = args[0] if args else kwargs["input_ids"]
             ids = torch.zeros(len(tokens), dtype=torch.long, device=tokens.device)
         self.ids = ids
         return args, kwargs
@@ -221,29 +225,49 @@ class _Prompted(PeftModelForSequenceClassification):
         PeftModel.__init__(self, model, config, ADAPTER)
         self.cls_layer_name = head
         self.tasks = _Tasks()
+        self.ends: Tensor | None = None
 
     def add_adapter(self, *args: Any, **kwargs: Any) -> None:
         PeftModel.add_adapter(self, *args, **kwargs)
+
+    def bring_forward(self, backbone: nn.Module, args: tuple, output: Any) -> Any:
+        """A decoder's head reads the last position when it gets embeddings, be it padding or not: what stands at
+        each example's last token is put there."""
+        if self.ends is None:
+            return output
+        hidden = output[0]
+        last = hidden[torch.arange(len(hidden), device=hidden.device), self.ends][:, None]
+        hidden = torch.cat([hidden[:, :-1], last], dim=1)
+        if isinstance(output, tuple):
+            return (hidden, *output[1:])
+        output.last_hidden_state = hidden
+        return output
 
 
 @dataclasses.dataclass
 class _Handle:
     """What peft made of a model. The model keeps it: in an object that is no module, since it holds the model."""
 
-    tuner: nn.Module
+    tuner: Any
     gradients: dict[nn.Parameter, Tensor] = dataclasses.field(default_factory=dict)
 
 
 def _forward_with_prompt(self: PreTrainedModel, *args: Any, **kwargs: Any) -> Any:
-    prompted = self.peft_handle.tuner
+    prompted = _handle(self).tuner
     if args:
         kwargs["input_ids"], *_ = args
     if prompted.active_peft_config.peft_type == peft.PeftType.MULTITASK_PROMPT_TUNING:
         _, kwargs = prompted.tasks.take(self, (), kwargs)
         kwargs["task_ids"] = prompted.tasks.ids
-    # The view is not reached by `train` and `eval`, nor by what is set on the model since.
-    prompted.train(self.training)
-    return prompted(**kwargs)
+    mask = kwargs.get("attention_mask")
+    front = prompted.active_peft_config.peft_type not in (peft.PeftType.PREFIX_TUNING, peft.PeftType.CARTRIDGE)
+    if front and mask is not None:
+        places = torch.arange(mask.shape[1], device=mask.device)
+        prompted.ends = prompted.active_peft_config.num_virtual_tokens + (mask.long() * places).argmax(dim=1)
+    try:
+        return prompted(**kwargs)
+    finally:
+        prompted.ends = None
 
 
 class _Bridge(Method):
@@ -267,7 +291,7 @@ class _Bridge(Method):
 
     def _targets(self, anatomy: Anatomy) -> dict[str, Any]:
         """The modules to adapt where peft knows none for the architecture; nothing where it does."""
-        tuner = PEFT_TYPE_TO_TUNER_MAPPING[peft.PeftType(self.kind.upper())]
+        tuner = PEFT_TYPE_TO_TUNER_MAPPING[_type(self.kind)]
         mapping = getattr(tuner, "target_module_mapping", None)
         if not mapping or anatomy.config.model_type in mapping:
             return {}
@@ -289,6 +313,8 @@ class _Bridge(Method):
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         """What peft says when it is tried: without weights first; and since some types look at weights, what fails
         there is tried on a copy of the model."""
+        if self.kind in _OUT_OF_PLACE:
+            return _OUT_OF_PLACE[self.kind]
         reason = None
         for trial in (_without_weights, _copy):
             try:
@@ -310,7 +336,7 @@ class _Bridge(Method):
         with _quiet():
             config = self.config(anatomy)
             tuner = self._prompt(anatomy, config) if config.is_prompt_learning else self._inject(model, config)
-        model.peft_handle = _Handle(tuner)  # type: ignore[assignment]
+        object.__setattr__(model, "peft_handle", _Handle(tuner))
         parameters = dict(model.named_parameters())
         if gone := sorted(anatomy.head - parameters.keys()):
             raise ValueError(f"{self.card.name} would take the place of the task head ({gone[0]}); exclude it")
@@ -318,7 +344,7 @@ class _Bridge(Method):
             parameters[name].requires_grad_(True)
 
     def _inject(self, model: PreTrainedModel, config: peft.PeftConfig) -> nn.Module:
-        tuner = PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type](model, {ADAPTER: config}, ADAPTER)
+        tuner = PEFT_TYPE_TO_TUNER_MAPPING[_type(self.kind)](model, {ADAPTER: config}, ADAPTER)
         for name, shared in list(tuner.named_children()):
             if name != "model":  # what the layers share belongs to the model, which is what is moved and trained
                 model.add_module(f"peft_{name}", shared)
@@ -336,8 +362,10 @@ class _Bridge(Method):
         # A shallow copy: the dictionaries of submodules, parameters and buffers are the model's own.
         view = copy.copy(model)
         prompted = _Prompted(view, config, min(anatomy.head).partition(".")[0])
-        model.add_module("peft_prompt_encoder", prompted.prompt_encoder)
-        model.forward = types.MethodType(_forward_with_prompt, model)  # type: ignore[method-assign]
+        model.add_module(_PROMPT, prompted.prompt_encoder)
+        model.forward = types.MethodType(_forward_with_prompt, model)
+        if anatomy.causal:
+            anatomy.backbone.register_forward_hook(prompted.bring_forward)
         return prompted
 
     def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
@@ -355,13 +383,13 @@ class _Bridge(Method):
         """peft's allocation of rank wants gradients after the optimiser's step, by when they are gone."""
         if hasattr(_tuner(anatomy.model), "update_and_allocate"):
             kept = {p: p.grad for p in anatomy.model.parameters() if p.grad is not None}
-            anatomy.model.peft_handle.gradients = kept  # type: ignore[union-attr]
+            _handle(anatomy.model).gradients = kept
 
     def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
         tuner = _tuner(anatomy.model)
         if not hasattr(tuner, "update_and_allocate"):
             return
-        gradients = anatomy.model.peft_handle.gradients  # type: ignore[union-attr]
+        gradients = _handle(anatomy.model).gradients
         for parameter, gradient in gradients.items():
             parameter.grad = gradient
         tuner.update_and_allocate(step)
@@ -369,9 +397,14 @@ class _Bridge(Method):
             parameter.grad = None
         gradients.clear()
 
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """What is trainable, and the whole of a prompt: a cartridge's first vectors are drawn and not trained. What
+        else peft draws and does not train, it draws from a seed among the options."""
+        return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad or n.startswith(_PROMPT)}
+
     def merge(self, model: nn.Module) -> bool:
         """By peft's own merging, where it has one and the predictions stay: both are tried on a copy first."""
-        if not _mergeable(_tuner(model)):
+        if not isinstance(_tuner(model), BaseTuner):
             return False
         try:
             with _quiet(), torch.no_grad():
@@ -388,10 +421,6 @@ class _Bridge(Method):
         return True
 
 
-def _mergeable(tuner: nn.Module) -> bool:
-    return isinstance(tuner, BaseTuner)
-
-
 def _merge(model: nn.Module) -> None:
     tuner = _tuner(model)
     shared = [f"peft_{name}" for name, _ in tuner.named_children() if name != "model"]
@@ -406,8 +435,13 @@ def _merge(model: nn.Module) -> None:
     del model.peft_handle
 
 
+def _handle(model: nn.Module) -> _Handle:
+    return cast("_Handle", model.peft_handle)
+
+
 def _tuner(model: nn.Module) -> Any:
-    return model.peft_handle.tuner  # type: ignore[union-attr]
+    """A tuner of peft's, or, for a prompt, its wrapper."""
+    return _handle(model).tuner
 
 
 def _without_weights(anatomy: Anatomy) -> PreTrainedModel:
@@ -422,7 +456,7 @@ def _copy(anatomy: Anatomy) -> PreTrainedModel:
 def _few_tokens(model: nn.Module) -> dict[str, Tensor]:
     """One example, of which some heads read the end."""
     device = next(model.parameters()).device
-    end = getattr(model.config, "eos_token_id", None)  # type: ignore[union-attr]
+    end = getattr(model.config, "eos_token_id", None)
     ids = torch.tensor([[3, 4, 5, end if isinstance(end, int) else 6]], device=device)
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
@@ -435,4 +469,6 @@ def _quiet() -> Iterator[None]:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """What peft says; with the type of the error where it is not said on purpose."""
+    text = " ".join(str(error).split())
+    return text if text and isinstance(error, ValueError) else f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -16,7 +16,7 @@ Adaptation of Large Models. ICML 2024).
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -49,7 +49,7 @@ class LowRankUpdate(AddedUpdate):
 
 
 class LoRA(Method):
-    card = Card(
+    card: ClassVar[Card] = Card(
         name="lora",
         title="LoRA",
         family="low-rank",
@@ -106,6 +106,10 @@ class LoRA(Method):
     rank_stabilised: bool = Field(False, description="scale by alpha / √rank instead (rsLoRA)")
     lr_ratio: float = Field(1.0, gt=0, le=100, description="learning rate of B over that of A (LoRA+)")
 
+    @property
+    def scaling(self) -> float:
+        return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
+
     def out_of_range(self, anatomy: Anatomy) -> str | None:
         return rank_out_of_range(self.rank, anatomy, self.targets)
 
@@ -114,14 +118,13 @@ class LoRA(Method):
 
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
-        scale = self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
         like = anatomy.word_embeddings.weight
         for site in anatomy.sites(self.targets):
-            add_linear_update(site, LowRankUpdate(site, self.rank, scale, self.dropout, like))
+            add_linear_update(site, LowRankUpdate(site, self.rank, self.scaling, self.dropout, like))
 
     def parameter_groups(self, anatomy: Anatomy) -> list[dict[str, Any]]:
         """With `lr_ratio` λ, up (the paper's B) learns at λ times the rate of the rest (LoRA+)."""
-        ups = {id(update.up) for update in linear_updates(anatomy.model).values()}
+        ups = {id(u.up) for u in linear_updates(anatomy.model).values() if isinstance(u, LowRankUpdate)}
         trainable = [p for p in anatomy.model.parameters() if p.requires_grad]
         return [
             {"params": [p for p in trainable if id(p) not in ups]},

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
-from bench.registry import PluginError, Registry
+from bench.registry import Registry
 from methods.anatomy import Anatomy
 from methods.base import Method
 
@@ -115,19 +115,18 @@ CONFIGURATIONS: dict[str, dict] = {
     "hyperlora": {"rank": 4, "embedding": 8, "condition": 6},
 }
 
-# The methods whose module fails to import are left out while they are being written.
-METHODS: dict[str, Method] = {}
-for _label, _options in CONFIGURATIONS.items():
-    try:
-        METHODS[_label] = Registry().get("methods", _label.partition("@")[0]).cls(**_options)
-    except (KeyError, PluginError):
-        continue
+METHODS: dict[str, Method] = {
+    label: Registry().get("methods", label.partition("@")[0]).cls(**options)
+    for label, options in CONFIGURATIONS.items()
+}
 
 _NO_BIAS = "has no bias terms"
 _ATTENTION = "cannot be exchanged"
 # Why a method does not apply, by (method, architecture): a part of the reason that it gives.
 INAPPLICABLE: dict[tuple[str, str], str] = {
     **{("bitfit", name): _NO_BIAS for name in ("llama", "mistral", "qwen3", "gemma", "t5", "modernbert")},
+    ("adapterdrop", "albert"): "share their weights",
+    ("qlora", "gpt2"): "Conv1D",
     **{(name, "deberta-v2"): _ATTENTION for name in CONFIGURATIONS
        if name.partition("@")[0] in ("prefix_tuning", "p_tuning_v2", "mam", "hyperprompt")},
 }  # fmt: skip

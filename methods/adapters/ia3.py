@@ -1,0 +1,109 @@
+"""(IA)³: keys, values and the feed-forward block's inner activations are rescaled.
+
+    k ← l_k ⊙ k,   v ← l_v ⊙ v,   FFN(x) = W_out (l_ff ⊙ σ(W_in x))
+
+l_k and l_v have an entry for every key and value dimension, l_ff one for every inner dimension; all start at one, so
+that training starts from the backbone. A rescaled output is a rescaled weight and bias, a rescaled input a weight
+with rescaled columns: nothing is left to compute after merging.
+
+Liu, Tam, Muqeeth, Mohta, Huang, Bansal, Raffel. Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than
+In-Context Learning. NeurIPS 2022. The paper's further losses (unlikelihood, length normalisation) and its
+pre-training of the vectors are left out.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from methods.anatomy import Anatomy
+from methods.base import Card, Claim, LearningRate, Method, TaskInfo
+from methods.composition.parameters import LinearUpdate, add_linear_update, merge_linear_updates
+
+
+class RescaledOutput(LinearUpdate):
+    """y ← l ⊙ y, with l (out)."""
+
+    def __init__(self, size: int, like: Tensor) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones_like(like.new_empty(size)))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return y * self.scale.to(y.dtype)
+
+    def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return weight * self.scale[:, None], None if bias is None else bias * self.scale
+
+
+class RescaledInput(LinearUpdate):
+    """x ← l ⊙ x, with l (in)."""
+
+    def __init__(self, size: int, like: Tensor) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones_like(like.new_empty(size)))
+
+    def before(self, x: Tensor) -> Tensor:
+        return x * self.scale.to(x.dtype)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return y
+
+    def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return weight * self.scale, bias
+
+
+class IA3(Method):
+    card = Card(
+        name="ia3",
+        title="(IA)³",
+        family="adapter",
+        composition="parameter",
+        formula=r"k \leftarrow l_k \odot k, \quad v \leftarrow l_v \odot v, \quad"
+        r" \mathrm{FFN}(x) = W_2 (l_{\mathrm{ff}} \odot \sigma(W_1 x))",
+        summary=(
+            "Keys, values and the inner activations of the feed-forward blocks are multiplied, entry by entry, by"
+            " learned vectors. These vectors are all that is trained and stored for each task. They can be multiplied"
+            " into the weights after training; inference then costs what the backbone costs. Directions of the"
+            " hidden space can be made larger or smaller, but not mixed."
+        ),
+        citation="liu2022tfew",
+        bibtex="""@inproceedings{liu2022tfew,
+  author = {Liu, Haokun and Tam, Derek and Muqeeth, Mohammed and Mohta, Jay and Huang, Tenghao and Bansal, Mohit and
+    Raffel, Colin},
+  title = {Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2022},
+  eprint = {2205.05638},
+  archiveprefix = {arXiv},
+}""",
+        claims=(
+            Claim(
+                text="Scores higher than full fine-tuning when examples are few.",
+                source="liu2022tfew",
+                measure="score",
+                comparator="full",
+                relation="higher",
+                scope="T0-3B, with tens of examples per task",
+            ),
+            Claim(
+                text="Trains fewer parameters than LoRA.",
+                source="liu2022tfew",
+                measure="adapter_parameters",
+                comparator="lora",
+                relation="lower",
+            ),
+        ),
+    )
+
+    lr: LearningRate = 1e-2
+
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        like = anatomy.word_embeddings.weight
+        for site in anatomy.sites(("key", "value")):
+            add_linear_update(site, RescaledOutput(site.out_features, like))
+        for layer in anatomy.layers:
+            add_linear_update(layer.ffn_out, RescaledInput(layer.ffn_out.in_features, like))
+
+    def merge(self, model: nn.Module) -> bool:
+        return merge_linear_updates(model)

@@ -1,0 +1,97 @@
+"""MAD-X: task adapters, and an invertible adapter on the word embeddings.
+
+    e = [e₁; e₂] → [e₁ + F(e₂); e₂ + G(e₁ + F(e₂))],   F, G: U σ(D · + b_D) + b_U
+
+The two halves of every word embedding are coupled additively, so that the map has an exact inverse; a language model
+applies that to what it compares with the same embeddings. The layers have Pfeiffer adapters. U starts at zero in all.
+
+Pfeiffer, Vulić, Gurevych, Ruder. MAD-X: An Adapter-Based Framework for Multi-Task Cross-Lingual Transfer. EMNLP 2020.
+The paper trains language adapters and the invertible one by masked language modelling and stacks task adapters on
+them; on one task there is one set of adapters, and all are trained on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from methods.adapters.pfeiffer import insert_adapters
+from methods.anatomy import Anatomy
+from methods.base import Card, Method, TaskInfo
+from methods.composition.functions import Bottleneck, Nonlinearity
+
+
+class Coupling(nn.Module):
+    """An invertible map of vectors of even size (…, d)."""
+
+    def __init__(self, size: int, width: int, nonlinearity: Nonlinearity, like: Tensor) -> None:
+        super().__init__()
+        self.first = Bottleneck(size // 2, width, nonlinearity, like)
+        self.second = Bottleneck(size // 2, width, nonlinearity, like)
+
+    def forward(self, e: Tensor) -> Tensor:
+        low, high = e.chunk(2, dim=-1)
+        low = low + self.first(high)
+        return torch.cat([low, high + self.second(low)], dim=-1)
+
+    def inverse(self, e: Tensor) -> Tensor:
+        """What `forward` made e of."""
+        low, high = e.chunk(2, dim=-1)
+        high = high - self.second(low)
+        return torch.cat([low - self.first(high), high], dim=-1)
+
+    def after_embedding(self, embedding: nn.Module, args: tuple, output: Any) -> Tensor:
+        return self(output)
+
+
+class MADX(Method):
+    card = Card(
+        name="madx",
+        title="MAD-X adapters",
+        family="adapter",
+        composition="function",
+        formula=r"[e_1; e_2] \mapsto [e_1 + F(e_2);\, e_2 + G(e_1 + F(e_2))], \quad"
+        r" h \leftarrow h + U \, \sigma(D h + b_D) + b_U",
+        summary=(
+            "An invertible adapter changes the word embeddings, and an adapter follows the feed-forward block of"
+            " every layer. The method was made for transfer between languages, where parts of it are trained once"
+            " per language and reused; on a single task all of it is trained at once. Nothing can be folded into"
+            " the backbone, and gradients have to reach the embeddings."
+        ),
+        citation="pfeiffer2020madx",
+        bibtex="""@inproceedings{pfeiffer2020madx,
+  author = {Pfeiffer, Jonas and Vuli{\\'c}, Ivan and Gurevych, Iryna and Ruder, Sebastian},
+  title = {{MAD-X}: An Adapter-Based Framework for Multi-Task Cross-Lingual Transfer},
+  booktitle = {Proceedings of the 2020 Conference on Empirical Methods in Natural Language Processing (EMNLP)},
+  year = {2020},
+  eprint = {2005.00052},
+  archiveprefix = {arXiv},
+}""",
+    )
+
+    bottleneck: int = Field(64, ge=1, le=65536, description="width of the adapters in the layers")
+    reduction: int = Field(2, ge=1, le=64, description="half the embedding size over the width of F and G")
+    nonlinearity: Nonlinearity = Field("relu", description="σ between the two projections")
+
+    def out_of_range(self, anatomy: Anatomy) -> str | None:
+        half = anatomy.word_embeddings.embedding_dim // 2
+        if self.reduction > half:
+            return f"reduction {self.reduction} leaves no width in half an embedding; it takes 1 to {half}"
+        return None
+
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        if (size := anatomy.word_embeddings.embedding_dim) % 2:
+            return f"word embeddings of {anatomy.config.model_type} have the odd size {size}: they have no two halves"
+        return None
+
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        embedding = anatomy.word_embeddings
+        size = embedding.embedding_dim
+        coupling = Coupling(size, size // 2 // self.reduction, self.nonlinearity, embedding.weight)
+        anatomy.backbone.add_module("invertible", coupling)
+        embedding.register_forward_hook(coupling.after_embedding)
+        insert_adapters(anatomy, anatomy.layers, self.bottleneck, self.nonlinearity)

@@ -1,0 +1,65 @@
+"""MAM, the mix-and-match adapter: prefixes in attention, scaled parallel adapters at the feed-forward blocks.
+
+    attention: softmax(q [K_l; k]ᵀ / √d) [V_l; v];   FFN: h = FFN(x) + s · (U σ(D x + b_D) + b_U)
+
+He, Zhou, Ma, Berg-Kirkpatrick, Neubig. Towards a Unified View of Parameter-Efficient Transfer Learning. ICLR 2022.
+The paper takes prefixes of length 30, produced by a network while training, and adapters of width 512 on BART-large;
+the defaults here are smaller, so that sizes compare with the other adapters, and the network is an option.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from methods.adapters.parallel_adapter import HE, insert_parallel
+from methods.anatomy import Anatomy
+from methods.base import Card, Claim, TaskInfo
+from methods.composition.functions import Nonlinearity
+from methods.prompts.prefix_tuning import PrefixTuning
+
+
+class MAM(PrefixTuning):
+    card: ClassVar[Card] = Card(
+        name="mam",
+        title="MAM adapter",
+        family="adapter",
+        composition="function",
+        formula=r"\mathrm{softmax}(q [K_l; k]^\top / \sqrt{d}) [V_l; v], \quad"
+        r" h = \mathrm{FFN}(x) + s \left(U \, \sigma(D x + b_D) + b_U\right)",
+        summary=(
+            "Two methods at once: a few learned keys and values in the attention of every layer, and a small scaled"
+            " network beside every feed-forward block. Both are trained and stored for each task; neither can be"
+            " folded into the backbone, so both add to the cost of every pass."
+        ),
+        citation="he2022unified",
+        bibtex=HE,
+        claims=(
+            Claim(
+                text="Matches full fine-tuning.",
+                source="he2022unified",
+                measure="score",
+                comparator="full",
+                relation="at least",
+                margin=0.01,
+                scope="BART-large on XSum with 6.7 % of the parameters; RoBERTa-base on MNLI and SST-2 with 0.5 %",
+            ),
+            Claim(
+                text="Prefixes and parallel adapters together do better than prefixes alone.",
+                source="he2022unified",
+                measure="score",
+                comparator="prefix_tuning",
+                relation="higher",
+                scope="BART-large on XSum",
+            ),
+        ),
+    )
+
+    bottleneck: int = Field(64, ge=1, le=65536, description="width m of the adapters")
+    scale: float = Field(4.0, gt=0, le=100, description="factor s of the adapters' output")
+    nonlinearity: Nonlinearity = Field("relu", description="σ between the adapters' two projections")
+
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        super().adapt(anatomy, task)
+        insert_parallel(anatomy, self.bottleneck, self.scale, self.nonlinearity)

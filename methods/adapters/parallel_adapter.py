@@ -1,0 +1,83 @@
+"""Parallel adapters: a scaled bottleneck beside every feed-forward block.
+
+    h = FFN(x) + s · (U σ(D x + b_D) + b_U),   D (m × d), U (d × m)
+
+x is what the feed-forward block reads; in architectures that normalise first, after normalisation. U starts at zero.
+
+He, Zhou, Ma, Berg-Kirkpatrick, Neubig. Towards a Unified View of Parameter-Efficient Transfer Learning. ICLR 2022.
+The paper's widths are 512 and 1024 for BART-large; the default here is that of the other adapters, so that their
+sizes compare.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from methods.anatomy import Anatomy
+from methods.base import Card, Claim, Method, TaskInfo
+from methods.composition.functions import Bottleneck, Nonlinearity, insert_beside_ffn
+
+HE = """@inproceedings{he2022unified,
+  author = {He, Junxian and Zhou, Chunting and Ma, Xuezhe and Berg-Kirkpatrick, Taylor and Neubig, Graham},
+  title = {Towards a Unified View of Parameter-Efficient Transfer Learning},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year = {2022},
+  eprint = {2110.04366},
+  archiveprefix = {arXiv},
+}"""
+
+
+class Scaled(nn.Module):
+    """scale · change(x)."""
+
+    def __init__(self, change: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.change = change
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * self.change(x)
+
+
+class ParallelAdapter(Method):
+    card = Card(
+        name="parallel_adapter",
+        title="Parallel adapters",
+        family="adapter",
+        composition="function",
+        formula=r"h = \mathrm{FFN}(x) + s \left(U \, \sigma(D x + b_D) + b_U\right)",
+        summary=(
+            "A small network reads what the feed-forward block of a layer reads and adds its scaled output to the"
+            " block's. Only these networks are trained and stored for each task. They do not have to wait for the"
+            " block's result, but they cannot be folded into the backbone and add two small matrix products per"
+            " layer to every pass."
+        ),
+        citation="he2022unified",
+        bibtex=HE,
+        claims=(
+            Claim(
+                text="Beside the feed-forward block an adapter does better than after it.",
+                source="he2022unified",
+                measure="score",
+                comparator="pfeiffer",
+                relation="higher",
+                scope="BART-large and mBART on summarisation and translation",
+            ),
+        ),
+    )
+
+    bottleneck: int = Field(64, ge=1, le=65536, description="width m of the adapters")
+    scale: float = Field(4.0, gt=0, le=100, description="factor s of the adapters' output")
+    nonlinearity: Nonlinearity = Field("relu", description="σ between the two projections")
+
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        insert_parallel(anatomy, self.bottleneck, self.scale, self.nonlinearity)
+
+
+def insert_parallel(anatomy: Anatomy, width: int, scale: float, nonlinearity: Nonlinearity) -> None:
+    """A fresh adapter beside every feed-forward block."""
+    like = anatomy.word_embeddings.weight
+    for layer in anatomy.layers:
+        insert_beside_ffn(layer, Scaled(Bottleneck(anatomy.hidden_size, width, nonlinearity, like), scale))

@@ -1,0 +1,134 @@
+"""VeRA: one pair of random matrices for all layers, rescaled by two vectors per projection.
+
+    h = W₀ x + Λ_b B Λ_d A x,   A (r × in), B (out × r) random and frozen, Λ diagonal with entries b (out), d (r)
+
+Projections of one shape share A and B. They are drawn from `seed` (Kaiming uniform, as in the paper) and need not be
+stored. b starts at zero, so that training starts from the backbone, d at 0.1.
+
+Kopiczko, Blankevoort, Asano. VeRA: Vector-based Random Matrix Adaptation. ICLR 2024. The rank is not bounded by the
+projection's dimension: what is trained is not the matrices.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.anatomy import Anatomy
+from methods.base import Card, Claim, LearningRate, Method, TaskInfo
+from methods.composition.parameters import AddedUpdate, add_linear_update, merge_linear_updates
+from methods.composition.targets import Targets, missing_target
+
+
+class SharedMatrices(nn.Module):
+    """A (rank × in) and B (out × rank) as buffers that no state holds."""
+
+    down: Tensor
+    up: Tensor
+
+    def __init__(self, down: Tensor, up: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("down", down, persistent=False)
+        self.register_buffer("up", up, persistent=False)
+
+
+class VectorUpdate(AddedUpdate):
+    """ΔW = Λ_b B Λ_d A."""
+
+    def __init__(self, shared: SharedMatrices, initial: float, like: Tensor) -> None:
+        super().__init__()
+        # In a tuple, so that it is registered once, on the backbone, and not with every projection.
+        self._shared = (shared,)
+        self.d = nn.Parameter(torch.full_like(like.new_empty(shared.down.shape[0]), initial))
+        self.b = nn.Parameter(like.new_zeros(shared.up.shape[0]))
+
+    def change(self, x: Tensor) -> Tensor:
+        (shared,) = self._shared
+        inner = self.d.to(x.dtype) * F.linear(x, shared.down.to(x.dtype))
+        return self.b.to(x.dtype) * F.linear(inner, shared.up.to(x.dtype))
+
+    def matrix(self) -> Tensor:
+        (shared,) = self._shared
+        return self.b[:, None] * (shared.up @ (self.d[:, None] * shared.down))
+
+
+class VeRA(Method):
+    card = Card(
+        name="vera",
+        title="VeRA",
+        family="low-rank",
+        composition="parameter",
+        formula=r"h = W_0 x + \Lambda_b B \Lambda_d A x",
+        summary=(
+            "As in LoRA a product of two thin matrices changes each chosen projection, but the matrices are random,"
+            " frozen and shared by all layers; trained are two vectors per projection that rescale their rows. Only"
+            " the vectors are stored, for the matrices can be drawn again from a seed. A higher rank costs"
+            " computation rather than parameters. The product can be added to the weights after training."
+        ),
+        citation="kopiczko2024vera",
+        bibtex="""@inproceedings{kopiczko2024vera,
+  author = {Kopiczko, Dawid J. and Blankevoort, Tijmen and Asano, Yuki M.},
+  title = {{VeRA}: Vector-based Random Matrix Adaptation},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year = {2024},
+  eprint = {2310.11454},
+  archiveprefix = {arXiv},
+}""",
+        claims=(
+            Claim(
+                text="LoRA's quality.",
+                source="kopiczko2024vera",
+                measure="score",
+                comparator="lora",
+                relation="at least",
+                margin=0.01,
+                scope="RoBERTa on GLUE, GPT-2 on E2E, Llama on instructions",
+            ),
+            Claim(
+                text="Far fewer trained parameters than LoRA.",
+                source="kopiczko2024vera",
+                measure="adapter_parameters",
+                comparator="lora",
+                relation="lower",
+                scope="0.043 million for RoBERTa-base, a seventh of LoRA's",
+            ),
+        ),
+    )
+
+    lr: LearningRate = 1e-2
+    rank: int = Field(256, ge=1, le=65536, description="rank r of the shared matrices")
+    initial: float = Field(0.1, gt=0, le=10, description="initial value of d")
+    targets: Targets = ("query", "value")
+    seed: int = Field(0, ge=0, description="of the shared matrices")
+
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        return missing_target(anatomy, self.targets)
+
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        like = anatomy.word_embeddings.weight
+        shared: dict[str, SharedMatrices] = {}
+        for site in anatomy.sites(self.targets):
+            shape = f"{site.in_features}x{site.out_features}"
+            if shape not in shared:
+                shared[shape] = self._draw(site.in_features, site.out_features, like)
+            add_linear_update(site, VectorUpdate(shared[shape], self.initial, like))
+        anatomy.backbone.add_module("random_matrices", nn.ModuleDict(shared))
+
+    def _draw(self, inputs: int, outputs: int, like: Tensor) -> SharedMatrices:
+        # On the CPU with a generator of their own: the same on every device, whatever was drawn before.
+        generator = torch.Generator().manual_seed(self.seed)
+        down, up = (
+            nn.init.kaiming_uniform_(torch.empty(shape, device="cpu"), a=math.sqrt(5), generator=generator)
+            for shape in ((self.rank, inputs), (outputs, self.rank))
+        )
+        return SharedMatrices(down.to(like), up.to(like))
+
+    def merge(self, model: nn.Module) -> bool:
+        if merged := merge_linear_updates(model):
+            del model.base_model.random_matrices  # type: ignore[union-attr]
+        return merged
