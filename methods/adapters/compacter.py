@@ -102,7 +102,7 @@ class Compacter(Method):
 
     bottleneck: int = Field(64, ge=1, le=65536, description="width of the adapters")
     divisions: int = Field(
-        4, ge=1, le=256, description="number n of Kronecker products, and size of the shared factors"
+        4, ge=1, le=256, description="number n of products, and size of shared factors"
     )
     rank: int = Field(1, ge=1, le=256, description="rank r of the factors of a layer's own")
     nonlinearity: Nonlinearity = Field("gelu", description="σ between the two projections")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from bench.registry import Registry
 from methods.anatomy import Anatomy
 from tests.methods.tiny import (
     ARCHITECTURES,
@@ -266,6 +267,13 @@ def test_what_does_not_apply_gives_a_reason(name, architecture):
     model = tiny(architecture)
     reason = METHODS[name].unsupported(Anatomy(model, head_of(model)), TASK)
     assert reason is not None and INAPPLICABLE[name, architecture] in reason and architecture in reason
+
+
+def test_every_native_method_is_covered():
+    native = {name for name in Registry().names("methods") if ":" not in name}
+    assert native == {label.partition("@")[0] for label in METHODS}
+    assert len(native) >= 32
+    assert len(INAPPLICABLE) <= 0.1 * len(METHODS) * len(ARCHITECTURES)
 
 
 def test_the_table_of_architectures_is_covered():
