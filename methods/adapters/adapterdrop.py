@@ -7,7 +7,8 @@ their computation at inference. This is the paper's *specialised* form, trained 
 another number of layers in every step, so that n can be chosen afterwards.
 
 Rücklé, Geigle, Glockner, Beck, Pfeiffer, Reimers, Gurevych. AdapterDrop: On the Efficiency of Adapters in
-Transformers. EMNLP 2021. In an encoder-decoder the layers are counted through, the encoder's first.
+Transformers. EMNLP 2021. The paper drops up to five of twelve layers; the default here leaves room in models of six. In
+an encoder-decoder the layers are counted through, the encoder's first.
 """
 
 from __future__ import annotations
@@ -59,6 +60,14 @@ class AdapterDrop(Method):
                 comparator="pfeiffer",
                 relation="lower",
             ),
+            Claim(
+                text="Inference takes less time than with adapters in every layer.",
+                source="ruckle2021adapterdrop",
+                measure="inference_seconds",
+                comparator="pfeiffer",
+                relation="lower",
+                scope="most where several tasks are run on the same input",
+            ),
         ),
     )
 
@@ -73,7 +82,7 @@ class AdapterDrop(Method):
 
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         if anatomy.num_layers == 1:
-            return f"the layers of {anatomy.config.model_type} share their weights: none can be left out"
+            return f"the layers of {anatomy.config.model_type} share their weights, or are one: none can be left out"
         return None
 
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:

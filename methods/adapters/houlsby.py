@@ -61,11 +61,17 @@ class Houlsby(Method):
 
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
-        norms = set(anatomy.norm_names)
-        for name, parameter in anatomy.backbone_parameters():
-            parameter.requires_grad_(self.train_norms and name in norms)
+        if self.train_norms:
+            unfreeze_norms(anatomy)
         like = anatomy.word_embeddings.weight
         for layer in anatomy.layers:
             for site in (layer.attention_output, layer.ffn_out):
                 adapter = Bottleneck(anatomy.hidden_size, self.bottleneck, self.nonlinearity, like)
                 insert_after(site, Residual(adapter))
+
+
+def unfreeze_norms(anatomy: Anatomy) -> None:
+    norms = set(anatomy.norm_names)
+    for name, parameter in anatomy.backbone_parameters():
+        if name in norms:
+            parameter.requires_grad_(True)

@@ -2,9 +2,10 @@
 
     k ← l_k ⊙ k,   v ← l_v ⊙ v,   FFN(x) = W_out (l_ff ⊙ σ(W_in x))
 
-l_k and l_v have an entry for every key and value dimension, l_ff one for every inner dimension; all start at one, so
-that training starts from the backbone. A rescaled output is a rescaled weight and bias, a rescaled input a weight
-with rescaled columns: nothing is left to compute after merging.
+l_k and l_v have an entry for every key and value dimension, in the attention to an encoder too, l_ff one for every
+inner dimension, after the gate where there is one; all start at one, so that training starts from the backbone. A
+rescaled output is a rescaled weight and bias, a rescaled input a weight with rescaled columns: nothing is left to
+compute after merging.
 
 Liu, Tam, Muqeeth, Mohta, Huang, Bansal, Raffel. Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than
 In-Context Learning. NeurIPS 2022. The paper's further losses (unlikelihood, length normalisation) and its
@@ -13,7 +14,6 @@ pre-training of the vectors are left out.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from methods.anatomy import Anatomy
@@ -26,7 +26,7 @@ class RescaledOutput(LinearUpdate):
 
     def __init__(self, size: int, like: Tensor) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.ones_like(like.new_empty(size)))
+        self.scale = nn.Parameter(like.new_ones(size))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return y * self.scale.to(y.dtype)
@@ -40,7 +40,7 @@ class RescaledInput(LinearUpdate):
 
     def __init__(self, size: int, like: Tensor) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.ones_like(like.new_empty(size)))
+        self.scale = nn.Parameter(like.new_ones(size))
 
     def before(self, x: Tensor) -> Tensor:
         return x * self.scale.to(x.dtype)

@@ -2,17 +2,17 @@
 
     e = [e₁; e₂] → [e₁ + F(e₂); e₂ + G(e₁ + F(e₂))],   F, G: U σ(D · + b_D) + b_U
 
-The two halves of every word embedding are coupled additively, so that the map has an exact inverse; a language model
-applies that to what it compares with the same embeddings. The layers have Pfeiffer adapters. U starts at zero in all.
+The two halves of every word embedding are coupled additively, so that the map has an exact inverse, which goes before
+the output embeddings of a language model where these are the word embeddings themselves. An encoder and its decoder
+share one such map. The layers have Pfeiffer adapters. U starts at zero in all.
 
 Pfeiffer, Vulić, Gurevych, Ruder. MAD-X: An Adapter-Based Framework for Multi-Task Cross-Lingual Transfer. EMNLP 2020.
 The paper trains language adapters and the invertible one by masked language modelling and stacks task adapters on
-them; on one task there is one set of adapters, and all are trained on it.
+them; on one task no language adapter has been trained before, there is one set of adapters, and all are trained on it.
+A model that is called with `inputs_embeds` looks up no words: then the caller's embeddings are left as they are.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from pydantic import Field
@@ -43,8 +43,11 @@ class Coupling(nn.Module):
         high = high - self.second(low)
         return torch.cat([low - self.first(high), high], dim=-1)
 
-    def after_embedding(self, embedding: nn.Module, args: tuple, output: Any) -> Tensor:
+    def after_embedding(self, embedding: nn.Module, args: tuple, output: Tensor) -> Tensor:
         return self(output)
+
+    def before_head(self, head: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (self.inverse(args[0]), *args[1:])
 
 
 class MADX(Method):
@@ -93,5 +96,11 @@ class MADX(Method):
         size = embedding.embedding_dim
         coupling = Coupling(size, size // 2 // self.reduction, self.nonlinearity, embedding.weight)
         anatomy.backbone.add_module("invertible", coupling)
-        embedding.register_forward_hook(coupling.after_embedding)
+        # Encoder-decoders read the one table through a module for each stack.
+        for module in anatomy.model.modules():
+            if isinstance(module, nn.Embedding) and module.weight is embedding.weight:
+                module.register_forward_hook(coupling.after_embedding)
+        head = anatomy.model.get_output_embeddings()
+        if head is not None and head.weight is embedding.weight:
+            head.register_forward_pre_hook(coupling.before_head)
         insert_adapters(anatomy, anatomy.layers, self.bottleneck, self.nonlinearity)

@@ -4,7 +4,8 @@
 
 He, Zhou, Ma, Berg-Kirkpatrick, Neubig. Towards a Unified View of Parameter-Efficient Transfer Learning. ICLR 2022.
 The paper takes prefixes of length 30, produced by a network while training, and adapters of width 512 on BART-large;
-the defaults here are smaller, so that sizes compare with the other adapters, and the network is an option.
+here the network is an option, and the adapters are by default as wide as the other methods', so that sizes compare. As
+in `prefix_tuning`, the attention of a decoder to its encoder has no prefix; the paper gives it one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import Field
 
 from methods.adapters.parallel_adapter import HE, insert_parallel
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, TaskInfo
+from methods.base import Card, Claim, LearningRate, TaskInfo
 from methods.composition.functions import Nonlinearity
 from methods.prompts.prefix_tuning import PrefixTuning
 
@@ -56,6 +57,9 @@ class MAM(PrefixTuning):
         ),
     )
 
+    # The rate is the adapters', which hold most of the parameters, and not that of prefixes alone.
+    lr: LearningRate = 1e-3
+    length: int = Field(30, ge=1, le=1024, description="keys and values per layer")
     bottleneck: int = Field(64, ge=1, le=65536, description="width m of the adapters")
     scale: float = Field(4.0, gt=0, le=100, description="factor s of the adapters' output")
     nonlinearity: Nonlinearity = Field("relu", description="σ between the adapters' two projections")

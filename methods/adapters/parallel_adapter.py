@@ -6,7 +6,7 @@ x is what the feed-forward block reads; in architectures that normalise first, a
 
 He, Zhou, Ma, Berg-Kirkpatrick, Neubig. Towards a Unified View of Parameter-Efficient Transfer Learning. ICLR 2022.
 The paper's widths are 512 and 1024 for BART-large; the default here is that of the other adapters, so that their
-sizes compare.
+sizes compare. D is drawn as theirs too, where the paper draws it as LoRA does.
 """
 
 from __future__ import annotations
