@@ -62,6 +62,7 @@ class TripletUpdate(AddedUpdate):
         self.right = nn.Parameter(nn.init.normal_(like.new_empty(rank, site.in_features), std=0.02))
         self.scale = alpha / rank
         self.dropout = dropout
+        self.kept: Tensor | None = None  # which triplets the last choice left
         self._smoothed: dict[str, Smoothed] = {}
 
     def change(self, x: Tensor) -> Tensor:
@@ -171,6 +172,8 @@ class AdaLoRA(Method):
 
     def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
         anatomy.model.register_buffer("adalora_steps", torch.tensor(steps), persistent=False)
+        for update in _updates(anatomy.model):
+            update.kept = None
 
     def after_backward(self, anatomy: Anatomy, step: int) -> None:
         updates = _updates(anatomy.model)
@@ -181,26 +184,54 @@ class AdaLoRA(Method):
     @torch.no_grad()
     def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
         steps = int(anatomy.model.get_buffer("adalora_steps"))
-        settled = step >= (1 - self.settle) * steps
-        if step <= self.warm_up * steps or (step % self.every and not settled):
-            return
         updates = _updates(anatomy.model)
+        first = self.warm_up * steps
+        end = max(math.ceil((1 - self.settle) * steps), math.floor(first) + 1)
+        # The choice at the end of the curve stands. Every step moves the λ that are left out away from zero, so
+        # which they are has to be remembered.
+        if first < step <= end and (step % self.every == 0 or step == end):
+            self._choose(updates, step, steps)
+        for update in updates:
+            if update.kept is not None:
+                update.values.mul_(update.kept)
+
+    def _choose(self, updates: list[TripletUpdate], step: int, steps: int) -> None:
+        """The most important triplets, over all projections, as many as the curve leaves."""
         start, target = self.initial_rank * len(updates), self.rank * len(updates)
         left = remaining(step, steps, start, target, self.warm_up, self.settle)
-        if settled:
-            # The choice stands from here on: what is zero stays zero.
-            scores = torch.stack([torch.where(u.values == 0, -1.0, u.importance()) for u in updates])
-        else:
-            scores = torch.stack([update.importance() for update in updates])
+        scores = torch.stack([update.importance() for update in updates])
         kept = torch.zeros_like(scores).view(-1).index_fill_(0, scores.view(-1).topk(left).indices, 1.0)
         for update, mask in zip(updates, kept.view_as(scores), strict=True):
-            update.values.mul_(mask)
+            update.kept = mask
 
     def merge(self, model: nn.Module) -> bool:
         if merged := merge_linear_updates(model):
             model._buffers.pop("adalora_steps", None)
         return merged
 
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """Without the triplets whose λ is zero."""
+        state = super().state(model)
+        for name, update in _named_updates(model).items():
+            kept = update.values.detach().nonzero().flatten()
+            state[f"{name}.left"] = update.left.detach()[:, kept]
+            state[f"{name}.values"] = update.values.detach()[kept]
+            state[f"{name}.right"] = update.right.detach()[kept]
+        return state
+
+    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
+        state = dict(state)
+        for name, update in _named_updates(model).items():
+            missing = len(update.values) - len(state[f"{name}.values"])
+            state[f"{name}.left"] = F.pad(state[f"{name}.left"], (0, missing))
+            state[f"{name}.values"] = F.pad(state[f"{name}.values"], (0, missing))
+            state[f"{name}.right"] = F.pad(state[f"{name}.right"], (0, 0, 0, missing))
+        super().load_state(model, state)
+
+
+def _named_updates(model: nn.Module) -> dict[str, TripletUpdate]:
+    return {name: update for name, update in linear_updates(model).items() if isinstance(update, TripletUpdate)}
+
 
 def _updates(model: nn.Module) -> list[TripletUpdate]:
-    return [update for update in linear_updates(model).values() if isinstance(update, TripletUpdate)]
+    return list(_named_updates(model).values())

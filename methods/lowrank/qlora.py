@@ -14,18 +14,104 @@ the backbone and the predictions of the quantised one.
 from __future__ import annotations
 
 import importlib.util
-from typing import ClassVar, get_args
+from typing import TYPE_CHECKING, ClassVar, get_args
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
-from methods.anatomy import Anatomy, SiteName
+from methods.anatomy import Anatomy, SiteName, weight_of
 from methods.base import Card, Claim, TaskInfo
 from methods.composition.parameters import merge_linear_updates
 from methods.composition.targets import Targets
 from methods.lowrank.lora import LoRA
 
+if TYPE_CHECKING:
+    from bitsandbytes.functional import QuantState
+
 ALL: tuple[SiteName, ...] = get_args(SiteName)
+
+
+BLOCK = 64
+
+
+class NF4Linear(nn.Module):
+    """A frozen projection in four bits. Unlike in bitsandbytes' Linear4bit everything is a buffer, so that all of it is
+    counted, moved, copied and saved with the module; and the bias keeps its dtype under autocast."""
+
+    packed: Tensor  # two weights to a byte
+    magnitudes: Tensor  # one byte for each block
+    codebook: Tensor
+    offset: Tensor  # the mean of the magnitudes
+    magnitude_units: Tensor
+    magnitude_codebook: Tensor
+
+    def __init__(self, projection: nn.Linear | Conv1D) -> None:
+        from bitsandbytes.functional import quantize_4bit
+
+        super().__init__()
+        weight = weight_of(projection)
+        self.transposed = isinstance(projection, Conv1D)
+        self.out_features, self.in_features = weight.shape
+        self.dtype = weight.dtype
+        self.bias = projection.bias
+        packed, state = quantize_4bit(weight.contiguous(), blocksize=BLOCK, compress_statistics=True, quant_type="nf4")
+        self.magnitude_block = state.state2.blocksize
+        self.register_buffer("packed", packed)
+        self.register_buffer("magnitudes", state.absmax)
+        self.register_buffer("codebook", state.code)
+        self.register_buffer("offset", state.offset)
+        self.register_buffer("magnitude_units", state.state2.absmax)
+        self.register_buffer("magnitude_codebook", state.state2.code)
+
+    @property
+    def weight(self) -> Tensor:
+        """Without entries: some architectures look at a projection's weight for its dtype."""
+        return self.magnitude_units.new_empty(0, dtype=self.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        from bitsandbytes import matmul_4bit
+
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return matmul_4bit(x, self.packed.t(), quant_state=self._state(x.dtype), bias=bias)
+
+    @torch.no_grad()
+    def dequantise(self) -> nn.Linear | Conv1D:
+        """A plain projection again."""
+        from bitsandbytes.functional import dequantize_4bit
+
+        weight = dequantize_4bit(self.packed, self._state(self.dtype))
+        plain: nn.Linear | Conv1D
+        with torch.device("meta"):  # for a moment: what matters is assigned below
+            if self.transposed:
+                plain, weight = Conv1D(self.out_features, self.in_features), weight.T.contiguous()
+            else:
+                plain = nn.Linear(self.in_features, self.out_features, bias=False)
+        plain.weight = nn.Parameter(weight, requires_grad=False)
+        plain.bias = self.bias
+        return plain.train(self.training)
+
+    def _state(self, dtype: torch.dtype) -> QuantState:
+        from bitsandbytes.functional import QuantState
+
+        units = QuantState(
+            absmax=self.magnitude_units,
+            code=self.magnitude_codebook,
+            blocksize=self.magnitude_block,
+            dtype=torch.float32,
+        )
+        return QuantState(
+            absmax=self.magnitudes,
+            shape=torch.Size((self.out_features, self.in_features)),
+            code=self.codebook,
+            blocksize=BLOCK,
+            quant_type="nf4",
+            dtype=dtype,
+            offset=self.offset,
+            state2=units,
+        )
 
 
 class QLoRA(LoRA):
@@ -76,58 +162,24 @@ class QLoRA(LoRA):
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         if importlib.util.find_spec("bitsandbytes") is None:
             return "4-bit weights need the package bitsandbytes, which is not installed"
-        for site in anatomy.sites(ALL):
-            if not isinstance(site.projection, nn.Linear):
-                kind, architecture = type(site.projection).__name__, anatomy.config.model_type
-                return f"bitsandbytes quantises Linear layers, and the projections of {architecture} are {kind}"
         return None
 
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        if not anatomy.word_embeddings.weight.is_meta:
-            # T5 looks at the dtype of its feed-forward output, which has to be one to compute in.
-            kept = getattr(anatomy.backbone, "_keep_in_fp32_modules", None) or ()
-            for site in anatomy.sites(ALL):
-                # Parts of a fused projection share one module.
-                if type(site.module) is nn.Linear and site.attribute not in kept:
-                    site.replace(_quantised(site.module))
+        # Updates first, while the projections can still be asked for their dimensions.
         present = tuple(name for name in self.targets if anatomy.sites([name]))
         LoRA.adapt(self.model_copy(update={"targets": present}), anatomy, task)
+        if not anatomy.word_embeddings.weight.is_meta:
+            for layer in anatomy.layers:
+                for parent, attribute, child in _children(layer.module):
+                    if isinstance(child, (nn.Linear, Conv1D)):
+                        setattr(parent, attribute, NF4Linear(child))
 
     def merge(self, model: nn.Module) -> bool:
-        for parent in list(model.modules()):
-            for attribute, child in list(parent.named_children()):
-                if isinstance(child, nn.Linear) and type(child).__name__ == "Linear4bit":
-                    setattr(parent, attribute, _dequantised(child))
+        for parent, attribute, child in _children(model):
+            if isinstance(child, NF4Linear):
+                setattr(parent, attribute, child.dequantise())
         return merge_linear_updates(model)
 
 
-def _quantised(linear: nn.Linear) -> nn.Module:
-    import bitsandbytes as bnb
-
-    device = linear.weight.device
-    new = bnb.nn.Linear4bit(
-        linear.in_features,
-        linear.out_features,
-        bias=linear.bias is not None,
-        compute_dtype=None,
-        compress_statistics=True,
-        quant_type="nf4",
-    )
-    new.weight = bnb.nn.Params4bit(
-        linear.weight.data.cpu(), requires_grad=False, quant_type="nf4", compress_statistics=True, module=new
-    )
-    new.bias = linear.bias
-    # Otherwise evaluation on a CPU packs the weights anew, for a kernel that has to be fetched from the hub.
-    new.support_avx512bf16_for_cpu = False
-    return new.to(device)
-
-
-@torch.no_grad()
-def _dequantised(linear: nn.Linear) -> nn.Linear:
-    from bitsandbytes.functional import dequantize_4bit
-
-    weight: Tensor = dequantize_4bit(linear.weight.data, linear.weight.quant_state)  # type: ignore[attr-defined]
-    plain = nn.Linear(linear.in_features, linear.out_features, bias=False, device=weight.device)
-    plain.weight = nn.Parameter(weight.float().view(linear.out_features, linear.in_features), requires_grad=False)
-    plain.bias = linear.bias
-    return plain
+def _children(root: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
+    return [(parent, name, child) for parent in root.modules() for name, child in parent.named_children()]

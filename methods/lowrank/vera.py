@@ -11,8 +11,6 @@ projection's dimension: what is trained is not the matrices.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -48,8 +46,10 @@ class VectorUpdate(AddedUpdate):
 
     def change(self, x: Tensor) -> Tensor:
         (shared,) = self._shared
-        inner = self.d.to(x.dtype) * F.linear(x, shared.down.to(x.dtype))
-        return self.b.to(x.dtype) * F.linear(inner, shared.up.to(x.dtype))
+        # In the dtype that the products come in, which under autocast is not that of x.
+        inner = F.linear(x, shared.down)
+        outer = F.linear(self.d.to(inner.dtype) * inner, shared.up)
+        return self.b.to(outer.dtype) * outer
 
     def matrix(self) -> Tensor:
         (shared,) = self._shared
@@ -123,7 +123,7 @@ class VeRA(Method):
         # On the CPU with a generator of their own: the same on every device, whatever was drawn before.
         generator = torch.Generator().manual_seed(self.seed)
         down, up = (
-            nn.init.kaiming_uniform_(torch.empty(shape, device="cpu"), a=math.sqrt(5), generator=generator)
+            nn.init.kaiming_uniform_(torch.empty(shape, device="cpu"), generator=generator)
             for shape in ((self.rank, inputs), (outputs, self.rank))
         )
         return SharedMatrices(down.to(like), up.to(like))

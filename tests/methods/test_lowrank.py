@@ -176,8 +176,74 @@ def test_qlora_computes_with_the_weights_that_bitsandbytes_dequantises():
     found = anatomy.layers[1].ffn_out.module.base(x)
     torch.testing.assert_close(found, F.linear(x, weight, pretrained.bias), rtol=1e-3, atol=1e-3)
     assert not torch.allclose(weight, pretrained.weight, atol=1e-4)
-    assert anatomy.layers[1].ffn_out.projection.weight.numel() * 2 == pretrained.weight.numel()
+    assert anatomy.layers[1].ffn_out.module.base.packed.numel() * 2 == pretrained.weight.numel()
     inputs = batch()
     expected = logits(anatomy.model, inputs)
     assert QLoRA(rank=2).merge(anatomy.model)
     torch.testing.assert_close(logits(anatomy.model, inputs), expected, rtol=0, atol=1e-4)
+
+
+def test_adalora_keeps_and_stores_no_more_than_the_budget_in_every_step():
+    method = AdaLoRA(rank=2, every=3)
+    anatomy = adapt(method, tiny("bert"))
+    updates = [layer.site(name).module.updates["0"] for layer in anatomy.layers for name in ("query", "value")]
+    method.on_phase(anatomy, method.phases()[0], 20)
+    optimizer = torch.optim.AdamW(trainable(anatomy.model).values(), lr=0.01)
+    alive = []
+    for step in range(1, 21):
+        optimizer.zero_grad()
+        anatomy.model(**batch(seed=step), labels=torch.tensor([0, 1, 2])).loss.backward()
+        method.after_backward(anatomy, step)
+        optimizer.step()
+        method.after_step(anatomy, step, optimizer)
+        alive.append(sum(int(update.values.count_nonzero()) for update in updates))
+    assert alive[:2] == [12, 12] and alive[13:] == [8] * 7
+    assert alive == sorted(alive, reverse=True)
+    state = method.state(anatomy.model)
+    assert sum(v.numel() for n, v in state.items() if n not in anatomy.head) == 8 * (32 + 32 + 1)
+    fresh = adapt(method, tiny("bert"))
+    method.load_state(fresh.model, state)
+    anatomy.model.eval()
+    torch.testing.assert_close(logits(fresh.model, batch()), logits(anatomy.model, batch()), rtol=0, atol=1e-5)
+
+
+def test_vera_draws_its_matrices_kaiming_uniform():
+    """Bounds of ±√(6 / inputs), as its authors' and peft's."""
+    shared = adapt(VeRA(rank=400), tiny("bert")).backbone.random_matrices["32x32"]
+    for matrix, inputs in ((shared.down, 32), (shared.up, 400)):
+        bound = math.sqrt(6 / inputs)
+        assert 0.98 * bound < matrix.abs().max() <= bound
+
+
+def test_qlora_computes_in_the_dtype_of_autocast_and_leaves_biases_alone():
+    pytest.importorskip("bitsandbytes")
+    anatomy = adapt(QLoRA(rank=2), tiny("bert"))
+    base = anatomy.layers[0].site("query").module.base
+    before, seen = base.bias.detach().clone(), []
+    base.register_forward_hook(lambda module, args, output: seen.append(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        anatomy.model(**batch())
+    assert seen == [torch.bfloat16]
+    assert base.bias.dtype == torch.float32 and torch.equal(base.bias, before)
+
+
+def test_qlora_counts_every_byte_of_a_quantised_projection():
+    """Half a byte a weight, one for each block of 64, an offset, a unit, and codebooks of 16 and of 256 numbers."""
+    pytest.importorskip("bitsandbytes")
+    base = adapt(QLoRA(rank=2), tiny("bert")).layers[0].site("query").module.base
+    found = {name: buffer.numel() * buffer.element_size() for name, buffer in base.named_buffers()}
+    assert found["packed"] == 32 * 32 // 2 and found["magnitudes"] == 32 * 32 // 64
+    assert sum(found.values()) == 512 + 16 + 4 * (16 + 1 + 1 + 256)
+
+
+def test_qlora_quantises_transposed_projections_as_they_are_multiplied():
+    functional = pytest.importorskip("bitsandbytes.functional")
+    pretrained = tiny("gpt2").base_model.h[0].attn.c_attn
+    packed, state = functional.quantize_4bit(
+        pretrained.weight.data.T.contiguous(), quant_type="nf4", compress_statistics=True, blocksize=64
+    )
+    weight = functional.dequantize_4bit(packed, state)
+    x = torch.randn(5, 32)
+    base = adapt(QLoRA(rank=2), tiny("gpt2")).layers[0].site("query").module.base
+    torch.testing.assert_close(base(x), F.linear(x, weight, pretrained.bias), rtol=0, atol=1e-5)
+    assert not torch.allclose(weight.T, pretrained.weight, atol=1e-4)

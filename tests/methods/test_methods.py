@@ -84,7 +84,7 @@ def test_bitfit_is_about_nine_hundredths_of_a_percent_of_bert_base():
 
 def test_lora_is_the_product_of_its_factors_with_the_gradients_of_a_dense_update():
     anatomy = adapt(LoRA(rank=3, alpha=6), tiny("bert"), train=True)
-    wrapped = anatomy.layers[0].query.module
+    wrapped = anatomy.layers[0].site("query").module
     down, up = wrapped.updates["0"].down, wrapped.updates["0"].up
     assert up.any()
     x = torch.randn(5, 32)
@@ -278,7 +278,7 @@ def test_a_rank_above_the_dimension_does_not_apply():
 def test_an_architecture_that_is_not_described_is_refused_in_one_line():
     config = AutoConfig.for_model("bloom", hidden_size=32, n_layer=1, n_head=2, vocab_size=60)
     model = AutoModelForSequenceClassification.from_config(config)
-    with pytest.raises(UnsupportedBackbone, match=r"'bloom'; known are bert, .*methods/layouts\.py"):
+    with pytest.raises(UnsupportedBackbone, match=r"'bloom'; known are albert, .*methods/layouts\.py"):
         Anatomy(model, set())
 
 

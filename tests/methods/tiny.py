@@ -91,7 +91,7 @@ CONFIGURATIONS: dict[str, dict] = {
     "lora@plus": {"rank": 4, "rank_stabilised": True, "lr_ratio": 4.0},
     "dora": {"rank": 4, "targets": ("query", "value", "ffn_out")},
     "adalora": {"rank": 4},
-    "vera": {"rank": 8},
+    "vera": {"rank": 64, "initial": 1.0},
     "pissa": {"rank": 4},
     "qlora": {"rank": 4},
     "houlsby": {"bottleneck": 8},
@@ -126,7 +126,6 @@ _ATTENTION = "cannot be exchanged"
 INAPPLICABLE: dict[tuple[str, str], str] = {
     **{("bitfit", name): _NO_BIAS for name in ("llama", "mistral", "qwen3", "gemma", "t5", "modernbert")},
     ("adapterdrop", "albert"): "share their weights",
-    ("qlora", "gpt2"): "Conv1D",
     **{(name, "deberta-v2"): _ATTENTION for name in CONFIGURATIONS
        if name.partition("@")[0] in ("prefix_tuning", "p_tuning_v2", "mam", "hyperprompt")},
 }  # fmt: skip
