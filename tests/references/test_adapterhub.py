@@ -11,8 +11,8 @@ Definitions that differ, and what is compared all the same:
 - *Pfeiffer* (SeqBn): AdapterHub's default sends what follows the feed-forward block, with the residual added, through
   the layer's normalisation before the adapter, and again after it (original_ln_before=True). Ours stands between the
   output projection and the residual, which is original_ln_before=False there. A test shows that the default differs.
-- *Compacter*: AdapterHub has one set of shared factors for both projections, ours one for each. Ours are tied here.
-  Its weights map x to x H, ours to x Wᵀ: the shared factors are each other's transposes.
+- *Compacter*: AdapterHub leaves layer normalisation frozen, as above. Its weights map x to x H, ours to x Wᵀ: the
+  shared factors are each other's transposes.
 - *MAM*: AdapterHub produces prefixes by a network of width 800 by default; compared with free ones, as ours by default.
 - *Prefix tuning* with a network: one linear map to all layers in AdapterHub, one for each layer here, which together
   are the same.
@@ -119,7 +119,7 @@ class Theirs:
             for where, site in (("output", layer.ffn_out), ("attention.output", layer.attention_output)):
                 own, there = site.module.adapter.change, f"bert.encoder.layer.{index}.{where}.adapters.it"
                 for at, part in (("adapter_down.0", own.down), ("adapter_up", own.up)):
-                    part.rule = rule  # ties what ours keeps apart
+                    assert part.rule is rule
                     self.match(f"{there}.{at}.W_left", part.right)
                     self.match(f"{there}.{at}.W_right", part.left, lambda value: value.mT)
                     self.match(f"{there}.{at}.b", part.bias)
