@@ -17,6 +17,7 @@ and layer, is left out.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Literal
 
 import torch
@@ -37,9 +38,9 @@ class PromptHypernetwork(Hypernetwork):
         self.prompt = prompt
         self.heads = heads
 
+    @abstractmethod
     def bottlenecks(self, layer: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """D_K, U_K, D_V, U_V of a layer, for every task or for all."""
-        raise NotImplementedError
 
     def generate(self, *place: int) -> tuple[Tensor, Tensor]:
         (layer,) = place
