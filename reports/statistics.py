@@ -94,13 +94,14 @@ class MeanDifference:
 
     def p_below(self, threshold: float = 0.0) -> float | None:
         """One-sided p-value against "the mean is at least `threshold`"."""
-        p = self.p_above(threshold)
-        return None if p is None else 1.0 - p
+        if self.se is None or self.dof is None:
+            return None
+        return float(stats.t.cdf((self.mean - threshold) / self.se, self.dof))
 
     def p_unequal(self) -> float | None:
         """Two-sided p-value against "the mean is 0"."""
-        p = self.p_above()
-        return None if p is None else 2 * min(p, 1.0 - p)
+        above, below = self.p_above(), self.p_below()
+        return None if above is None or below is None else 2 * min(above, below)
 
     def p_equivalent(self, margin: float) -> float | None:
         """Two one-sided tests (Schuirmann 1987): p-value against "the mean is `margin` or more away from 0"."""
