@@ -29,7 +29,7 @@ LearningRate = Annotated[float, Field(gt=0, le=10, description="peak learning ra
 class Claim:
     """What a paper says of its method, as data, so that a report can hold it against what was measured.
 
-    `measure` names one of `reports.claims.MEASURES`. `comparator` is another method's name, or `backbone` for
+    `measure` names one of `reports.pairing.MEASURES`. `comparator` is another method's name, or `backbone` for
     the pretrained model itself. `relation` is how the measure should stand to `factor` times the comparator's;
     `margin` is the tolerance, or for "higher" and "lower" the least gap: a fraction for scores (0.01 is one
     point), a share of the comparator's for everything else. `text` is as we read the paper, `source` its key
