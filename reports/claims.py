@@ -255,11 +255,11 @@ def _possessive(label: str) -> str:
 
 
 def _points(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
+    return "0" if round(value, 1) == 0 else f"{value:+.1f}".replace("-", "−")
 
 
 def _ratio(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def _n(number: int, noun: str) -> str:
