@@ -126,7 +126,7 @@ def _smaller(setting: Setting) -> tuple[str | None, str]:
     if not found:
         return (
             None,
-            f"The suite has no second configuration that differs in a smaller {varies.replace('_', ' ')} alone.",
+            f"The suite has no second configuration that has a smaller {varies} and all else equal.",
         )
     return max(found, key=found.__getitem__), ""
 
