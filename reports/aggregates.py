@@ -77,10 +77,14 @@ def _stratified_bootstrap(scores: Scores, statistic: Callable[[np.ndarray], np.n
     estimate = float(statistic(pooled))
     if min(values.size for values in strata) < MIN_PAIRS or np.ptp(pooled) < 1e-12:
         return Interval(estimate, None, None, pooled.size, level)
-    rng = np.random.default_rng(0)
-    drawn = [rng.choice(values, (RESAMPLES, values.size)) for values in strata]
-    low, high = np.quantile(statistic(np.concatenate(drawn, axis=1)), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(estimate, float(low), float(high), pooled.size, level)
+
+    def of_drawn(*drawn: np.ndarray, axis: int = -1) -> np.ndarray:
+        return statistic(np.concatenate(drawn, axis=axis))
+
+    # scipy draws from each of several samples by itself: these are the strata.
+    found = stats.bootstrap(strata, of_drawn, confidence_level=level, n_resamples=RESAMPLES, method="percentile",
+                            vectorized=True, rng=np.random.default_rng(0)).confidence_interval  # fmt: skip
+    return Interval(estimate, float(found.low), float(found.high), pooled.size, level)
 
 
 def _finite(by_seed: Mapping[int, float]) -> np.ndarray:

@@ -164,9 +164,9 @@ def seeds_needed(sd: float, difference: float, power: float = 0.8, alpha: float 
 def power_of(n: int, sd: float, difference: float, alpha: float = ALPHA) -> float:
     """Probability that a two-sided paired t-test on `n` pairs finds a true mean difference, given the standard
     deviation of the paired differences."""
-    noncentrality = abs(difference) / sd * math.sqrt(n)
-    critical = stats.t.ppf(1 - alpha / 2, n - 1)
-    return float(stats.nct.sf(critical, n - 1, noncentrality) + stats.nct.cdf(-critical, n - 1, noncentrality))
+    # t² is F with one degree of freedom; its tail, unlike noncentral t's, is computed far out too.
+    critical = stats.f.isf(alpha, 1, n - 1)
+    return float(stats.ncf.sf(critical, 1, n - 1, n * (difference / sd) ** 2))
 
 
 def detectable_difference(n: int, sd: float, power: float = 0.8, alpha: float = ALPHA) -> float | None:
