@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import BaseModel, ConfigDict
+
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
@@ -49,12 +51,22 @@ class Card:
     offline: bool = False
 
 
+class TaskOptions(BaseModel):
+    """What a suite may set of a task, beside the budget: nothing, unless the task has options of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 class Task(ABC):
     """Base class of all tasks. Raise `revision` whenever data, split, prompt or score change: it is part of a
-    cell's identity."""
+    cell's identity. A task whose card depends on its options sets `card` when it is made."""
 
-    card: ClassVar[Card]
-    revision: ClassVar[int] = 1
+    card: Card
+    revision: ClassVar[int | str] = 1
+    Options: ClassVar[type[TaskOptions]] = TaskOptions
+
+    def __init__(self, options: TaskOptions | None = None) -> None:
+        self.options = options or self.Options()
 
     @property
     def name(self) -> str:

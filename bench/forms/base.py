@@ -26,6 +26,10 @@ class Head:
     outputs: int = 0
 
 
+class NoSuchForm(Exception):
+    """A task cannot be put to a model in the form asked for; the message is the reason."""
+
+
 class Predicted(NamedTuple):
     """What came of a batch: the summed loss, over how many terms (examples, or tokens), and what the task scores."""
 
@@ -44,6 +48,9 @@ class Form(ABC):
         self.task = task
         self.tokenizer = tokenizer
         self.max_length = max_length
+
+    def set_encodes(self, encodes: bool) -> None:  # noqa: B027 - most forms do not care
+        """Told before `encode` whether the model is an encoder-decoder, which reads a prompt with its encoder."""
 
     @property
     def key(self) -> str:
@@ -67,6 +74,17 @@ class Form(ABC):
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         """What the model makes of a batch, in evaluation mode and without gradients."""
 
+    def read(self, model: nn.Module, inputs: dict[str, Tensor]) -> Any:
+        """The model's output for bare inputs, to measure latency with."""
+        return model(**inputs)
+
     @abstractmethod
     def synthetic(self, ids: Tensor) -> dict[str, Any]:
         """A batch for `loss` from random token ids (batch, length), to measure cost with."""
+
+
+def input_tensors(tokenizer: PreTrainedTokenizerBase, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+    """What a tokenizer made of the rows, padded to the longest of them, rounded up to a multiple of 4: odd lengths
+    slow matrix products down."""
+    inputs = [{key: row[key] for key in ("input_ids", "token_type_ids") if key in row} for row in rows]
+    return dict(tokenizer.pad(inputs, padding=True, pad_to_multiple_of=4, return_tensors="pt"))  # type: ignore[arg-type]
