@@ -287,6 +287,16 @@ def test_cards_of_an_earlier_version_are_read(tmp_path: Path):
     assert verdict.verdict == "supported"
 
 
+def test_a_suite_of_which_nothing_ran_yet_has_a_verdict_for_every_claim(tmp_path: Path):
+    cells = [synthetic.cell(method, task, 0) for method in synthetic.METHODS for task in TASKS]
+    methods = {name: to_plain(CARDS[name].card) for name in synthetic.METHODS}
+    cards = {"methods": methods, "tasks": synthetic.TASKS, "backbones": synthetic.BACKBONES}
+    found = assess(read(synthetic.write(tmp_path, cells, [], cards=cards)))
+    assert {v.verdict for v in found} == {"not testable here"}
+    assert len(found) == sum(len(card["claims"]) for card in methods.values())
+    assert all(v.measured and v.caveat for v in found)
+
+
 def test_cells_are_those_compared(tmp_path: Path):
     records = scored(both(0.05))
     [verdict] = verdicts(tmp_path, [claim()], records)
