@@ -17,15 +17,17 @@ TUNED = frozenset({"lr", "weight_decay"})
 
 
 class Measure(NamedTuple):
-    """What a claim may be about. `kind` decides how it is compared: scores by difference, the rest by ratio."""
+    """What a claim may be about. `kind` decides how it is compared: scores by difference, the rest by ratio; a
+    spread is that of scores over seeds."""
 
     words: str
-    kind: Literal["score", "timed", "counted"]
+    kind: Literal["score", "spread", "timed", "counted"]
     backbone: str | None = None
 
 
 MEASURES: dict[str, Measure] = {
     "score": Measure("test score", "score"),
+    "score_spread": Measure("standard deviation of test scores over seeds", "spread"),
     "adapter_parameters": Measure("number of trained parameters, the head apart", "counted", "backbone_parameters"),
     "stored_bytes": Measure("storage per task", "counted"),
     "training_memory_bytes": Measure("counted memory of a training step", "counted"),
@@ -133,7 +135,7 @@ def _smaller(setting: Setting) -> tuple[str | None, str]:
 
 def pairs_of(setting: Setting, other: str) -> pd.DataFrame:
     """Columns task, seed, a, b (the figure of the label and of the comparator) and the ids of their cells."""
-    column = setting.claim["measure"]
+    column = "score" if setting.measure.kind == "spread" else setting.claim["measure"]
     own = setting.cells(setting.label).reset_index()
     theirs = own if other == "backbone" else setting.cells(other).reset_index()
     merged = own.merge(theirs, on=["task", "seed"], suffixes=("", "_other"))

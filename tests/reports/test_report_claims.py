@@ -197,6 +197,29 @@ def test_memory_is_the_sum_of_its_parts(tmp_path: Path):
     assert (verdict.verdict, verdict.effect) == ("supported", 13 / 20)
 
 
+@pytest.mark.parametrize(
+    ("own", "seeds", "relation", "expected"),
+    [(0.001, 8, "lower", "supported"), (0.3, 8, "lower", "contradicted"), (0.02, 8, "lower", "inconclusive"),
+     (0.001, 2, "lower", "inconclusive"), (0.3, 8, "at least", "supported")],
+)  # fmt: skip
+def test_spreads_over_seeds_are_compared(tmp_path: Path, own: float, seeds: int, relation: str, expected: str):
+    """full varies by 0.02 (see `scored`); lora by `own`, about scores of its own."""
+    rng = np.random.default_rng(6)
+    records = [r if r.cell.label == "full" else synthetic.record(r.cell, score=0.7 + own * rng.normal())
+               for r in scored(both(0.0, seeds))]  # fmt: skip
+    [verdict] = verdicts(tmp_path, [claim("score_spread", relation=relation)], records)
+    assert (verdict.verdict, verdict.n, verdict.unit) == (expected, 2 * seeds, "ratio")
+    scores = {label: np.array([[r.test["accuracy"] for r in records if (r.cell.label, r.cell.task) == (label, task)]
+                               for task in TASKS]) for label in ("lora", "full")}  # fmt: skip
+    ratios = scores["lora"].std(axis=1, ddof=1) / scores["full"].std(axis=1, ddof=1)
+    assert verdict.effect == pytest.approx(np.sqrt(ratios.prod()))
+
+
+def test_one_seed_has_no_spread(tmp_path: Path):
+    [verdict] = verdicts(tmp_path, [claim("score_spread")], scored(both(0.0, 1)))
+    assert (verdict.verdict, verdict.effect, verdict.n) == ("inconclusive", None, 2)
+
+
 def with_history(record: Record, scores: list[float]) -> Record:
     lines = [Evaluation(step=10 * (i + 1), epoch=i + 1, phase="tune", train_loss=1, validation_loss=1,
                         validation={"accuracy": score, "macro_f1": 0}) for i, score in enumerate(scores)]  # fmt: skip
