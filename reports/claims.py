@@ -17,8 +17,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from reports.frame import Results, select
-from reports.pairing import MEASURES, Setting, comparator, out_of_scope, pairs_of, why_no_pairs
+from reports.frame import Results
+from reports.pairing import MEASURES, Setting, comparator, entrants, out_of_scope, pairs_of, why_no_pairs
 from reports.quantities import count
 from reports.statistics import ALPHA, MIN_PAIRS, Effect, holm, mean_difference, spread_ratio
 
@@ -57,14 +57,14 @@ class Verdict:
 
 
 def assess(results: Results) -> list[Verdict]:
-    """A verdict for every claim of every label's card on every backbone, in the suite's order."""
-    found = [
-        _assess(Setting(results, backbone, label, _with_defaults(claim)))
-        for backbone in results.backbones
-        for label in results.labels
-        if len(select(results.cells, backbone=backbone, label=label))
-        for claim in results.card("methods", results.method_of(label)).get("claims") or ()
-    ]
+    """A verdict for every claim of every label's card on every backbone, in the suite's order. Of labels that differ
+    in nothing but what is tuned, the one with the best validation score stands for all."""
+    found = []
+    for backbone in results.backbones:
+        taking_part = entrants(results, backbone)
+        for label, entrant in taking_part.items():
+            for claim in results.card("methods", entrant.method).get("claims") or ():
+                found.append(_assess(Setting(results, backbone, label, _with_defaults(claim), taking_part)))
     adjusted = iter(holm([v.p for v in found if v.p is not None]))
     return [_corrected(v, next(adjusted)) if v.p is not None else v for v in found]
 
@@ -101,8 +101,7 @@ def _assess(setting: Setting) -> Verdict:
 def _verdict(setting: Setting, outcome: Outcome, measured: str, **fields: Any) -> Verdict:
     unit = "points" if setting.claim["measure"] == "score" else "ratio"
     empty = {"effect": None, "low": None, "high": None, "n": 0, "caveat": _scale(setting), "cells": ()}
-    method = setting.results.method_of(setting.label)
-    return Verdict(setting.label, method, setting.backbone, setting.claim, outcome,
+    return Verdict(setting.label, setting.entrant.method, setting.backbone, setting.claim, outcome,
                    **(empty | {"unit": unit, "measured": measured} | fields))  # fmt: skip
 
 
@@ -229,6 +228,8 @@ def _caveat(setting: Setting, other: str, tasks: Mapping[str, float] | None = No
     parts = [_scale(setting)]
     if other not in (setting.claim["comparator"], "backbone"):
         parts.append(f"Compared with the suite's {other}.")
+    if setting.entrant.trials > 1:
+        parts.append(f"Its learning rate is the best of {setting.entrant.trials} on validation data.")
     if setting.claim["measure"] == "training_memory_bytes":
         parts.append("Memory is the sum of weights, gradients, optimiser state and kept activations.")
     if setting.measure.kind == "timed":
@@ -251,7 +252,7 @@ def _holds(value: float, claim: dict[str, Any]) -> bool:
 
 def _scale(setting: Setting) -> str:
     """Where the claim was made, and how large what was measured here is."""
-    rows = select(setting.results.cells, backbone=setting.backbone, label=setting.label)
+    rows = setting.entrant.cells
     backbone = rows["backbone_parameters"].max()
     examples = max(setting.results.manifest.cells[str(cell)].budget.train_examples for cell in rows.index)
     size = f" of {count(backbone)} parameters" if np.isfinite(backbone) else ""

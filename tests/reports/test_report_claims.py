@@ -290,6 +290,21 @@ def test_a_larger_value_is_compared_with_the_next_smaller_of_the_same_method(tmp
     assert found["lora@r64"].effect == pytest.approx(-5, abs=0.5)
 
 
+def test_of_a_search_the_rate_best_on_validation_data_stands_for_all(tmp_path: Path):
+    rng = np.random.default_rng(7)
+    validation = {1e-4: 0.7, 1e-3: 0.9, 1e-2: 0.8}
+    records = [r for r in scored(both(0.0)) if r.cell.label == "full"]
+    for rate, score in validation.items():
+        for task in TASKS:
+            for seed in range(3):
+                # On test data it is the worst.
+                made = configured(f"lora@{rate}", seed, task, 8, 1.4 - score + rng.normal(0, 0.002), lr=rate)
+                records.append(made.model_copy(update={"validation": {"accuracy": score, "macro_f1": 0}}))
+    [verdict] = verdicts(tmp_path, [claim(relation="lower")], records)
+    assert (verdict.label, verdict.verdict) == ("lora@0.001", "supported")
+    assert "the best of 3 on validation data" in verdict.caveat
+
+
 def test_tasks_that_disagree_are_told(tmp_path: Path):
     gaps = {"rotten_tomatoes": [0.05] * 3, "bbc_news": [-0.02] * 3}
     [verdict] = verdicts(tmp_path, [claim()], scored(gaps))
