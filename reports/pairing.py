@@ -29,7 +29,7 @@ class Measure(NamedTuple):
 MEASURES: dict[str, Measure] = {
     "score": Measure("test score", "score"),
     "score_spread": Measure("standard deviation of test scores over seeds", "spread"),
-    "adapter_parameters": Measure("number of trained parameters, the head apart", "counted", "backbone_parameters"),
+    "adapter_parameters": Measure("number of trained parameters (without the head)", "counted", "backbone_parameters"),
     "stored_bytes": Measure("storage per task", "counted"),
     "training_memory_bytes": Measure("counted memory of a training step", "counted"),
     "weights_bytes": Measure("memory of the weights", "counted"),
