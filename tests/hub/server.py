@@ -37,11 +37,13 @@ class Refused(Exception):
 @dataclass
 class Hub:
     """What the server serves and how badly it behaves: `gated` repositories are answered with 401, a file in `cut`
-    breaks off after so many bytes as often as said, and every answer waits for `delay` seconds."""
+    breaks off after so many bytes as often as said, and every answer waits for `delay` seconds. `pinned` gives a
+    repository the commit by which a task of ours knows it."""
 
     folder: Path
     gated: set[str] = field(default_factory=set)
     cut: dict[str, list[int]] = field(default_factory=dict)
+    pinned: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     requests: list[str] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
@@ -52,6 +54,8 @@ class Hub:
 
     def sha(self, kind: str, repo: str) -> str:
         """The repository's commit: forty hexadecimal digits."""
+        if repo in self.pinned:
+            return self.pinned[repo]
         digest = hashlib.sha1()
         root = self.path(kind, repo)
         for path in self.files(root):
