@@ -99,7 +99,7 @@ class Work:
     def __init__(self, job: Job) -> None:
         self.cell = job.cell
         self.registry = Registry(job.plugins, job.base)
-        self.backbone = Backbone.find(self.cell.backbone, job.base)
+        self.backbone = Backbone.find(self.cell.backbone, job.base, self.cell.backbone_revision)
         self.accelerator = Accelerator(mixed_precision=_precision(self.cell.precision))
 
     @cached_property
