@@ -1,0 +1,179 @@
+"""Every kind of task, from a suite file to a record, on tiny models that learn it in seconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import PLUGINS, read_records
+
+SMALL = {
+    "train_examples": 200, "validation_examples": 40, "test_examples": 60, "epochs": 6, "batch_size": 8,
+    "max_length": 48, "max_target_length": 10,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def backbones(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An encoder, a decoder and an encoder-decoder of two layers, whose tokenizer knows the words of the tasks."""
+    import sys
+
+    import torch
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from transformers import (
+        BartConfig,
+        BartForConditionalGeneration,
+        BertConfig,
+        BertModel,
+        LlamaConfig,
+        LlamaForCausalLM,
+        PreTrainedTokenizerFast,
+    )
+
+    sys.path.insert(0, str(PLUGINS))
+    try:
+        import kinds
+    finally:
+        sys.path.remove(str(PLUGINS))
+    words = [*kinds.WARM, *kinds.COLD, *kinds.OTHER, "colour"]
+    special = ["<pad>", "<unk>", "<s>", "</s>"]
+    rest = list("abcdefghijklmnopqrstuvwxyz0123456789.,:?")
+    vocab = {token: index for index, token in enumerate([*special, *words, *rest])}
+    backend = Tokenizer(models.WordPiece(vocab=vocab, unk_token="<unk>", continuing_subword_prefix=""))
+    backend.normalizer = normalizers.Lowercase()
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(r"[.,:?]"), "isolated")]
+    )
+    backend.decoder = decoders.WordPiece(prefix="##", cleanup=False)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>",
+    )  # fmt: skip
+    shape = {
+        "vocab_size": len(vocab),
+        "max_position_embeddings": 256,
+        "pad_token_id": 0,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+    }
+    layers = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+    bart = {
+        "d_model": 64, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4, "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "decoder_start_token_id": 3,
+        "forced_eos_token_id": None, "dropout": 0.0,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    made = {
+        "encoder": BertModel(BertConfig(**shape, **layers, hidden_dropout_prob=0.0)),
+        "decoder": LlamaForCausalLM(LlamaConfig(**shape, **layers)),
+        "encoder-decoder": BartForConditionalGeneration(BartConfig(**shape, **bart)),
+    }
+    folders = {}
+    for name, model in made.items():
+        folders[name] = tmp_path_factory.mktemp("backbones") / name
+        model.save_pretrained(folders[name])
+        tokenizer.save_pretrained(folders[name])
+    return folders
+
+
+@pytest.fixture
+def run(tmp_path: Path, bench: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    """Runs a suite; returns its records by label and task."""
+
+    def call(backbone: Path, **keys: Any) -> dict[str, Any]:
+        suite = {
+            "backbones": [str(backbone)], "methods": {"full": {"lr": 3e-3}}, "seeds": [0], "precision": "no",
+            "plugins": [str(PLUGINS / "kinds.py"), str(PLUGINS / "colours.py")], "budget": SMALL,
+        }  # fmt: skip
+        path = tmp_path / "suite.yaml"
+        path.write_text(yaml.safe_dump(suite | keys, sort_keys=False))
+        done = bench("run", path, "--results", tmp_path / "results", "--slots", 1)
+        records = read_records(tmp_path / "results")
+        reasons = [record["reason"] for record in records.values() if record["reason"]]
+        assert done.returncode == 0, (done.stdout, done.stderr, reasons)
+        return {f"{r['cell']['label']} {r['cell']['task']}": r for r in records.values()}
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("backbone", "task", "metric", "least"),
+    [
+        ("encoder", "warmth", "pearson", 0.8),
+        ("encoder", "tags", "f1_entity", 0.9),
+        ("encoder", "choose", "accuracy", 0.9),
+        ("encoder", "find", "f1", 0.8),
+        ("decoder", "warmth", "pearson", 0.6),
+        ("decoder", "tags", "f1_entity", 0.9),
+        ("encoder-decoder", "colours", "accuracy", 0.8),
+    ],
+)
+def test_a_kind_is_learnt_under_a_fresh_head(run, backbones, backbone: str, task: str, metric: str, least: float):
+    record = run(backbones[backbone], tasks=[task])[f"full {task}"]
+    assert record["status"] == "ok"
+    assert record["test"][metric] > least
+    assert record["parameters"]["head"] > 0
+    assert record["cost"]["step_seconds"] > 0
+
+
+@pytest.mark.parametrize("backbone", ["decoder", "encoder-decoder"])
+@pytest.mark.parametrize(
+    ("task", "metric", "least"), [("colours", "accuracy", 0.9), ("choose", "accuracy", 0.9), ("say", "f1", 0.5)]
+)
+def test_a_kind_is_learnt_as_text(run, backbones, backbone: str, task: str, metric: str, least: float):
+    record = run(backbones[backbone], tasks=[task], form="text")[f"full {task}"]
+    assert record["status"] == "ok"
+    assert record["test"][metric] > least
+    assert record["parameters"]["head"] == 0
+
+
+def test_prompting_trains_nothing_and_pays_at_inference(run, backbones):
+    methods = {"zero_shot": {}, "few_shot": {"shots": 3}, "full": {"lr": 3e-3}}
+    found = run(backbones["decoder"], tasks=["colours", "go"], form="text", methods=methods, forgetting="go")
+    zero, few, full = (found[f"{name} colours"] for name in methods)
+    for record in (zero, few):
+        assert (record["parameters"]["total"], record["data"]["steps"], record["cost"]["train_flops"]) == (0, 0, 0)
+        assert record["cost"]["step_seconds"] is None
+        assert record["forgetting"]["before"] == record["forgetting"]["after"]
+    assert full["test"]["accuracy"] > max(zero["test"]["accuracy"], few["test"]["accuracy"])
+    # Four times as many tokens are read, and attention grows faster than that.
+    assert few["cost"]["inference_flops"] >= 4 * zero["cost"]["inference_flops"]
+    # What was never trained on stays as it was for all alike, until one is trained on something else.
+    assert full["forgetting"]["before"] == pytest.approx(zero["forgetting"]["before"])
+    assert full["forgetting"]["after"] != full["forgetting"]["before"]
+    assert found["full go"]["test"]["byte_probability"] > 2 * found["zero_shot go"]["test"]["byte_probability"]
+
+
+def test_what_does_not_apply_is_said(run, backbones, tmp_path: Path):
+    methods = {"zero_shot": {}, "head": {}}
+    found = run(backbones["encoder"], tasks=["colours", "say"], methods=methods)
+    assert "form: text" in found["zero_shot colours"]["reason"]
+    assert "encoder" in found["head say"]["reason"]
+    assert found["head colours"]["status"] == "ok"
+
+
+def test_a_mixture_is_scored_by_task_and_on_average(run, backbones):
+    name = "mixture:colours+choose"
+    methods = {"full": {"lr": 3e-3}, "hyperformer_pp": {"lr": 3e-3}}
+    found = run(backbones["encoder"], tasks={name: {"temperature": 2}}, methods=methods)
+    for label in methods:
+        scores = found[f"{label} {name}"]["test"]
+        assert scores["average"] == pytest.approx((scores["colours"] + scores["choose"]) / 2)
+    scores = found[f"full {name}"]["test"]
+    assert scores["colours"] > 0.8
+    assert scores["choose"] > 0.8
+
+
+def test_a_users_own_file_runs_with_six_lines(run, backbones, tmp_path: Path):
+    feels = {"red": "warm", "pink": "warm", "blue": "cold", "cyan": "cold"}
+    rows = [f'"the {colour} house {number}",{feeling}' for number in range(30) for colour, feeling in feels.items()]
+    (tmp_path / "houses.csv").write_text("said,feels\n" + "\n".join(rows) + "\n")
+    found = run(backbones["encoder"], tasks={"files:houses.csv": {"text": "said", "label": "feels"}})
+    [record] = found.values()
+    assert record["test"]["accuracy"] > 0.9
+    manifest = json.loads((tmp_path / "results" / "manifest.json").read_text())
+    assert manifest["cards"]["tasks"]["files:houses.csv"]["labels"] == ["cold", "warm"]

@@ -1,0 +1,83 @@
+"""Answers by likelihood, example by example, against EleutherAI's lm-evaluation-harness on the same model and prompts."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+pytest.importorskip("lm_eval")
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+from bench.forms.text import Likelihood
+from tests.bench.test_forms import features, language_model, make_task, tokenizer  # noqa: F401 - a fixture
+
+ROWS = [
+    {"text": "a film of quiet beauty", "label": 1},
+    {"text": "two hours that felt like nine, and not in a good way; " * 4, "label": 0},
+    {"text": "so-so", "label": 2},
+    {"text": "naïve but charming", "label": 1},
+]
+ANSWERS = ("bad", "very good", "so_so")
+
+
+def harness(model, form: Likelihood, rows: list[dict]) -> list[list[float]]:
+    """Log-likelihoods (rows, answers) by the harness, which is given the texts and tokenizes them itself."""
+    lm = HFLM(pretrained=model, tokenizer=form.tokenizer, batch_size=2, max_length=256)
+    asked = [
+        Instance("loglikelihood", row, (form.context(row), form.continuation(answer)), index)
+        for index, row in enumerate(rows)
+        for answer in form.answers(row)
+    ]
+    flat = [value for value, _ in lm.loglikelihood(asked, disable_tqdm=True)]
+    count = len(form.answers(rows[0]))
+    return [flat[i : i + count] for i in range(0, len(flat), count)]
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+@pytest.mark.parametrize("chat", [False, True])
+def test_every_likelihood_and_every_answer_agree(architecture, chat, tokenizer):  # noqa: F811
+    model = language_model(architecture, **({"n_positions": 256} if architecture == "gpt2" else {}))
+    tokenizer = copy.deepcopy(tokenizer)
+    if chat:
+        turns = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+        tokenizer.chat_template = turns + "{% if add_generation_prompt %}<assistant>{% endif %}"
+    form = Likelihood(make_task("classification", ANSWERS), tokenizer, 100, 8, [{"text": "fine", "label": 1}])
+    expected = harness(model, form, ROWS)
+    rows = features(form, ROWS)
+    with torch.no_grad():
+        for row, theirs in zip(rows, expected, strict=True):
+            found, _ = form.score(model, [row["context"]] * len(ANSWERS), row["choices"])
+            assert found.sum(1).tolist() == pytest.approx(theirs, rel=1e-4)
+        predictions = form.predict(model, form.collate(rows)).predictions
+    # The harness's acc_norm divides by the length of the answer in characters.
+    best = [max(range(len(ANSWERS)), key=lambda i, line=line: line[i] / len(ANSWERS[i])) for line in expected]
+    assert predictions == best
+
+
+@pytest.mark.slow
+def test_a_real_model_agrees_too():
+    """SmolLM2, which a package carries, on sentences of rotten_tomatoes."""
+    from bench.backbones import Backbone, BackboneError
+    from bench.forms.base import Head
+    from tasks.embedded import RottenTomatoes
+
+    try:
+        backbone = Backbone.find("embedded:smollm2-135m")
+    except BackboneError as error:
+        pytest.skip(str(error))
+    task = RottenTomatoes()
+    rows = [task.load()["test"][index] for index in range(40)]
+    model, _ = backbone.load(Head("language"), 0)
+    form = Likelihood(task, backbone.tokenizer(), 128, 8)
+    theirs = harness(model.eval(), form, rows)
+    with torch.no_grad():
+        encoded = features(form, rows)
+        ours = [
+            form.score(model, [row["context"]] * len(row["choices"]), row["choices"])[0].sum(1).tolist()
+            for row in encoded
+        ]
+    for mine, yours in zip(ours, theirs, strict=True):
+        assert mine == pytest.approx(yours, rel=1e-3)
