@@ -78,7 +78,11 @@ class HubTask(Task):
     def split(self, source: Source, name: str) -> Dataset:
         raw = self.rows(source, name)
         # In memory and not from a cache: its key would not see a change of `example`.
-        options: dict[str, Any] = {"keep_in_memory": True, "load_from_cache_file": False, "desc": f"{self.name}: {name}"}
+        options: dict[str, Any] = {
+            "keep_in_memory": True,
+            "load_from_cache_file": False,
+            "desc": f"{self.name}: {name}",
+        }
         if type(self).keep is not HubTask.keep:
             raw = raw.filter(self.keep, **options)
         return raw.map(self.example, remove_columns=raw.column_names, **options)
@@ -124,7 +128,9 @@ def snapshot(repo: str, revision: str, kind: Literal["model", "dataset"], patter
     reached. Interrupted downloads are taken up again. Raises what huggingface_hub raises."""
     from huggingface_hub import snapshot_download
 
-    folder = snapshot_download(repo, revision=revision, repo_type=kind, allow_patterns=patterns, ignore_patterns=["*/*"])
+    folder = snapshot_download(
+        repo, revision=revision, repo_type=kind, allow_patterns=patterns, ignore_patterns=["*/*"]
+    )
     return Path(folder)
 
 
@@ -134,7 +140,6 @@ OFFLINE = "without a network, run a suite that needs none: bench run embedded"
 
 def explain(error: BaseException, repo: str, revision: str, noun: Literal["data set", "model"]) -> str:
     """What went wrong on the way to a repository of the hub, and what to do, in one line."""
-    from datasets.exceptions import DatasetNotFoundError
     from huggingface_hub import constants, errors
 
     page = f"https://huggingface.co/{'datasets/' if noun == 'data set' else ''}{repo}"
@@ -168,8 +173,6 @@ def explain(error: BaseException, repo: str, revision: str, noun: Literal["data 
             f" is not in the cache at {constants.HF_HOME}; run it again, a download goes on where it broke off"
             f" (HF_HUB_DOWNLOAD_TIMEOUT=60 for a slow line); {OFFLINE}"
         )
-    if has(DatasetNotFoundError):
-        return f"the hub has no {noun} {repo} at {revision!r}; see {page}"
     return f"the {noun} {repo} ({revision}) cannot be read: {_cause(chain)}"
 
 

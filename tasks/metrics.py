@@ -151,9 +151,7 @@ def answer_sets(predictions: Sequence[str], references: Sequence[Sequence[str]])
     return {"f1a": 2 * both / (ours + theirs) if both else 0.0, "exact_match": exact / len(predictions)}
 
 
-def language_modelling(
-    predictions: Sequence[float], references: Sequence[tuple[int, int]]
-) -> dict[str, float]:
+def language_modelling(predictions: Sequence[float], references: Sequence[tuple[int, int]]) -> dict[str, float]:
     """From the log-likelihoods of texts in nats, and their (tokens, bytes): the probability of a byte, a geometric mean
     that does not depend on the tokenizer, and the perplexities of a byte, its inverse, and of a token (lower is
     better)."""
@@ -173,9 +171,9 @@ def _exp(value: float) -> float:
     return math.exp(value) if value < 700 else math.inf
 
 
-def _best(
-    predictions: Sequence[str], references: Sequence[Sequence[str]], score: Callable[[str, str], float]
-) -> float:
+def _best(predictions: Sequence[str], references: Sequence[Sequence[str]], score: Callable[[str, str], float]) -> float:
     """The mean over examples of the score against the best of the references."""
-    scores = [max(score(given, right) for right in rights) for given, rights in zip(predictions, references, strict=True)]
+    scores = [
+        max(score(given, right) for right in rights) for given, rights in zip(predictions, references, strict=True)
+    ]
     return sum(scores) / len(scores)

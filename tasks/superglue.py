@@ -135,7 +135,12 @@ class MultiRCLists(SuperGlue):
         questions: dict[tuple[int, int], dict[str, Any]] = {}
         for row in fetch(source, split):
             key = (row["idx"]["paragraph"], row["idx"]["question"])
-            empty: dict[str, Any] = {"paragraph": row["paragraph"], "question": row["question"], "answers": [], "labels": []}
+            empty: dict[str, Any] = {
+                "paragraph": row["paragraph"],
+                "question": row["question"],
+                "answers": [],
+                "labels": [],
+            }
             question = questions.setdefault(key, empty)
             question["answers"].append(row["answer"])
             question["labels"].append(row["label"])

@@ -171,7 +171,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             stop = cuts.pop(0) if cuts and self.command == "GET" else None
             self.send(status, part, headers, stop)
 
-        def send(self, status: int, content: Any, headers: dict[str, str] | None = None, stop: int | None = None) -> None:
+        def send(
+            self, status: int, content: Any, headers: dict[str, str] | None = None, stop: int | None = None
+        ) -> None:
             data = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
             for name, value in (headers or {}).items():
