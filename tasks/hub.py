@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-PINNED = re.compile(r"[0-9a-f]{40}")
 # Where the hub keeps every public data set as Parquet, also such whose main branch holds a script, which is never run.
 CONVERTED = "refs/convert/parquet"
 
@@ -114,9 +112,8 @@ def fetch(source: Source, split: str) -> Dataset:
 
 def commit(source: Source) -> str:
     """The commit that a source stands for; a branch is looked up, without the hub among what was looked up before.
+    That of a pinned one is asked for as well: what datasets says of a repository that it cannot have is less clear.
     Raises TaskUnavailable."""
-    if PINNED.fullmatch(source.revision):
-        return source.revision
     try:
         return snapshot(source.repo, source.revision, "dataset", ["README.md"]).name
     except Exception as error:
@@ -180,7 +177,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """The error, and those that led to it."""
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _of_transport(error: BaseException) -> bool:

@@ -70,7 +70,7 @@ class CB(SuperGlue):
                  "demarneffe2019cb", ("entailment", "contradiction", "neutral"), ("f1_macro", "accuracy"))  # fmt: skip
     question = "{text}\nQuestion: {text_pair} True, false or neither?"
     words = ("true", "false", "neither")
-    measure = staticmethod(metrics.classification)
+    measure = staticmethod(metrics.f1_macro_first)
 
     def example(self, row: Row) -> dict[str, Any]:
         return {"text": row["premise"], "text_pair": row["hypothesis"], "label": row["label"]}
