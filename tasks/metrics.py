@@ -105,10 +105,11 @@ def _word_f1(given: str, right: str) -> float:
 def rouge(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
     """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L on stemmed words (Lin, 2004) against the best of an example's
     references, as the package rouge-score computes them."""
-    return {
-        name: _best(predictions, references, lambda given, right, key=key: _scorer().score(right, given)[key].fmeasure)
-        for name, key in (("rouge_l", "rougeL"), ("rouge_1", "rouge1"), ("rouge_2", "rouge2"))
-    }
+
+    def of(kind: str) -> float:
+        return _best(predictions, references, lambda given, right: _scorer().score(right, given)[kind].fmeasure)
+
+    return {"rouge_l": of("rougeL"), "rouge_1": of("rouge1"), "rouge_2": of("rouge2")}
 
 
 @cache
