@@ -14,15 +14,12 @@ SENTIMENT = ("negative", "positive")
 TREC_COARSE = ("abbreviation", "entity", "description", "person", "location", "number")
 # In the order of the hub's labels: ABBR, ENTY, DESC, HUM, LOC, NUM and their divisions.
 TREC_FINE = (
-    "abbreviation", "expansion",
-    "animal", "body", "colour", "creation", "currency", "disease_or_medicine", "event", "food", "instrument",
-    "language", "letter", "other_entity", "plant", "product", "religion", "sport", "substance", "symbol", "technique", "term",
-    "vehicle", "word",
-    "definition", "description", "manner", "reason",
-    "group", "individual", "title", "description_of_a_person",
-    "city", "country", "mountain", "other_location", "state",
-    "code", "count", "date", "distance", "money", "order", "other_number", "period", "percent", "speed", "temperature",
-    "size", "weight",
+    "abbreviation", "expansion", "animal", "body", "colour", "creation", "currency", "disease_or_medicine", "event",
+    "food", "instrument", "language", "letter", "other_entity", "plant", "product", "religion", "sport",
+    "substance", "symbol", "technique", "term", "vehicle", "word", "definition", "description", "manner", "reason",
+    "group", "individual", "title", "description_of_a_person", "city", "country", "mountain", "other_location",
+    "state", "code", "count", "date", "distance", "money", "order", "other_number", "period", "percent", "speed",
+    "temperature", "size", "weight",
 )  # fmt: skip
 
 

@@ -51,6 +51,10 @@ def publish(hub: Hub, task: type[HubTask], splits: dict[str, list[dict]], config
         hub.pinned[source.repo] = source.revision
 
 
+def every(splits: tuple[str, ...], rows: list[dict]) -> dict[str, list[dict]]:
+    return {split: rows for split in splits}
+
+
 def glue_rows(count: int, label: int = 2, mark: str = "") -> list[dict]:
     return [
         {"sentence1": f"{mark} first {i}", "sentence2": f"second {i}", "label": i % label, "idx": i}
@@ -119,20 +123,18 @@ def test_collections(hub: Hub, python):
     }
     build.dataset(hub.path("datasets", source), columns)
     hub.pinned[source] = superglue.COMMIT
-    both = ("train", "test")
-    publish(hub, mathematics.GSM8K, dict.fromkeys(
-        both, [{"question": "Half of 48?", "answer": "48/2 = <<48/2=24>>24\n#### 24"}]))  # fmt: skip
-    publish(hub, commonsense.WinoGrande, dict.fromkeys(
+    publish(hub, mathematics.GSM8K, every(("train", "test"), [{"question": "Half of 48?", "answer": "48/2 = <<48/2=24>>24\n#### 24"}]))  # fmt: skip
+    publish(hub, commonsense.WinoGrande, every(
         ("train", "validation"), [{"sentence": "Ann thanked Eve as _ had helped.", "option1": "Ann", "option2": "Eve",
                                    "answer": "2"}]))  # fmt: skip
     choices = {"text": ["air", "water"], "label": ["1", "2"]}
-    publish(hub, commonsense.ARCEasy, dict.fromkeys(
+    publish(hub, commonsense.ARCEasy, every(
         ("train", "validation", "test"), [{"id": "x", "question": "Wet?", "choices": choices, "answerKey": "2"}]
     ))  # fmt: skip
-    publish(hub, tagging.CoNLL2003, dict.fromkeys(
+    publish(hub, tagging.CoNLL2003, every(
         ("train", "validation", "test"), [{"tokens": ["Rome"], "ner_tags": [5]}, {"tokens": [], "ner_tags": []}]
     ))  # fmt: skip
-    publish(hub, reading.SQuAD, dict.fromkeys(
+    publish(hub, reading.SQuAD, every(
         ("train", "validation"), [{"question": "Who?", "context": passage, "title": "t",
                                    "answers": {"text": ["Anna"], "answer_start": [0]}}]))  # fmt: skip
     tasks = (superglue.ReCoRD, superglue.MultiRCLists, superglue.WSC, mathematics.GSM8K, commonsense.WinoGrande,
@@ -168,7 +170,7 @@ def test_metamath_divides_no_problem_between_train_and_validation(hub: Hub, pyth
 
 
 def test_a_branch_is_resolved_and_its_commit_told(hub: Hub, python):
-    publish(hub, tagging.WNUT17, dict.fromkeys(("train", "validation", "test"), [{"tokens": ["a"], "ner_tags": [0]}]))
+    publish(hub, tagging.WNUT17, every(("train", "validation", "test"), [{"tokens": ["a"], "ner_tags": [0]}]))
     lines = report(python(LOAD.format(names=["tasks.tagging:WNUT17"])))
     assert json.loads(lines[0][5:])[2] == {"leondz/wnut_17": hub.sha("datasets", "leondz/wnut_17")}
     assert report(python(LOAD.format(names=["tasks.tagging:WNUT17"]), HF_HUB_OFFLINE="1")) == lines
