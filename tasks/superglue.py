@@ -19,8 +19,8 @@ NO_YES = ("no", "yes")
 
 
 class SuperGlue(HubTask):
-    """A task of SuperGLUE: `measure` names its metrics, `question` is what a generating backbone is asked, with the columns of a row in
-    place of their names in braces."""
+    """A task of SuperGLUE: `measure` names its metrics, `question` is what a generating backbone is
+    asked, with the columns of a row in place of their names in braces."""
 
     question: ClassVar[str]
     words: ClassVar[tuple[str, ...]] = NO_YES

@@ -146,7 +146,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             siblings = [{"rfilename": e["path"]} for e in entries if e["type"] == "file"]
             gated = "manual" if repo in hub.gated else False
             self.send(200, {"_id": sha[:24], "id": repo, "sha": sha, "private": False, "gated": gated,
-                            "disabled": False, "downloads": 0, "likes": 0, "tags": [], "siblings": siblings})  # fmt: skip
+                            "disabled": False, "downloads": 0, "likes": 0, "tags": [],
+                            "siblings": siblings})  # fmt: skip
 
         def resolve(self, kind: str, repo: str, rest: str) -> None:
             revision, inside = _revision_and_path(rest)

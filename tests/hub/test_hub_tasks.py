@@ -123,7 +123,8 @@ def test_collections(hub: Hub, python):
     }
     build.dataset(hub.path("datasets", source), columns)
     hub.pinned[source] = superglue.COMMIT
-    publish(hub, mathematics.GSM8K, every(("train", "test"), [{"question": "Half of 48?", "answer": "48/2 = <<48/2=24>>24\n#### 24"}]))  # fmt: skip
+    publish(hub, mathematics.GSM8K, every(
+        ("train", "test"), [{"question": "Half of 48?", "answer": "48/2 = <<48/2=24>>24\n#### 24"}]))  # fmt: skip
     publish(hub, commonsense.WinoGrande, every(
         ("train", "validation"), [{"sentence": "Ann thanked Eve as _ had helped.", "option1": "Ann", "option2": "Eve",
                                    "answer": "2"}]))  # fmt: skip
