@@ -71,7 +71,9 @@ def plain(text: str) -> str:
 class WinoGrande(Choice):
     """A choice is what fills the gap and all that follows it, so that it can be read as a continuation."""
 
-    source = Source("allenai/winogrande", "01e74176c63542e6b0bcb004dcdea22d94fb67b5", "winogrande_xl", test="validation")
+    source = Source(
+        "allenai/winogrande", "01e74176c63542e6b0bcb004dcdea22d94fb67b5", "winogrande_xl", test="validation"
+    )
     card = _card("winogrande", "WinoGrande", "Which of two names fills the gap in a sentence?",
                  "40,398 to train and validate / 1,267", "sakaguchi2020winogrande")  # fmt: skip
 

@@ -110,7 +110,9 @@ class ACLSum(Task):
         splits = {}
         for split, name in (("train", "train"), ("validation", "val"), ("test", "test")):
             papers = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text("utf-8").splitlines()]
-            texts = [" ".join(sentence for part in paper["sentences"].values() for sentence in part) for paper in papers]
+            texts = [
+                " ".join(sentence for part in paper["sentences"].values() for sentence in part) for paper in papers
+            ]
             targets = [[paper["summary"][self.aspect]] for paper in papers]
             splits[split] = Dataset.from_dict({"text": texts, "targets": targets})
         return DatasetDict(splits)

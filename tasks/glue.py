@@ -3,7 +3,7 @@ its validation sets serve as ours for testing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from tasks import metrics
@@ -19,20 +19,20 @@ THREE_WAY = ("entailment", "neutral", "contradiction")
 
 
 class Glue(HubTask):
-    """A task of GLUE: the hub's columns of its text and of the pair, if any, and its official metrics."""
+    """A task of GLUE: the hub's columns of its text and of the pair, if any, and the name of its metrics."""
 
     columns: ClassVar[tuple[str, ...]]
     # What a generating backbone is asked, with the columns of a row in place of their names in braces.
     question: ClassVar[str]
     words: ClassVar[tuple[str, ...]] = ()
-    measure: ClassVar[Callable[[Sequence, Sequence], dict[str, float]]] = staticmethod(metrics.accuracy)
+    measure: ClassVar[str] = "accuracy"
 
     def example(self, row: Row) -> dict[str, Any]:
         names = ("text", "text_pair")[: len(self.columns)]
         return {name: row[column] for name, column in zip(names, self.columns, strict=True)} | {"label": row["label"]}
 
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
-        return self.measure(predictions, references)
+        return getattr(metrics, self.measure)(predictions, references)
 
     def prompt(self, row: Mapping[str, Any]) -> str:
         return self.question.format_map(row)
@@ -66,7 +66,7 @@ class CoLA(Glue):
                  ("unacceptable", "acceptable"), ("matthews", "accuracy"))  # fmt: skip
     question = "{text}\nIs this sentence acceptable English?"
     words = ("no", "yes")
-    measure = staticmethod(metrics.matthews)
+    measure = "matthews"
 
 
 class SST2(Glue):
@@ -84,7 +84,7 @@ class MRPC(Glue):
                 ("not_equivalent", "equivalent"), ("f1", "accuracy"))  # fmt: skip
     question = "{text}\n{text_pair}\nDo these two sentences mean the same?"
     words = ("no", "yes")
-    measure = staticmethod(metrics.f1_and_accuracy)
+    measure = "f1_and_accuracy"
 
 
 class QQP(Glue):
@@ -94,7 +94,7 @@ class QQP(Glue):
                 ("not_duplicate", "duplicate"), ("f1", "accuracy"))  # fmt: skip
     question = "{text}\n{text_pair}\nDo these two questions ask the same?"
     words = ("no", "yes")
-    measure = staticmethod(metrics.f1_and_accuracy)
+    measure = "f1_and_accuracy"
 
 
 class STSB(Glue):
@@ -103,7 +103,7 @@ class STSB(Glue):
     card = _card("stsb", "STS-B", "How similar in meaning are two sentences, from 0 to 5?", 5749, 1500, "cer2017stsb",
                 (), ("pearson", "spearman"), "regression")  # fmt: skip
     question = "{text}\n{text_pair}\nHow similar are these two sentences in meaning, from 0 to 5?"
-    measure = staticmethod(metrics.correlations)
+    measure = "correlations"
 
 
 class MNLI(Glue):

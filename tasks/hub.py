@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-PINNED = re.compile(r"[0-9a-f]{40}")
 # Where the hub keeps every public data set as Parquet, also such whose main branch holds a script, which is never run.
 CONVERTED = "refs/convert/parquet"
 
@@ -78,7 +76,11 @@ class HubTask(Task):
     def split(self, source: Source, name: str) -> Dataset:
         raw = self.rows(source, name)
         # In memory and not from a cache: its key would not see a change of `example`.
-        options: dict[str, Any] = {"keep_in_memory": True, "load_from_cache_file": False, "desc": f"{self.name}: {name}"}
+        options: dict[str, Any] = {
+            "keep_in_memory": True,
+            "load_from_cache_file": False,
+            "desc": f"{self.name}: {name}",
+        }
         if type(self).keep is not HubTask.keep:
             raw = raw.filter(self.keep, **options)
         return raw.map(self.example, remove_columns=raw.column_names, **options)
@@ -110,9 +112,8 @@ def fetch(source: Source, split: str) -> Dataset:
 
 def commit(source: Source) -> str:
     """The commit that a source stands for; a branch is looked up, without the hub among what was looked up before.
+    That of a pinned one is asked for as well: what datasets says of a repository that it cannot have is less clear.
     Raises TaskUnavailable."""
-    if PINNED.fullmatch(source.revision):
-        return source.revision
     try:
         return snapshot(source.repo, source.revision, "dataset", ["README.md"]).name
     except Exception as error:
@@ -124,7 +125,9 @@ def snapshot(repo: str, revision: str, kind: Literal["model", "dataset"], patter
     reached. Interrupted downloads are taken up again. Raises what huggingface_hub raises."""
     from huggingface_hub import snapshot_download
 
-    folder = snapshot_download(repo, revision=revision, repo_type=kind, allow_patterns=patterns, ignore_patterns=["*/*"])
+    folder = snapshot_download(
+        repo, revision=revision, repo_type=kind, allow_patterns=patterns, ignore_patterns=["*/*"]
+    )
     return Path(folder)
 
 
@@ -134,7 +137,6 @@ OFFLINE = "without a network, run a suite that needs none: bench run embedded"
 
 def explain(error: BaseException, repo: str, revision: str, noun: Literal["data set", "model"]) -> str:
     """What went wrong on the way to a repository of the hub, and what to do, in one line."""
-    from datasets.exceptions import DatasetNotFoundError
     from huggingface_hub import constants, errors
 
     page = f"https://huggingface.co/{'datasets/' if noun == 'data set' else ''}{repo}"
@@ -168,8 +170,6 @@ def explain(error: BaseException, repo: str, revision: str, noun: Literal["data 
             f" is not in the cache at {constants.HF_HOME}; run it again, a download goes on where it broke off"
             f" (HF_HUB_DOWNLOAD_TIMEOUT=60 for a slow line); {OFFLINE}"
         )
-    if has(DatasetNotFoundError):
-        return f"the hub has no {noun} {repo} at {revision!r}; see {page}"
     return f"the {noun} {repo} ({revision}) cannot be read: {_cause(chain)}"
 
 
@@ -177,7 +177,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """The error, and those that led to it."""
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _of_transport(error: BaseException) -> bool:

@@ -45,8 +45,8 @@ class MetaMath(GSM8K):
     training = Source("meta-math/MetaMathQA", "aa4f34d3d2d3231299b5b03d9b3e5a20da45aa18")
     card = Card(
         name="metamath", title="MetaMathQA to GSM8K", kind="generation", metrics=("exact_match",),
-        summary="Word problems of grade-school mathematics, trained on rephrased and inverted ones with solutions that a"
-        " larger model wrote; the final number is scored.",
+        summary="Word problems of grade-school mathematics, trained on rephrased and inverted ones with solutions"
+        " that a larger model wrote; the final number is scored.",
         split="Test is GSM8K's test set; train and validation are what MetaMathQA made of GSM8K's training set, nine"
         " tenths and one tenth by a hash of the original problem, so that no problem is on both sides.",
         size="about 240,000 to train and validate / 1,319", licence="MIT", citation="yu2024metamath,cobbe2021gsm8k",

@@ -25,6 +25,11 @@ def classification(predictions: Sequence[int], references: Sequence[int]) -> dic
     }
 
 
+def f1_macro_first(predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
+    """The same, F1 before accuracy: SuperGLUE's for CommitmentBank."""
+    return dict(reversed(classification(predictions, references).items()))
+
+
 def accuracy(predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
     return {"accuracy": float(accuracy_score(references, predictions))}
 
@@ -100,10 +105,11 @@ def _word_f1(given: str, right: str) -> float:
 def rouge(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
     """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L on stemmed words (Lin, 2004) against the best of an example's
     references, as the package rouge-score computes them."""
-    return {
-        name: _best(predictions, references, lambda given, right, key=key: _scorer().score(right, given)[key].fmeasure)
-        for name, key in (("rouge_l", "rougeL"), ("rouge_1", "rouge1"), ("rouge_2", "rouge2"))
-    }
+
+    def of(kind: str) -> float:
+        return _best(predictions, references, lambda given, right: _scorer().score(right, given)[kind].fmeasure)
+
+    return {"rouge_l": of("rougeL"), "rouge_1": of("rouge1"), "rouge_2": of("rouge2")}
 
 
 @cache
@@ -151,9 +157,7 @@ def answer_sets(predictions: Sequence[str], references: Sequence[Sequence[str]])
     return {"f1a": 2 * both / (ours + theirs) if both else 0.0, "exact_match": exact / len(predictions)}
 
 
-def language_modelling(
-    predictions: Sequence[float], references: Sequence[tuple[int, int]]
-) -> dict[str, float]:
+def language_modelling(predictions: Sequence[float], references: Sequence[tuple[int, int]]) -> dict[str, float]:
     """From the log-likelihoods of texts in nats, and their (tokens, bytes): the probability of a byte, a geometric mean
     that does not depend on the tokenizer, and the perplexities of a byte, its inverse, and of a token (lower is
     better)."""
@@ -173,9 +177,9 @@ def _exp(value: float) -> float:
     return math.exp(value) if value < 700 else math.inf
 
 
-def _best(
-    predictions: Sequence[str], references: Sequence[Sequence[str]], score: Callable[[str, str], float]
-) -> float:
+def _best(predictions: Sequence[str], references: Sequence[Sequence[str]], score: Callable[[str, str], float]) -> float:
     """The mean over examples of the score against the best of the references."""
-    scores = [max(score(given, right) for right in rights) for given, rights in zip(predictions, references, strict=True)]
+    scores = [
+        max(score(given, right) for right in rights) for given, rights in zip(predictions, references, strict=True)
+    ]
     return sum(scores) / len(scores)

@@ -15,4 +15,6 @@ def bibtex(citation: str) -> str:
 @cache
 def _entries() -> dict[str, str]:
     text = (Path(__file__).parent / "papers.bib").read_text(encoding="utf-8")
-    return {found[2]: found[0].strip() for found in re.finditer(r"^@(\w+)\{(\S+),\n.*?^\}", text, re.MULTILINE | re.DOTALL)}
+    return {
+        found[2]: found[0].strip() for found in re.finditer(r"^@(\w+)\{(\S+),\n.*?^\}", text, re.MULTILINE | re.DOTALL)
+    }

@@ -19,7 +19,8 @@ class SQuAD(HubTask):
     card = Card(
         name="squad", title="SQuAD 1.1", kind="extractive QA", metrics=("f1", "exact_match"),
         summary="Questions about paragraphs of Wikipedia, each answered by a passage of the paragraph.",
-        split="Test is the public validation set; validation is a tenth of the training set, by a hash of the paragraph.",
+        split="Test is the public validation set; validation is a tenth of the training set, by a hash of the"
+        " paragraph.",
         size="87,599 to train and validate / 10,570", licence="CC BY-SA 4.0", citation="rajpurkar2016squad",
         bibtex=bibtex("rajpurkar2016squad"),
     )  # fmt: skip

@@ -3,7 +3,7 @@ validation sets serve as ours for testing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from tasks import metrics
@@ -19,15 +19,15 @@ NO_YES = ("no", "yes")
 
 
 class SuperGlue(HubTask):
-    """A task of SuperGLUE, its official metrics, and what a generating backbone is asked, with the columns of a row in
-    place of their names in braces."""
+    """A task of SuperGLUE: `measure` names its metrics, `question` is what a generating backbone is
+    asked, with the columns of a row in place of their names in braces."""
 
     question: ClassVar[str]
     words: ClassVar[tuple[str, ...]] = NO_YES
-    measure: ClassVar[Callable[[Sequence, Sequence], dict[str, float]]] = staticmethod(metrics.accuracy)
+    measure: ClassVar[str] = "accuracy"
 
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
-        return self.measure(predictions, references)
+        return getattr(metrics, self.measure)(predictions, references)
 
     def prompt(self, row: Mapping[str, Any]) -> str:
         return self.question.format_map(row)
@@ -70,7 +70,7 @@ class CB(SuperGlue):
                  "demarneffe2019cb", ("entailment", "contradiction", "neutral"), ("f1_macro", "accuracy"))  # fmt: skip
     question = "{text}\nQuestion: {text_pair} True, false or neither?"
     words = ("true", "false", "neither")
-    measure = staticmethod(metrics.classification)
+    measure = "f1_macro_first"
 
     def example(self, row: Row) -> dict[str, Any]:
         return {"text": row["premise"], "text_pair": row["hypothesis"], "label": row["label"]}
@@ -118,7 +118,7 @@ class MultiRCLists(SuperGlue):
                  " right?", 5100, 953, "khashabi2018multirc", (), ("f1a", "exact_match"), "generation",
                  of="passage")  # fmt: skip
     question = "{text_pair}\n{text}\nThe numbers of all right answers:"
-    measure = staticmethod(metrics.answer_sets)
+    measure = "answer_sets"
 
     def example(self, row: Row) -> dict[str, Any]:
         asked = [f"{number}. {answer}" for number, answer in enumerate(row["answers"], 1)]
@@ -135,7 +135,12 @@ class MultiRCLists(SuperGlue):
         questions: dict[tuple[int, int], dict[str, Any]] = {}
         for row in fetch(source, split):
             key = (row["idx"]["paragraph"], row["idx"]["question"])
-            empty: dict[str, Any] = {"paragraph": row["paragraph"], "question": row["question"], "answers": [], "labels": []}
+            empty: dict[str, Any] = {
+                "paragraph": row["paragraph"],
+                "question": row["question"],
+                "answers": [],
+                "labels": [],
+            }
             question = questions.setdefault(key, empty)
             question["answers"].append(row["answer"])
             question["labels"].append(row["label"])
@@ -148,9 +153,10 @@ class ReCoRD(SuperGlue):
     source = _source("record")
     group = "text_pair"
     card = _card("record", "ReCoRD", "Which entity of a news article belongs in the gap of a sentence about it?",
-                 100730, 10000, "zhang2018record", (), ("f1", "exact_match"), "extractive QA", of="passage")  # fmt: skip
+                 100730, 10000, "zhang2018record", (), ("f1", "exact_match"), "extractive QA",
+                 of="passage")  # fmt: skip
     question = "{text_pair}\n{text}\nWhat does @placeholder stand for?"
-    measure = staticmethod(metrics.answers)
+    measure = "answers"
 
     def keep(self, row: Row) -> bool:
         return any(text in row["answers"] for text in row["entity_spans"]["text"])

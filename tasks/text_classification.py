@@ -14,15 +14,12 @@ SENTIMENT = ("negative", "positive")
 TREC_COARSE = ("abbreviation", "entity", "description", "person", "location", "number")
 # In the order of the hub's labels: ABBR, ENTY, DESC, HUM, LOC, NUM and their divisions.
 TREC_FINE = (
-    "abbreviation", "expansion",
-    "animal", "body", "colour", "creation", "currency", "disease_or_medicine", "event", "food", "instrument", "language",
-    "letter", "other_entity", "plant", "product", "religion", "sport", "substance", "symbol", "technique", "term",
-    "vehicle", "word",
-    "definition", "description", "manner", "reason",
-    "group", "individual", "title", "description_of_a_person",
-    "city", "country", "mountain", "other_location", "state",
-    "code", "count", "date", "distance", "money", "order", "other_number", "period", "percent", "speed", "temperature",
-    "size", "weight",
+    "abbreviation", "expansion", "animal", "body", "colour", "creation", "currency", "disease_or_medicine", "event",
+    "food", "instrument", "language", "letter", "other_entity", "plant", "product", "religion", "sport",
+    "substance", "symbol", "technique", "term", "vehicle", "word", "definition", "description", "manner", "reason",
+    "group", "individual", "title", "description_of_a_person", "city", "country", "mountain", "other_location",
+    "state", "code", "count", "date", "distance", "money", "order", "other_number", "period", "percent", "speed",
+    "temperature", "size", "weight",
 )  # fmt: skip
 
 
@@ -54,7 +51,8 @@ def _card(
 
 class AGNews(Texts):
     source = Source("fancyzhx/ag_news", "eb185aade064a813bc0b7f42de02595523103ca4")
-    card = _card("ag_news", "AG News", "Titles and beginnings of news articles, to be assigned to one of four sections.",
+    card = _card("ag_news", "AG News", "Titles and beginnings of news articles, to be assigned to one of four"
+                 " sections.",
                  ("world", "sports", "business", "science_and_technology"), "120,000 to train and validate / 7,600",
                  "zhang2015character")  # fmt: skip
     question = "Is this about world affairs, sports, business, or science and technology?"
@@ -72,8 +70,8 @@ class TREC(Texts):
 
 class TRECFine(TREC):
     target = "fine_label"
-    card = _card("trec_fine", "TREC, 50 classes", "What sort of thing does a question ask for? Fifty classes.", TREC_FINE,
-                 "5,452 to train and validate / 500", "li2002learning")  # fmt: skip
+    card = _card("trec_fine", "TREC, 50 classes", "What sort of thing does a question ask for? Fifty classes.",
+                 TREC_FINE, "5,452 to train and validate / 500", "li2002learning")  # fmt: skip
     question = "In one word, what does this question ask for?"
 
 

@@ -39,9 +39,9 @@ class Hub:
         folder = self._snapshot(self.revision, CONFIG + WEIGHTS)
         if not list(folder.glob("model*.safetensors")):
             raise BackboneError(
-                f"the model {self.repo} has no safetensors at {self.revision[:12]}, and other formats, which can run code,"
-                f" are not read; https://huggingface.co/{self.repo}/discussions may offer them as a pull request, to be"
-                f" named as {self.repo}@refs/pr/1"
+                f"the model {self.repo} has no safetensors at {self.revision[:12]}, and other formats, which can run"
+                f" code, are not read; https://huggingface.co/{self.repo}/discussions may offer them as a pull"
+                f" request, to be named as {self.repo}@refs/pr/1"
             )
         return folder
 

@@ -145,8 +145,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 return self.send(200, [entry for entry in entries if entry["path"] in asked])
             siblings = [{"rfilename": e["path"]} for e in entries if e["type"] == "file"]
             gated = "manual" if repo in hub.gated else False
-            self.send(200, {"_id": sha[:24], "id": repo, "sha": sha, "private": False, "gated": gated, "disabled": False,
-                            "downloads": 0, "likes": 0, "tags": [], "siblings": siblings})  # fmt: skip
+            self.send(200, {"_id": sha[:24], "id": repo, "sha": sha, "private": False, "gated": gated,
+                            "disabled": False, "downloads": 0, "likes": 0, "tags": [],
+                            "siblings": siblings})  # fmt: skip
 
         def resolve(self, kind: str, repo: str, rest: str) -> None:
             revision, inside = _revision_and_path(rest)
