@@ -159,7 +159,7 @@ def cost(results: Results) -> list[Figure]:
 def _draw_cost(results: Results, group: CostGroup) -> Drawing:
     labels = [label for label in results.labels if label in set(group.cells["label"])]
     rows = {label: select(group.cells, label=label) for label in labels}
-    drawing = _drawing(PAGE_WIDTH, 0.9 + 0.17 * len(labels))
+    drawing = drawing_of(PAGE_WIDTH, 0.9 + 0.17 * len(labels))
     memory, speed, latency = drawing.subplots(1, 3, sharey=True, width_ratios=(1.25, 1, 1))
     places = np.arange(len(labels))[::-1]
     memory.set_yticks(places, [short(label) for label in labels])
@@ -307,7 +307,7 @@ def _tick(value: float, _: int) -> str:
     return f"{value:g}"
 
 
-def _drawing(width: float, height: float) -> Drawing:
+def drawing_of(width: float, height: float) -> Drawing:
     drawing = Drawing(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(drawing)
     return drawing
@@ -317,7 +317,7 @@ def _grid(n: int, height: float) -> tuple[Drawing, list[Axes]]:
     """`n` panels, at most three in a row, each about `height` inches high."""
     across = min(n, PANELS_PER_ROW)
     down = math.ceil(n / across)
-    drawing = _drawing(COLUMN_WIDTH if n == 1 else PAGE_WIDTH, height * down + 0.3)
+    drawing = drawing_of(COLUMN_WIDTH if n == 1 else PAGE_WIDTH, height * down + 0.3)
     panels = drawing.subplots(down, across, squeeze=False).ravel().tolist()
     for unused in panels[n:]:
         unused.remove()
