@@ -82,7 +82,7 @@ def tradeoff_points(results: Results, backbone: str) -> list[Point]:
 
 
 def _draw_tradeoff(results: Results, points: list[Point], tasks: list[str]) -> Drawing:
-    drawing, panels = _grid(len(tasks), height=2.35)
+    drawing, panels = grid_of(len(tasks), height=2.35)
     shown = [[point for point in points if point.task == task] for task in tasks]
     for axes, task, panel in zip(panels, tasks, shown, strict=True):
         positive = [point.parameters for point in panel if point.parameters > 0] or [1e4]
@@ -104,13 +104,13 @@ def _draw_tradeoff(results: Results, points: list[Point], tasks: list[str]) -> D
         axes.margins(y=0.10)
         axes.set_title(f"{short(task)} ({results.metric(task)})", loc="left", color=INK)
         axes.xaxis.set_major_locator(LogLocator(numticks=6))
-        axes.xaxis.set_major_formatter(FuncFormatter(_tick))
+        axes.xaxis.set_major_formatter(FuncFormatter(tick))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_locator(MaxNLocator(6))
         axes.grid(axis="x", visible=False)
-    _outer_labels(drawing, panels, "Trainable parameters of the method", "Test score (points)")
-    _family_legend(drawing, families_in({point.family for point in points}))
-    _lay_out(drawing)
+    outer_labels(drawing, panels, "Trainable parameters of the method", "Test score (points)")
+    family_legend(drawing, families_in({point.family for point in points}))
+    lay_out(drawing)
     for axes, panel in zip(panels, shown, strict=True):
         _label_points(axes, panel)
     return drawing
@@ -118,7 +118,7 @@ def _draw_tradeoff(results: Results, points: list[Point], tasks: list[str]) -> D
 
 def _label_points(axes: Axes, panel: list[Point]) -> None:
     left = axes.get_xlim()[0]
-    anchors, obstacles = [], _front_boxes(axes)
+    anchors, obstacles = [], front_boxes(axes)
     for point in panel:
         x, y = axes.transData.transform((max(point.parameters, left), 100 * point.score.mean))
         _, top = axes.transData.transform((left, 100 * (point.score.mean + (point.score.sd or 0))))
@@ -129,7 +129,7 @@ def _label_points(axes: Axes, panel: list[Point]) -> None:
     place_around(axes, anchors, obstacles, LABEL_SIZE)
 
 
-def _front_boxes(axes: Axes) -> list[Bbox]:
+def front_boxes(axes: Axes) -> list[Bbox]:
     """The steps of the front, the first line drawn, as thin boxes that labels keep off."""
     corners = axes.transData.transform(axes.lines[0].get_xydata())
     boxes = []
@@ -190,7 +190,7 @@ def _draw_cost(results: Results, group: CostGroup) -> Drawing:
         speed.barh(place, rate.mean, 0.66, color=style.color, xerr=rate.sd, ecolor=INK,
                    error_kw={"elinewidth": 0.8, "capsize": 1.6})  # fmt: skip
     speed.set_title("Throughput (tokens/s)", loc="left")
-    speed.xaxis.set_major_formatter(FuncFormatter(_tick))
+    speed.xaxis.set_major_formatter(FuncFormatter(tick))
 
     unmerged, merged = means("inference_seconds"), means("merged_inference_seconds")
     plain, _ = summary_of(group.cells, "backbone_inference_seconds")
@@ -212,7 +212,7 @@ def _draw_cost(results: Results, group: CostGroup) -> Drawing:
         axes.spines["left"].set_visible(axes is not latency)
     latency.grid(axis="y", visible=True)
     drawing.legend(handles=handles, loc="outside lower left", ncols=5, handlelength=1.4, columnspacing=1.2)
-    _lay_out(drawing)
+    lay_out(drawing)
     return drawing
 
 
@@ -238,7 +238,7 @@ def curves(results: Results) -> list[Figure]:
 
 
 def _draw_curves(results: Results, history: pd.DataFrame, tasks: list[str]) -> Drawing:
-    drawing, panels = _grid(len(tasks), height=2.35)
+    drawing, panels = grid_of(len(tasks), height=2.35)
     ends: dict[str, list[tuple[str, float]]] = {}
     for axes, task in zip(panels, tasks, strict=True):
         ends[task] = []
@@ -260,17 +260,17 @@ def _draw_curves(results: Results, history: pd.DataFrame, tasks: list[str]) -> D
         first, last = history[history["task"] == task]["step"].agg(["min", "max"])
         ticks = MaxNLocator(5, integer=True).tick_values(first, last)
         axes.set_xticks([tick for tick in ticks if first <= tick <= last] or [first])
-    _outer_labels(drawing, panels, "Optimiser steps", "Validation score (points)")
-    _family_legend(drawing, families_in({results.family_of(label) for label in results.labels}), lines=True)
-    _lay_out(drawing)
+    outer_labels(drawing, panels, "Optimiser steps", "Validation score (points)")
+    family_legend(drawing, families_in({results.family_of(label) for label in results.labels}), lines=True)
+    lay_out(drawing)
     for axes, task in zip(panels, tasks, strict=True):
         first, last = history[history["task"] == task]["step"].agg(["min", "max"])
-        _make_room(axes, first, last, [short(label) for label, _ in ends[task]])
-        _label_ends(results, axes, last, ends[task])
+        make_room(axes, first, last, [short(label) for label, _ in ends[task]])
+        label_ends(results, axes, last, ends[task])
     return drawing
 
 
-def _make_room(axes: Axes, first: float, last: float, labels: list[str]) -> None:
+def make_room(axes: Axes, first: float, last: float, labels: list[str]) -> None:
     """Ends the axis so far right of `last` that the names fit."""
     extent = max(last - first, 1)  # a single evaluation has no extent of its own
     left = first - 0.04 * extent
@@ -279,7 +279,7 @@ def _make_room(axes: Axes, first: float, last: float, labels: list[str]) -> None
     axes.set_xlim(left, left + (last - left or extent) / (1 - share))
 
 
-def _label_ends(results: Results, axes: Axes, last: float, ends: list[tuple[str, float]]) -> None:
+def label_ends(results: Results, axes: Axes, last: float, ends: list[tuple[str, float]]) -> None:
     low, high = axes.get_window_extent().intervaly
     right = axes.transData.transform((last, 0))[0]
     wanted = [axes.transData.transform((last, value))[1] for _, value in ends]
@@ -299,7 +299,7 @@ def short(name: str, longest: int = 22) -> str:
     return name if len(name) <= longest else f"{name[:half]}…{name[-half + 1 :]}"
 
 
-def _tick(value: float, _: int) -> str:
+def tick(value: float, _: int) -> str:
     """A round count: "5k", "2.5k", "1M"."""
     for factor, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= factor:
@@ -313,7 +313,7 @@ def drawing_of(width: float, height: float) -> Drawing:
     return drawing
 
 
-def _grid(n: int, height: float) -> tuple[Drawing, list[Axes]]:
+def grid_of(n: int, height: float) -> tuple[Drawing, list[Axes]]:
     """`n` panels, at most three in a row, each about `height` inches high."""
     across = min(n, PANELS_PER_ROW)
     down = math.ceil(n / across)
@@ -324,7 +324,7 @@ def _grid(n: int, height: float) -> tuple[Drawing, list[Axes]]:
     return drawing, panels[:n]
 
 
-def _outer_labels(drawing: Drawing, panels: list[Axes], x: str, y: str) -> None:
+def outer_labels(drawing: Drawing, panels: list[Axes], x: str, y: str) -> None:
     across = min(len(panels), PANELS_PER_ROW)
     for i, axes in enumerate(panels):
         if i + across >= len(panels):
@@ -333,7 +333,7 @@ def _outer_labels(drawing: Drawing, panels: list[Axes], x: str, y: str) -> None:
             axes.set_ylabel(y)
 
 
-def _family_legend(drawing: Drawing, families: list[str], lines: bool = False) -> None:
+def family_legend(drawing: Drawing, families: list[str], lines: bool = False) -> None:
     handles = [
         Line2D([], [], color=look(f).color, marker=look(f).marker, markersize=4, label=f,
                linestyle=look(f).dashes if lines else "none")
@@ -345,7 +345,7 @@ def _family_legend(drawing: Drawing, families: list[str], lines: bool = False) -
                    handlelength=2.2 if lines else 1.0)  # fmt: skip
 
 
-def _lay_out(drawing: Drawing) -> None:
+def lay_out(drawing: Drawing) -> None:
     """Settles the layout, so that display positions are final when labels are placed."""
     drawing.draw_without_rendering()
     drawing.set_layout_engine("none")

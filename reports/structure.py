@@ -85,6 +85,17 @@ class Number:
     cells: tuple[str, ...] = ()
 
 
+class Source(str):
+    """A cell that cites `key`. Where a renderer has no citations in tables, it reads as its text."""
+
+    key: str
+
+    def __new__(cls, text: str, key: str) -> Source:
+        made = super().__new__(cls, text)
+        made.key = key
+        return made
+
+
 @dataclass(frozen=True)
 class Column:
     """`number` columns align right, and at the ± where numbers have a spread; `text` columns wrap, taking
