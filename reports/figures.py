@@ -27,6 +27,8 @@ from reports.tables import MEMORY_PARTS, CostGroup, cost_groups, keyed
 
 LABEL_SIZE = 7
 PANELS_PER_ROW = 3
+# Of more points than this in one panel, only those on the front are named.
+CROWD = 16
 
 
 def tradeoff(results: Results) -> list[Figure]:
@@ -41,9 +43,10 @@ def tradeoff(results: Results) -> list[Figure]:
                 ("Mean test score against the adapter's trainable parameters (head not counted; log scale) on"
                  f" {results.title('backbones', backbone)}. Error bars: ± one sample standard deviation over"
                  " seeds. Grey line: Pareto front of the means. A method without trainable parameters in the"
-                 " backbone stands on the left edge.",),
+                 " backbone stands on the left edge." + (" Named are those on the front." if crowded(points, tasks) else ""),),
                 f"Scatter plots of test score against trainable parameters for {listing(tasks)}.",
-                partial(_draw_tradeoff, results, points, tasks), wide=len(tasks) > 1,
+                partial(_draw_tradeoff, results, points, tasks),
+                wide=len(tasks) > 1 or crowded(points, tasks),
             )
         )  # fmt: skip
     return made
@@ -81,8 +84,12 @@ def tradeoff_points(results: Results, backbone: str) -> list[Point]:
     return points
 
 
+def crowded(points: list[Point], tasks: list[str]) -> bool:
+    return len(points) > CROWD * len(tasks)
+
+
 def _draw_tradeoff(results: Results, points: list[Point], tasks: list[str]) -> Drawing:
-    drawing, panels = grid_of(len(tasks), height=2.35)
+    drawing, panels = grid_of(len(tasks), 2.35, wide=len(tasks) > 1 or crowded(points, tasks))
     shown = [[point for point in points if point.task == task] for task in tasks]
     for axes, task, panel in zip(panels, tasks, shown, strict=True):
         positive = [point.parameters for point in panel if point.parameters > 0] or [1e4]
@@ -108,7 +115,7 @@ def _draw_tradeoff(results: Results, points: list[Point], tasks: list[str]) -> D
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_locator(MaxNLocator(6))
         axes.grid(axis="x", visible=False)
-    outer_labels(drawing, panels, "Trainable parameters of the method", "Test score (points)")
+    outer_labels(panels, "Trainable parameters of the method", "Test score (points)")
     family_legend(drawing, families_in({point.family for point in points}))
     lay_out(drawing)
     for axes, panel in zip(panels, shown, strict=True):
@@ -123,7 +130,8 @@ def _label_points(axes: Axes, panel: list[Point]) -> None:
         x, y = axes.transData.transform((max(point.parameters, left), 100 * point.score.mean))
         _, top = axes.transData.transform((left, 100 * (point.score.mean + (point.score.sd or 0))))
         text = short(point.label) + (" (0)" if point.parameters == 0 else "")
-        anchors.append(Anchor(x, y, text, look(point.family).color))
+        if point.on_front or len(panel) <= CROWD:
+            anchors.append(Anchor(x, y, text, look(point.family).color))
         obstacles.append(Bbox.from_extents(x - 2.5, y - 2.5, x + 2.5, y + 2.5))
         obstacles.append(Bbox.from_extents(x - 1.5, 2 * y - top, x + 1.5, top))
     place_around(axes, anchors, obstacles, LABEL_SIZE)
@@ -217,13 +225,20 @@ def _draw_cost(results: Results, group: CostGroup) -> Drawing:
 
 
 def curves(results: Results) -> list[Figure]:
-    """Validation score at every evaluation, mean with a band of one standard deviation; per backbone."""
+    """Validation score at every evaluation, mean with a band of one standard deviation; per backbone. A panel per
+    task, or per task and family where there are many configurations."""
     history = results.history[results.history["score"].notna()]
     backbones = [b for b in results.backbones if len(select(history, backbone=b))]
     made = []
     for position, backbone in enumerate(backbones):
         lines = select(history, backbone=backbone)
         tasks = [task for task in results.tasks if len(select(lines, task=task))]
+        labels = [label for label in results.labels if len(select(lines, label=label))]
+        panels = [(task, f"{short(task)} ({results.metric(task)})", labels) for task in tasks]
+        if len(labels) > CROWD:
+            families = families_in({results.family_of(label) for label in labels})
+            of = {family: [label for label in labels if results.family_of(label) == family] for family in families}
+            panels = [(task, f"{short(task)}: {family}", of[family]) for task in tasks for family in families]
         made.append(
             Figure(
                 keyed("curves", position, len(backbones)),
@@ -231,18 +246,21 @@ def curves(results: Results) -> list[Figure]:
                  f"{results.title('backbones', backbone)}: mean over seeds, band of ± one sample standard"
                  " deviation. Steps count all phases of a method; a dotted stretch joins two phases.",),
                 f"Line plots of validation score against optimiser steps for {listing(tasks)}.",
-                partial(_draw_curves, results, lines, tasks), wide=len(tasks) > 1,
+                partial(_draw_curves, results, lines, panels), wide=len(panels) > 1,
             )
         )  # fmt: skip
     return made
 
 
-def _draw_curves(results: Results, history: pd.DataFrame, tasks: list[str]) -> Drawing:
-    drawing, panels = grid_of(len(tasks), height=2.35)
-    ends: dict[str, list[tuple[str, float]]] = {}
-    for axes, task in zip(panels, tasks, strict=True):
-        ends[task] = []
-        for label in results.labels:
+def _draw_curves(results: Results, history: pd.DataFrame, panels: list[tuple[str, str, list[str]]]) -> Drawing:
+    """`panels` are (task, title, labels)."""
+    most = 2 if len(panels) > PANELS_PER_ROW else PANELS_PER_ROW
+    drawing, all_axes = grid_of(len(panels), 2.35 if len(panels) <= most else 1.75, wide=len(panels) > 1, most=most)
+    ends: list[list[tuple[str, float]]] = []
+    spans = [history[history["task"] == task]["step"].agg(["min", "max"]) for task, *_ in panels]
+    for axes, (task, title, labels), (first, last) in zip(all_axes, panels, spans, strict=True):
+        ends.append([])
+        for label in labels:
             lines = select(history, task=task, label=label)
             if lines.empty:
                 continue
@@ -254,19 +272,18 @@ def _draw_curves(results: Results, history: pd.DataFrame, tasks: list[str]) -> D
                 axes.plot(stretch["step"], 100 * stretch["mean"], color=style.color, linestyle=style.dashes,
                           marker=style.marker, markersize=3, markeredgecolor="white", markeredgewidth=0.3)  # fmt: skip
             axes.fill_between(x, y - spread, y + spread, color=style.color, alpha=0.13, linewidth=0)
-            ends[task].append((label, float(y.iloc[-1])))
-        axes.set_title(f"{short(task)} ({results.metric(task)})", loc="left")
+            ends[-1].append((label, float(y.iloc[-1])))
+        axes.set_title(title, loc="left")
         axes.yaxis.set_major_locator(MaxNLocator(6))
-        first, last = history[history["task"] == task]["step"].agg(["min", "max"])
         ticks = MaxNLocator(5, integer=True).tick_values(first, last)
         axes.set_xticks([tick for tick in ticks if first <= tick <= last] or [first])
-    outer_labels(drawing, panels, "Optimiser steps", "Validation score (points)")
-    family_legend(drawing, families_in({results.family_of(label) for label in results.labels}), lines=True)
+    outer_labels(all_axes, "Optimiser steps", "Validation score (points)", most)
+    family_legend(drawing, families_in({results.family_of(label) for *_, labels in panels for label in labels}), True)
     lay_out(drawing)
-    for axes, task in zip(panels, tasks, strict=True):
-        first, last = history[history["task"] == task]["step"].agg(["min", "max"])
-        make_room(axes, first, last, [short(label) for label, _ in ends[task]])
-        label_ends(results, axes, last, ends[task])
+    for axes, named, (first, last) in zip(all_axes, ends, spans, strict=True):
+        if named:
+            make_room(axes, first, last, [short(label) for label, _ in named])
+            label_ends(results, axes, last, named)
     return drawing
 
 
@@ -313,19 +330,19 @@ def drawing_of(width: float, height: float) -> Drawing:
     return drawing
 
 
-def grid_of(n: int, height: float) -> tuple[Drawing, list[Axes]]:
-    """`n` panels, at most three in a row, each about `height` inches high."""
-    across = min(n, PANELS_PER_ROW)
+def grid_of(n: int, height: float, wide: bool = True, most: int = PANELS_PER_ROW) -> tuple[Drawing, list[Axes]]:
+    """`n` panels, at most `most` in a row, each about `height` inches high."""
+    across = min(n, most)
     down = math.ceil(n / across)
-    drawing = drawing_of(COLUMN_WIDTH if n == 1 else PAGE_WIDTH, height * down + 0.3)
+    drawing = drawing_of(PAGE_WIDTH if wide else COLUMN_WIDTH, height * down + 0.3)
     panels = drawing.subplots(down, across, squeeze=False).ravel().tolist()
     for unused in panels[n:]:
         unused.remove()
     return drawing, panels[:n]
 
 
-def outer_labels(drawing: Drawing, panels: list[Axes], x: str, y: str) -> None:
-    across = min(len(panels), PANELS_PER_ROW)
+def outer_labels(panels: list[Axes], x: str, y: str, most: int = PANELS_PER_ROW) -> None:
+    across = min(len(panels), most)
     for i, axes in enumerate(panels):
         if i + across >= len(panels):
             axes.set_xlabel(x)
@@ -347,5 +364,6 @@ def family_legend(drawing: Drawing, families: list[str], lines: bool = False) ->
 
 def lay_out(drawing: Drawing) -> None:
     """Settles the layout, so that display positions are final when labels are placed."""
-    drawing.draw_without_rendering()
+    for _ in range(2):  # the first pass moves ticks, which changes what they need
+        drawing.draw_without_rendering()
     drawing.set_layout_engine("none")

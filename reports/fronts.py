@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import Bbox
 
 from reports.choices import deployed_seconds
-from reports.figures import LABEL_SIZE, drawing_of, family_legend, front_boxes, lay_out, short
+from reports.figures import CROWD, LABEL_SIZE, drawing_of, family_legend, front_boxes, lay_out, short
 from reports.frame import Results, select, summary_of
 from reports.labels import Anchor, place_around
 from reports.quantities import unit_for
@@ -39,7 +39,7 @@ def fronts(results: Results) -> list[Figure]:
                 (f"Mean test score over {listing(list(group.tasks))} against four costs on"
                  f" {results.title('backbones', group.backbone)}; grey: the Pareto front of the means. Latency is that"
                  " of the merged model where the method can be merged. Stored bytes are on a log scale. Each cost has"
-                 " a front of its own.",),
+                 " a front of its own." + (" Named are those on a front." if len(found) > CROWD else ""),),
                 "Four scatter plots of mean test score against peak memory, step time, latency and stored bytes.",
                 partial(_draw, results, found), wide=True,
             )
@@ -63,7 +63,7 @@ def _points(results: Results, group: CostGroup) -> dict[str, tuple[float, dict[s
 def _draw(results: Results, found: dict[str, tuple[float, dict[str, float]]]) -> Drawing:
     drawing = drawing_of(PAGE_WIDTH, 4.3)
     panels = drawing.subplots(2, 2, sharey=True).ravel().tolist()
-    positions: list[list[tuple[str, float, float]]] = []
+    positions: list[list[tuple[str, float, float, bool]]] = []
     for axes, (column, (title, kind)) in zip(panels, COSTS.items(), strict=True):
         values = {label: costs[column] for label, (_, costs) in found.items()}
         unit = unit_for(kind, values.values())
@@ -87,16 +87,17 @@ def _draw(results: Results, found: dict[str, tuple[float, dict[str, float]]]) ->
         else:
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.grid(axis="x", visible=False)
-        positions.append(placed)
+        positions.append([(*point, on) for point, on in zip(placed, on_front, strict=True)])
     for axes in panels[::2]:
         axes.set_ylabel("Mean test score (points)")
     family_legend(drawing, families_in({results.family_of(label) for label in found}))
     lay_out(drawing)
     for axes, placed in zip(panels, positions, strict=True):
         anchors, obstacles = [], front_boxes(axes)
-        for label, x, y in placed:
+        for label, x, y, on in placed:
             px, py = axes.transData.transform((x, y))
-            anchors.append(Anchor(px, py, short(label), look(results.family_of(label)).color))
+            if on or len(placed) <= CROWD:
+                anchors.append(Anchor(px, py, short(label), look(results.family_of(label)).color))
             obstacles.append(Bbox.from_extents(px - 2.5, py - 2.5, px + 2.5, py + 2.5))
         place_around(axes, anchors, obstacles, LABEL_SIZE)
     return drawing
@@ -127,6 +128,7 @@ def heatmap(results: Results) -> list[Figure]:
 def _draw_heatmap(labels: list[str], tasks: list[str], means: np.ndarray) -> Drawing:
     wide = len(tasks) > 4
     drawing = drawing_of(PAGE_WIDTH if wide else PAGE_WIDTH * 0.48, 0.5 + 0.17 * len(labels))
+    drawing.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr]
     axes = drawing.subplots()
     gap = 100 * (np.nanmax(means, axis=0) - means)
     worst = max(1.0, float(np.nanmax(gap)))

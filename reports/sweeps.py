@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from reports.figures import LABEL_SIZE, grid_of, lay_out, outer_labels, short, tick
+from reports.figures import LABEL_SIZE, PANELS_PER_ROW, grid_of, lay_out, outer_labels, short, tick
 from reports.frame import Results
 from reports.labels import spread_out, text_extent
 from reports.statistics import Summary, summarise
@@ -85,7 +85,10 @@ def backbone_sizes(results: Results) -> list[Line]:
 
     def key(cell_id: str) -> tuple[str, float] | None:
         cell = results.manifest.cells[cell_id]
-        size = results.card("backbones", cell.backbone).get("parameters") or results.cells.loc[cell_id, "backbone_parameters"]
+        size = (
+            results.card("backbones", cell.backbone).get("parameters")
+            or results.cells.loc[cell_id, "backbone_parameters"]
+        )
         same = json.dumps([cell.label, cell.task, cell.budget.model_dump()], sort_keys=True)
         return (same, float(size)) if isinstance(size, (int, float)) and math.isfinite(size) and size > 0 else None
 
@@ -112,7 +115,8 @@ def _lines(results: Results, key, column: str, name, by_family: bool) -> list[Li
 
 
 def _draw(lines: Sequence[Line], panels: list[str], x: str, y: str) -> Drawing:
-    drawing, all_axes = grid_of(len(panels), height=1.9)
+    most = 2 if len(panels) != PANELS_PER_ROW else PANELS_PER_ROW
+    drawing, all_axes = grid_of(len(panels), 1.85, wide=len(panels) > 1, most=most)
     dashes = ("-", "--", ":", "-.")
     ends: list[list[tuple[Line, float, float]]] = []
     for axes, panel in zip(all_axes, panels, strict=True):
@@ -130,13 +134,17 @@ def _draw(lines: Sequence[Line], panels: list[str], x: str, y: str) -> Drawing:
         axes.set_title(panel, loc="left")
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_minor_formatter(NullFormatter())
-        if max(at for line, at, _ in ends[-1]) >= 10:
-            axes.xaxis.set_major_formatter(FuncFormatter(tick))
-    outer_labels(drawing, all_axes, x, y)
+        axes.xaxis.set_major_formatter(FuncFormatter(tick if ends[-1][0][1] >= 10 else _power))
+    outer_labels(all_axes, x, y, most)
     lay_out(drawing)
     for axes, of_panel in zip(all_axes, ends, strict=True):
         _name_lines(axes, of_panel)
     return drawing
+
+
+def _power(value: float, _: int) -> str:
+    """A learning rate: "1e-3"."""
+    return f"{value:g}" if value >= 1 else f"{value:.0e}".replace("e-0", "e-")
 
 
 def _name_lines(axes: Axes, ends: list[tuple[Line, float, float]]) -> None:

@@ -10,6 +10,7 @@ from reports.bibliography import Entry
 from reports.claims import Verdict
 from reports.compositions import AxisRating
 from reports.frame import Results
+from reports.quantities import plural
 from reports.structure import Cite, Code, Column, Emphasis, Inline, Number, Paragraph, Ref, Row, Source, Table, Text
 
 OUTCOMES = ("supported", "contradicted", "inconclusive", "not testable here")
@@ -70,7 +71,13 @@ def effect_text(v: Verdict) -> str | None:
     def one(value: float) -> str:
         return f"{value:+.1f}".replace("-", "−") if points else f"{value:.3g}"
 
-    main = f"{one(v.effect)} points" if points else f"× {one(v.effect)}" if v.unit == "ratio" else f"{one(v.effect)} {v.unit}"
+    main = (
+        f"{one(v.effect)} points"
+        if points
+        else f"× {one(v.effect)}"
+        if v.unit == "ratio"
+        else f"{one(v.effect)} {v.unit}"
+    )
     return main if v.low is None or v.high is None else f"{main} [{one(v.low)}, {one(v.high)}]"
 
 
@@ -79,12 +86,12 @@ def _effect(v: Verdict) -> Number | str | None:
     return None if text is None or v.effect is None else Number(text, v.effect, cells=v.cells)
 
 
-def told(verdicts: list[Verdict], everywhere: bool) -> list[Paragraph]:
+def told(verdicts: list[Verdict]) -> list[Paragraph]:
     """How many claims fared how, and which were contradicted or supported by a test."""
     if not verdicts:
         return [Paragraph(("The cards of these methods carry no claim that this run could test.",))]
     counts = {outcome: sum(v.verdict == outcome for v in verdicts) for outcome in OUTCOMES}
-    text: list[Inline] = [f"The cards of {'the methods' if everywhere else 'these methods'} carry {len(verdicts)} claims of their papers (",
+    text: list[Inline] = [f"The cards of these methods carry {plural(len(verdicts), 'claim')} of their papers (",
                           Ref("tab:claims"), "). In this run "]  # fmt: skip
     text.append(", ".join(f"{n} {'are' if n != 1 else 'is'} {outcome}" for outcome, n in counts.items() if n) + ".")
     for outcome in ("contradicted", "supported"):
@@ -109,7 +116,11 @@ def compositions(ratings: list[AxisRating], results: Results) -> list[Table]:
     before: tuple[str, str] | None = None
     for r in ratings:
         head = (r.backbone, r.composition)
-        name = f"{r.composition} ({results.title('backbones', r.backbone)})" if len(results.backbones) > 1 else r.composition
+        name = (
+            f"{r.composition} ({results.title('backbones', r.backbone)})"
+            if len(results.backbones) > 1
+            else r.composition
+        )
         unit = "" if r.value is None else f"{r.value:.3g} {r.unit}".strip()
         basis = f"{r.rule}" if r.computed is not None else r.reason or r.rule
         rows.append(Row((name if head != before else "", r.axis, r.printed, r.computed or None, unit or None,
