@@ -55,7 +55,7 @@ def write_source(document: Document, output: Path, style: Style, run: str) -> No
         run=run,
         abstract=text(document.abstract),
         body="\n".join(_section(section, 0) for section in document.sections),
-        appendix="\n".join(_section(section, 0) for section in document.appendix),
+        appendix="\\FloatBarrier\n".join(_section(section, 0) for section in document.appendix),
         end=END,
     )
     (output / "report.tex").write_text(source, encoding="utf-8")
@@ -112,10 +112,10 @@ def _block(block: Block) -> str:
         case Table():
             return f"\\input{{tables/{block.key}}}"
         case Figure():
-            star, width = ("*", "\\textwidth") if block.wide else ("", "\\columnwidth")
+            star = "*" if block.wide else ""
             return (
-                f"\\begin{{figure{star}}}[t]\n\\centering\n"
-                f"\\includegraphics[width={width}]{{figures/{block.key}.pdf}}\n"
+                f"\\begin{{figure{star}}}[htbp]\n\\centering\n"
+                f"\\benchfigure{{figures/{block.key}.pdf}}\n"
                 f"\\caption{{{text(block.caption)}}}\n\\label{{{block.label}}}\n\\end{{figure{star}}}"
             )
 
