@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from scipy import stats
@@ -76,10 +77,14 @@ def _stratified_bootstrap(scores: Scores, statistic: Callable[[np.ndarray], np.n
     estimate = float(statistic(pooled))
     if min(values.size for values in strata) < MIN_PAIRS or np.ptp(pooled) < 1e-12:
         return Interval(estimate, None, None, pooled.size, level)
-    rng = np.random.default_rng(0)
-    drawn = [rng.choice(values, (RESAMPLES, values.size)) for values in strata]
-    low, high = np.quantile(statistic(np.concatenate(drawn, axis=1)), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(estimate, float(low), float(high), pooled.size, level)
+
+    def of_drawn(*drawn: np.ndarray, axis: int = -1) -> np.ndarray:
+        return statistic(np.concatenate(drawn, axis=axis))
+
+    # scipy draws from each of several samples by itself: these are the strata.
+    found = stats.bootstrap(strata, of_drawn, confidence_level=level, n_resamples=RESAMPLES, method="percentile",
+                            vectorized=True, rng=np.random.default_rng(0)).confidence_interval  # fmt: skip
+    return Interval(estimate, float(found.low), float(found.high), pooled.size, level)
 
 
 def _finite(by_seed: Mapping[int, float]) -> np.ndarray:
@@ -89,17 +94,11 @@ def _finite(by_seed: Mapping[int, float]) -> np.ndarray:
 
 def relative_to(scores: Scores, reference: Scores) -> dict[str, dict[int, float]]:
     """Each value over the reference's of the same task and seed; only tasks and seeds that both have. A fraction."""
-    return {
-        task: ratios
-        for task in scores
-        if (
-            ratios := {
-                seed: value / reference[task][seed]
-                for seed, value in scores[task].items()
-                if seed in reference.get(task, {}) and reference[task][seed]
-            }
-        )
-    }
+    found = {}
+    for task in scores.keys() & reference.keys():
+        seeds = sorted(scores[task].keys() & reference[task].keys())
+        found[task] = {seed: scores[task][seed] / reference[task][seed] for seed in seeds if reference[task][seed]}
+    return {task: found[task] for task in scores if found.get(task)}
 
 
 @dataclass(frozen=True)
@@ -202,7 +201,7 @@ def compare_neighbours(scores: Mapping[str, Scores]) -> list[Contrast]:
     if not shared:
         return []
     order = sorted(scores, key=lambda label: -float(np.mean([means[label][task] for task in shared])))
-    return corrected([contrast(a, b, scores) for a, b in zip(order, order[1:], strict=False)])
+    return corrected([contrast(a, b, scores) for a, b in pairwise(order)])
 
 
 def corrected(contrasts: Sequence[Contrast]) -> list[Contrast]:

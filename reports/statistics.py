@@ -94,13 +94,14 @@ class MeanDifference:
 
     def p_below(self, threshold: float = 0.0) -> float | None:
         """One-sided p-value against "the mean is at least `threshold`"."""
-        p = self.p_above(threshold)
-        return None if p is None else 1.0 - p
+        if self.se is None or self.dof is None:
+            return None
+        return float(stats.t.cdf((self.mean - threshold) / self.se, self.dof))
 
     def p_unequal(self) -> float | None:
         """Two-sided p-value against "the mean is 0"."""
-        p = self.p_above()
-        return None if p is None else 2 * min(p, 1.0 - p)
+        above, below = self.p_above(), self.p_below()
+        return None if above is None or below is None else 2 * min(above, below)
 
     def p_equivalent(self, margin: float) -> float | None:
         """Two one-sided tests (Schuirmann 1987): p-value against "the mean is `margin` or more away from 0"."""
@@ -163,9 +164,9 @@ def seeds_needed(sd: float, difference: float, power: float = 0.8, alpha: float 
 def power_of(n: int, sd: float, difference: float, alpha: float = ALPHA) -> float:
     """Probability that a two-sided paired t-test on `n` pairs finds a true mean difference, given the standard
     deviation of the paired differences."""
-    noncentrality = abs(difference) / sd * math.sqrt(n)
-    critical = stats.t.ppf(1 - alpha / 2, n - 1)
-    return float(stats.nct.sf(critical, n - 1, noncentrality) + stats.nct.cdf(-critical, n - 1, noncentrality))
+    # t² is F with one degree of freedom; its tail, unlike noncentral t's, is computed far out too.
+    critical = stats.f.isf(alpha, 1, n - 1)
+    return float(stats.ncf.sf(critical, 1, n - 1, n * (difference / sd) ** 2))
 
 
 def detectable_difference(n: int, sd: float, power: float = 0.8, alpha: float = ALPHA) -> float | None:
