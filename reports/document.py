@@ -153,7 +153,7 @@ def _spare(sections: tuple[Section, ...], verdicts: list[Verdict]) -> tuple[str,
         """The first of a kind."""
         return [label for stem in stems for label in (stem, f"{stem}-1") if label in there]
 
-    order = [*first, *of("fig:cost", "tab:choices", "fig:fronts", "tab:hyperparameters", "tab:cost", "tab:unfinished"),
+    order = [*first, *of("fig:cost", "tab:choices", "fig:fronts", "tab:unfinished", "tab:cost", "tab:hyperparameters"),
              *of("fig:learning-rate", "fig:train-size", "fig:backbone-size", "fig:curves", "fig:heatmap"),
              *sorted(label for label in inner if label.startswith("sec:detail-"))]  # fmt: skip
     kinds = ("fig:cost", "fig:fronts", "fig:curves", "fig:heatmap", "fig:tradeoff", "tab:cost", "tab:choices", "tab:scores")
