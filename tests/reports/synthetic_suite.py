@@ -1,6 +1,6 @@
 """Results of a real suite, with its real cells and cards, and made-up figures of a realistic size.
 
-    python -m tests.reports.synthetic_suite FOLDER [SUITE] [SEED]
+    python -m tests.reports.synthetic_suite FOLDER [SUITE] [SHIFT]
 
 `SUITE` is a built-in suite, a YAML file, or `families`: every native method on one task with three seeds.
 """
@@ -21,8 +21,7 @@ import synthetic_results as synthetic
 
 from bench.cell import Cell
 from bench.records import Manifest, Record, RecordStore
-from bench.registry import Registry
-from bench.suite import Suite
+from bench.suite import BUILT_IN, Suite
 
 # Scores by family on a hard and an easy task, and adapter parameters, where synthetic_results knows no better.
 USUAL = {
@@ -36,8 +35,9 @@ USUAL = {
 
 
 def families() -> dict:
-    """Every native method at its defaults on one task."""
-    methods = {name: {"lr": 1e-3} for name in Registry().names("methods")}
+    """Every native method at its defaults on one task: those whose learning rates a built-in suite searches."""
+    searched = yaml.safe_load((BUILT_IN / "learning-rates-families.yaml").read_text())["methods"]
+    methods = {label.partition("@")[0]: {"lr": 1e-3} for label in searched}
     return {
         "backbones": ["embedded:minilm-l6"], "tasks": {"rotten_tomatoes": {"train_examples": 2000, "max_length": 64}},
         "methods": methods, "seeds": [0, 1, 2], "notes": "Learning rates come from the suite learning-rates-families.",
