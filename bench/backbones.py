@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from bench.forms.base import Head
     from methods.anatomy import Anatomy
 
 
@@ -173,7 +174,11 @@ class Backbone:
             tokenizer.pad_token = tokenizer.eos_token
         return tokenizer
 
-    def load(self, num_labels: int, seed: int) -> tuple[PreTrainedModel, frozenset[str]]:
+    @property
+    def generates(self) -> bool:
+        return False
+
+    def load(self, wanted: Head, seed: int) -> tuple[PreTrainedModel, frozenset[str]]:
         """The backbone in fp32 with a fresh classification head, and the names of the head's parameters.
 
         The head's initial values depend on the seed alone, so that every method starts from the same.
@@ -185,7 +190,7 @@ class Backbone:
         set_seed(seed)
         options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True, "use_safetensors": True}
         model, info = AutoModelForSequenceClassification.from_pretrained(
-            self.folder, num_labels=num_labels, dtype=torch.float32, output_loading_info=True, **options
+            self.folder, num_labels=wanted.outputs, dtype=torch.float32, output_loading_info=True, **options
         )
         return model, frozenset(fresh_parameters(model) | set(info["missing_keys"]))
 

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 # Part of every cell's identity: raise it when the engine changes in a way that can change a result.
-ENGINE_REVISION = 2
+ENGINE_REVISION = 3
+
+FormName = Literal["head", "text"]
 
 
 class Budget(BaseModel):
@@ -23,6 +25,7 @@ class Budget(BaseModel):
     epochs: int = Field(3, ge=1, description="passes over the training examples; validation follows each")
     batch_size: int = Field(32, ge=1, description="examples per optimiser step")
     max_length: int = Field(128, ge=8, description="tokens; longer texts are cut")
+    max_target_length: int = Field(64, ge=1, description="tokens of a generated answer; longer ones are cut")
     warmup: float = Field(0.06, ge=0, lt=1, description="share of each phase's steps spent warming up")
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
 
@@ -40,7 +43,10 @@ class Cell(BaseModel):
     method_revision: str
     task: str
     task_revision: str
+    task_options: dict[str, Any] = {}
+    form: FormName = Field("head", description="a fresh head on the backbone, or text from its own language model")
     sources: dict[str, str] = Field({}, description="revisions of other tasks on which the method has a phase")
+    forgetting: dict[str, str] = Field({}, description="revision of the task whose texts tell what was forgotten")
     seed: int
     precision: Literal["auto", "bf16", "no"]
     budget: Budget

@@ -11,18 +11,16 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from datasets import Dataset, DatasetDict, load_from_disk
 from torch.utils.data import DataLoader, Sampler
 
 from bench.cell import Budget
+from bench.forms.base import Form
 from tasks.base import Task
 from tasks.splits import text_key
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 # A bucket of this many batches is sorted by length: wide enough to save most padding, narrow enough that
 # the order of examples stays close to random.
@@ -35,8 +33,7 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class Splits:
-    """Tokenised examples with the columns `input_ids`, `label` and, where the tokenizer gives it,
-    `token_type_ids`; the same for every method of a given seed."""
+    """Features as the form makes them, `input_ids` among them; the same for every method of a given seed."""
 
     train: Dataset
     validation: Dataset
@@ -44,38 +41,46 @@ class Splits:
     duplicates_removed: int
 
 
-def prepare(task: Task, tokenizer: PreTrainedTokenizerBase, budget: Budget, seed: int) -> Splits:
+def prepare(form: Form, budget: Budget, seed: int) -> Splits:
     """Training examples are drawn by seed; validation and test examples are the same for all seeds.
 
     Raises DataError where the task's data is not as `Task.load` promises.
     """
-    data, duplicates = _tokenised(task, tokenizer, budget.max_length)
+    data, duplicates = _tokenised(form)
 
     def draw(split: str, count: int, generator: np.random.Generator) -> Dataset:
-        order = generator.permutation(len(data[split]))
-        return data[split].select(order[:count])
+        return data[split].select(generator.permutation(len(data[split]))[:count])
 
     return Splits(
-        train=draw("train", budget.train_examples, np.random.default_rng([seed, 1])),
+        train=draw("train", budget.train_examples, _training_order(seed)),
         validation=draw("validation", budget.validation_examples, np.random.default_rng(0)),
         test=draw("test", budget.test_examples, np.random.default_rng(0)),
         duplicates_removed=duplicates,
     )
 
 
-def _tokenised(task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[DatasetDict, int]:
+def demonstrations(task: Task, budget: Budget, seed: int, count: int) -> list[dict[str, Any]]:
+    """Raw training rows to show in a prompt: the first of the examples that a trained method would get."""
+    if not count:
+        return []
+    train = _checked(task)[0]["train"]
+    order = _training_order(seed).permutation(len(train))[: min(count, budget.train_examples)]
+    return [train[int(index)] for index in order]
+
+
+def _training_order(seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, 1])
+
+
+def _tokenised(form: Form) -> tuple[DatasetDict, int]:
     """The whole task, tokenised, from the cache or into it."""
-    folder = _cache_folder() / _cache_key(task, tokenizer, max_length)
+    task = form.task
+    folder = _cache_folder() / _cache_key(form)
     if not folder.is_dir():
         raw, duplicates = _checked(task)
+        # Nothing of the raw columns is kept but what the form returns: it may make several rows of one.
         columns = raw["train"].column_names
-
-        def tokenise(rows: dict[str, list]) -> dict[str, Any]:
-            texts = [rows[column] for column in ("text", "text_pair") if column in rows]
-            return dict(tokenizer(*texts, truncation=True, max_length=max_length, return_attention_mask=False))
-
-        unused = [column for column in columns if column != "label"]
-        data = raw.map(tokenise, batched=True, remove_columns=unused, desc=f"tokenising {task.name}")
+        data = raw.map(form.encode, batched=True, remove_columns=columns, desc=f"tokenising {task.name}")
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent))
         data.save_to_disk(str(temporary))
@@ -91,29 +96,47 @@ def _cache_folder() -> Path:
     return Path(os.environ.get("BENCH_CACHE", "~/.cache/adaptbench")).expanduser() / "tokenised"
 
 
-def _cache_key(task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int) -> str:
+def _cache_key(form: Form) -> str:
     """Everything that the tokens depend on. The source of the task's module is part of it, so that a task
     under development never meets its own stale cache."""
-    digest = hashlib.sha256(f"{task.name} {task.revision} {max_length}".encode())
-    digest.update(inspect.getsource(inspect.getmodule(type(task)) or type(task)).encode())
-    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    task = form.task
+    options = task.options.model_dump_json()
+    digest = hashlib.sha256(f"{task.name} {task.revision} {options} {form.max_length} {form.key}".encode())
+    for kind in (type(task), type(form)):
+        digest.update(inspect.getsource(inspect.getmodule(kind) or kind).encode())
+    backend = json.loads(form.tokenizer.backend_tokenizer.to_str())
     # What the last call asked for, not what the tokenizer is.
     backend.pop("truncation")
     backend.pop("padding")
     digest.update(json.dumps(backend, sort_keys=True).encode())
-    return f"{task.name}-{digest.hexdigest()[:16]}"
+    readable = "".join(c if c.isalnum() or c in "_-" else "_" for c in task.name)[:60]
+    return f"{readable}-{digest.hexdigest()[:16]}"
+
+
+# The columns that a task's kind must have, and those by which two examples count as the same.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "classification": ("text", "label"),
+    "regression": ("text", "label"),
+    "tagging": ("words", "label"),
+    "multiple choice": ("text", "choices", "label"),
+    "extractive QA": ("text", "text_pair", "answers", "starts"),
+    "generation": ("text", "targets"),
+    "language modelling": ("text",),
+    "mixture": ("task",),
+}
+IDENTITY = ("task", "text", "text_pair", "words", "choices")
 
 
 def _checked(task: Task) -> tuple[DatasetDict, int]:
-    """The task's raw data, without any text that a later split holds too, and how many were left out."""
+    """The task's raw data, without any example that a later split holds too, and how many were left out."""
     raw = task.load()
     where = f"task {task.name}"
     for split in ("train", "validation", "test"):
         if split not in raw or not len(raw[split]):
             raise DataError(f"{where}: the split {split!r} is missing or empty")
-        if lacking := {"text", "label"} - set(raw[split].column_names):
+        if lacking := set(COLUMNS[task.kind]) - set(raw[split].column_names):
             raise DataError(f"{where}: split {split!r} lacks the column {sorted(lacking)[0]!r}")
-        if strange := set(raw[split]["label"]) - set(range(len(task.card.labels))):
+        if strange := _labels_used(task, raw[split]) - set(range(len(task.card.labels))):
             raise DataError(
                 f"{where}: label {sorted(strange)[0]!r} in split {split!r} is no index into the card's "
                 f"{len(task.card.labels)} labels"
@@ -122,13 +145,22 @@ def _checked(task: Task) -> tuple[DatasetDict, int]:
     kept: dict[str, Dataset] = {}
     removed = 0
     for split in ("test", "validation", "train"):
-        pairs = raw[split]["text_pair"] if "text_pair" in raw[split].column_names else [""] * len(raw[split])
-        keys = [text_key(f"{text}\0{pair}") for text, pair in zip(raw[split]["text"], pairs, strict=True)]
+        columns = [raw[split][name] for name in IDENTITY if name in raw[split].column_names]
+        keys = [text_key("\0".join(map(str, values))) for values in zip(*columns, strict=True)]
         keep = [index for index, key in enumerate(keys) if key not in seen]
         removed += len(keys) - len(keep)
         kept[split] = raw[split].select(keep)
         seen.update(keys)
     return DatasetDict(kept), removed
+
+
+def _labels_used(task: Task, rows: Dataset) -> set[int]:
+    """Those that have to be indices into the card's labels."""
+    if task.kind == "classification":
+        return set(rows["label"])
+    if task.kind == "tagging":
+        return {label for labels in rows["label"] for label in labels}
+    return set()
 
 
 class LengthBuckets(Sampler[list[int]]):
@@ -160,29 +192,13 @@ class LengthBuckets(Sampler[list[int]]):
         yield from batches
 
 
-def train_loader(
-    split: Dataset, tokenizer: PreTrainedTokenizerBase, batch_size: int, seed: int
-) -> tuple[DataLoader, LengthBuckets]:
+def train_loader(split: Dataset, form: Form, batch_size: int, seed: int) -> tuple[DataLoader, LengthBuckets]:
     """Endless use of a split: call `set_epoch` on the sampler before each pass over the loader."""
     sampler = LengthBuckets([len(ids) for ids in split["input_ids"]], batch_size, seed)
-    return DataLoader(split, batch_sampler=sampler, collate_fn=_Collate(tokenizer)), sampler
+    return DataLoader(split, batch_sampler=sampler, collate_fn=form.collate), sampler
 
 
-def eval_loader(split: Dataset, tokenizer: PreTrainedTokenizerBase, batch_size: int) -> DataLoader:
+def eval_loader(split: Dataset, form: Form, batch_size: int) -> DataLoader:
     """One pass over a split, longest examples first, so that the largest batch comes before any other."""
     order = sorted(range(len(split)), key=lambda index: -len(split[index]["input_ids"]))
-    return DataLoader(split.select(order), batch_size=batch_size, collate_fn=_Collate(tokenizer))
-
-
-class _Collate:
-    """Pads to the longest of the batch, rounded up to a multiple of 4: odd lengths slow matrix products down."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.tokenizer = tokenizer
-
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        import torch
-
-        inputs = [{key: value for key, value in row.items() if key != "label"} for row in rows]
-        batch = self.tokenizer.pad(inputs, padding=True, pad_to_multiple_of=4, return_tensors="pt")
-        return {**batch, "labels": torch.tensor([row["label"] for row in rows])}
+    return DataLoader(split.select(order), batch_size=batch_size, collate_fn=form.collate)

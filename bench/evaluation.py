@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional as F
 
-from tasks.base import Task
+from bench.forms.base import Form
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,14 +14,14 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, loader: DataLoader, task: Task) -> tuple[float, dict[str, float]]:
-    """Mean cross-entropy per example, and the task's metrics. Leaves the model in evaluation mode."""
+def evaluate(model: nn.Module, loader: DataLoader, form: Form) -> tuple[float, dict[str, float]]:
+    """Mean loss per example (per token where the form's loss is one of tokens), and the task's metrics. Leaves the
+    model in evaluation mode."""
     model.eval()
-    losses, predictions, references = [], [], []
+    loss, terms, predictions, references = 0.0, 0, [], []
     for batch in loader:
-        labels = batch.pop("labels")
-        logits = model(**batch).logits.float()
-        losses.append(F.cross_entropy(logits, labels, reduction="sum").item())
-        predictions += logits.argmax(-1).tolist()
-        references += labels.tolist()
-    return sum(losses) / len(references), task.score(predictions, references)
+        found = form.predict(model, batch)
+        loss, terms = loss + found.loss, terms + found.terms
+        predictions += found.predictions
+        references += found.references
+    return loss / terms, form.task.score(predictions, references)

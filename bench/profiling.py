@@ -13,16 +13,16 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
-from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.cell import Budget
+from bench.forms.base import Form
 from bench.records import Cost, Parameters, PhaseCost
 from bench.training import optimizer_of, trained_by
 from methods.base import Method, Phase
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor, nn
     from torch.optim import Optimizer
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
     from methods.anatomy import Anatomy
 
@@ -39,8 +39,6 @@ WARM_UP_STEPS = 2
 TIMED_STEPS = 5
 INFERENCE_BATCH = 8
 INFERENCE_ROUNDS = 9
-
-Batch = dict[str, Any]
 
 
 def count_parameters(head_names: Collection[str], trainable: Mapping[str, int], backbone: int) -> Parameters:
@@ -79,52 +77,62 @@ def profile(
     method: Method,
     plain: PreTrainedModel,
     budget: Budget,
-    num_labels: int,
+    form: Form,
 ) -> Cost:
     """Profiles an adapted, untrained model; afterwards it is merged where the method merges.
 
     `plain` is the backbone before any adaptation, for comparison of latencies; `memory` was set up before
     the adapted model was loaded.
     """
-    vocabulary = anatomy.config.vocab_size
-    batch = _batch(budget.batch_size, budget.max_length, vocabulary, num_labels, accelerator.device)
+    ids = _random_ids(budget.batch_size, budget.max_length, anatomy.config, accelerator.device)
     model = accelerator.prepare(anatomy.model)
     phases = []
     for phase in method.phases():
         method.on_phase(anatomy, phase, WARM_UP_STEPS + TIMED_STEPS)
-        phases.append(_train_cost(accelerator, model, anatomy, method, phase, batch, budget))
-    peak = memory.bytes()
-    step_seconds = sum(phase.share * phase.step_seconds for phase in phases)
+        phases.append(_train_cost(accelerator, model, anatomy, method, phase, form, ids, budget))
+    step_seconds = sum(phase.share * phase.step_seconds for phase in phases) if phases else None
     weights = _bytes_of([*model.parameters(), *model.buffers()])
 
-    small = _batch(INFERENCE_BATCH, budget.max_length, vocabulary, num_labels, accelerator.device)
-    small.pop("labels")
+    # What a prompt shows is read with every question.
+    length = budget.max_length * (1 + method.demonstrations())
+    asked = form.synthetic(_random_ids(INFERENCE_BATCH, length, anatomy.config, accelerator.device))
+    small: dict[str, Tensor] = {
+        key: asked[key] for key in ("input_ids", "attention_mask", "decoder_input_ids") if key in asked
+    }
+
+    def read(model: nn.Module) -> Any:
+        return form.read(model, small)
+
     plain = accelerator.prepare(plain)
+    if not phases:
+        with torch.no_grad():
+            read(model.eval())
+    peak = memory.bytes()
     with torch.no_grad():
-        plain_seconds, unmerged = _latencies([plain, model], small)
-        inference_flops = _count_flops(lambda: model(**small))
+        plain_seconds, unmerged = _latencies([plain, model], read, accelerator.device)
+        inference_flops = _count_flops(lambda: read(model))
         # Counted before merging takes the adapter away; what is stored is what training would leave.
         stored = _bytes_of(method.state(anatomy.model).values())
         merged = None
         if method.merge(anatomy.model):
-            again, merged = _latencies([plain, model], small)
+            again, merged = _latencies([plain, model], read, accelerator.device)
             plain_seconds = statistics.mean([plain_seconds, again])
     return Cost(
         protocol={
             "train_batch": [budget.batch_size, budget.max_length],
-            "inference_batch": [INFERENCE_BATCH, budget.max_length],
+            "inference_batch": [INFERENCE_BATCH, length],
             "warm_up_steps": WARM_UP_STEPS,
             "timed_steps": TIMED_STEPS,
             "inference_rounds": INFERENCE_ROUNDS,
         },
         peak_memory_bytes=peak,
         weights_bytes=weights,
-        gradient_bytes=max(phase.gradient_bytes for phase in phases),
-        optimizer_bytes=max(phase.optimizer_bytes for phase in phases),
-        activation_bytes=max(phase.activation_bytes for phase in phases),
+        gradient_bytes=max((phase.gradient_bytes for phase in phases), default=0),
+        optimizer_bytes=max((phase.optimizer_bytes for phase in phases), default=0),
+        activation_bytes=max((phase.activation_bytes for phase in phases), default=0),
         stored_bytes=stored,
         step_seconds=step_seconds,
-        train_tokens_per_second=budget.batch_size * budget.max_length / step_seconds,
+        train_tokens_per_second=budget.batch_size * budget.max_length / step_seconds if step_seconds else None,
         train_flops=round(sum(phase.share * phase.train_flops for phase in phases)),
         inference_flops=inference_flops,
         inference_seconds=unmerged,
@@ -140,7 +148,8 @@ def _train_cost(
     anatomy: Anatomy,
     method: Method,
     phase: Phase,
-    batch: Batch,
+    form: Form,
+    ids: Tensor,
     budget: Budget,
 ) -> PhaseCost:
     model.train()
@@ -149,8 +158,7 @@ def _train_cost(
     steps = itertools.count(1)
 
     def forward() -> Tensor:
-        inputs = {key: value for key, value in batch.items() if key != "labels"}
-        return F.cross_entropy(model(**inputs).logits.float(), batch["labels"])
+        return form.loss(model, form.synthetic(ids))
 
     def step() -> None:
         number = next(steps)
@@ -184,14 +192,14 @@ def _train_cost(
     )
 
 
-def _latencies(models: list[nn.Module], batch: Batch) -> list[float]:
+def _latencies(models: list[nn.Module], read: Callable[[nn.Module], Any], device: torch.device) -> list[float]:
     """Median seconds of one forward pass of each model, taken in turn."""
     times: list[list[float]] = [[] for _ in models]
     for model in models:
         model.eval()
     for round_ in range(WARM_UP_STEPS + INFERENCE_ROUNDS):
         for model, seconds in zip(models, times, strict=True):
-            elapsed = _timed(lambda model=model: model(**batch), batch["input_ids"].device)
+            elapsed = _timed(lambda model=model: read(model), device)
             if round_ >= WARM_UP_STEPS:
                 seconds.append(elapsed)
     return [statistics.median(seconds) for seconds in times]
@@ -212,13 +220,13 @@ def _synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def _batch(size: int, length: int, vocabulary: int, num_labels: int, device: torch.device) -> Batch:
-    generator = torch.Generator().manual_seed(0)
-    return {
-        "input_ids": torch.randint(0, vocabulary, (size, length), generator=generator).to(device),
-        "attention_mask": torch.ones(size, length, dtype=torch.long, device=device),
-        "labels": torch.randint(0, num_labels, (size,), generator=generator).to(device),
-    }
+def _random_ids(size: int, length: int, config: PreTrainedConfig, device: torch.device) -> Tensor:
+    """Token ids (size, length); every text ends once, since the heads of encoder-decoders read its end."""
+    ids = torch.randint(0, config.vocab_size, (size, length), generator=torch.Generator().manual_seed(0))
+    if config.is_encoder_decoder:
+        ids[ids == config.eos_token_id] = config.eos_token_id + 1
+        ids[:, -1] = config.eos_token_id
+    return ids.to(device)
 
 
 def _count_flops(action: Any) -> int:

@@ -78,8 +78,8 @@ class PhaseCost(BaseModel):
 class Cost(BaseModel):
     """Measured with the machine to itself. Seconds and tokens/s are timed; FLOPs and bytes (but for the
     peak) are counted. `inference_seconds` is one batch of the protocol's shape; `merged_inference_seconds`
-    is None where the method does not merge. Figures of the whole training weigh phases by their share;
-    bytes take the worst phase."""
+    is None where the method does not merge; times of training are None where nothing is trained. Figures of the
+    whole training weigh phases by their share; bytes take the worst phase."""
 
     protocol: dict[str, Any]
     peak_memory_bytes: int
@@ -88,8 +88,8 @@ class Cost(BaseModel):
     optimizer_bytes: int
     activation_bytes: int
     stored_bytes: int
-    step_seconds: float
-    train_tokens_per_second: float
+    step_seconds: float | None
+    train_tokens_per_second: float | None
     train_flops: int
     inference_flops: int
     inference_seconds: float
@@ -115,6 +115,7 @@ class Record(BaseModel):
     best_step: int | None = None
     validation: dict[str, float] = {}
     test: dict[str, float] = {}
+    forgetting: dict[str, float] = Field({}, description="nats per byte of general text, `before` and `after`")
     history: list[Evaluation] = []
     data: DataUse | None = None
     parameters: Parameters | None = None

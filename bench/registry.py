@@ -2,6 +2,8 @@
 
 A library offers many methods, as `library:method`, from one module with `names()`, `get(name)` and `REVISION`. Names
 are read without importing a plugin; a plugin is imported when it is asked for. So is a library, even for its names.
+Some tasks are made to order: `files:reviews.csv` of a file, `mixture:sst2+rte` of other tasks, each kind of them by
+a module with `get(description, registry)`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from typing import Any, Literal
 
 Kind = Literal["methods", "tasks"]
 
+# How the modules of plugin files are called.
+FILE_PREFIX = "bench_plugin_"
+
 
 class PluginError(Exception):
     """A plugin is missing or broken; the message is one line."""
@@ -39,13 +44,15 @@ class Plugin:
 
 @dataclass
 class Registry:
-    """The plugins that a suite may name: all that are installed, and those in its `files`.
+    """The plugins that a suite may name: all that are installed, and those in its `files`. What is made of a file of
+    the user's finds it from `base`, the suite's folder.
 
     Raises PluginError on a file that cannot be read or imported or that holds no plugin, and where two
     plugins of one kind claim the same name.
     """
 
     files: tuple[Path, ...] = ()
+    base: Path = Path()
     _from_files: dict[Kind, dict[str, Plugin]] = field(default_factory=lambda: {"methods": {}, "tasks": {}})
 
     def __post_init__(self) -> None:
@@ -63,6 +70,9 @@ class Registry:
         """Those of libraries left out."""
         return [*_entry_points(kind), *self._from_files[kind]]
 
+    def made_to_order(self) -> list[str]:
+        return [f"{name}:{point.load().EXAMPLE}" for name, point in _makers().items()]
+
     def libraries(self, kind: Kind) -> list[str]:
         """The libraries that are installed. This imports none of them."""
         return [name for name in _libraries() if importlib.util.find_spec(name)] if kind == "methods" else []
@@ -78,6 +88,8 @@ class Registry:
         library, _, own_name = name.partition(":")
         if own_name and kind == "methods" and library in _libraries():
             return self._from_library(library, own_name)
+        if own_name and kind == "tasks" and library in _makers():
+            return self._made_to_order(library, own_name)
         point = _entry_points(kind)[name]
         try:
             cls = point.load()
@@ -92,6 +104,13 @@ class Registry:
             )
         return Plugin(name, cls, str(cls.revision))
 
+    def _made_to_order(self, maker: str, description: str) -> Plugin:
+        try:
+            cls = _makers()[maker].load().get(description, self)
+        except ValueError as error:
+            raise PluginError(str(error)) from error
+        return Plugin(f"{maker}:{description}", cls, str(cls.revision))
+
     def _from_library(self, library: str, name: str) -> Plugin:
         bridge = _bridge(library)
         try:
@@ -102,6 +121,11 @@ class Registry:
             hint = f"did you mean '{library}:{close[0]}'? " if close else ""
             raise PluginError(f"{library} has no method {name!r}; {hint}known: {', '.join(known)}") from None
         return Plugin(cls.card.name, cls, f"{cls.revision}+{bridge.REVISION}")
+
+
+@cache
+def _makers() -> dict[str, metadata.EntryPoint]:
+    return {point.name: point for point in metadata.entry_points(group="bench.task_makers")}
 
 
 @cache
@@ -144,7 +168,7 @@ def _plugins_of(path: Path) -> Iterable[tuple[Kind, Plugin]]:
 
 
 def _import_file(path: Path) -> ModuleType:
-    name = f"bench_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
+    name = f"{FILE_PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise PluginError(f"{path}: no such plugin file; `plugins` takes paths of Python files, seen from the suite")

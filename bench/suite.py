@@ -6,19 +6,23 @@ import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench import backbones, yaml_lines
 from bench.backbones import Backbone, BackboneError
-from bench.cell import Budget, Cell
+from bench.cell import Budget, Cell, FormName
 from bench.records import to_plain
-from bench.registry import Kind, Plugin, PluginError, Registry
+from bench.registry import FILE_PREFIX, Kind, Plugin, PluginError, Registry
 from bench.yaml_lines import Place
 
 if TYPE_CHECKING:
     from methods.base import Method
+    from tasks.base import Task
+
+# Of these kinds there is no form but text.
+TEXT_ONLY = ("generation", "language modelling")
 
 BUILT_IN = Path(__file__).parent / "suites"
 
@@ -41,6 +45,8 @@ class SuiteFile(BaseModel):
     seeds: list[int] = Field(min_length=1)
     budget: Budget = Budget()
     precision: Literal["auto", "bf16", "no"] = "auto"
+    form: FormName = Field("head", description="how tasks that allow both are put to a backbone")
+    forgetting: str | None = Field(None, description="a task whose test texts tell what a language model forgot")
     profile: bool = Field(True, description="whether the cost of every cell is profiled; a search needs scores alone")
     plugins: list[Path] = []
 
@@ -74,7 +80,7 @@ class Suite:
     cells: dict[str, Cell]
     registry: Registry
     methods: dict[str, Plugin]
-    tasks: dict[str, Plugin]
+    tasks: dict[str, Task]
     backbones: dict[str, Backbone]
 
     @classmethod
@@ -90,15 +96,16 @@ class Suite:
     def modules(self) -> list[str]:
         """The installed modules that its cells will import. A server that has imported them before the first
         cell gives all cells the same code, whatever happens to the files in the meantime."""
-        plugins = [*self.methods.values(), *self.tasks.values()]
-        installed = {plugin.cls.__module__ for plugin in plugins if not plugin.from_file}
+        plugins = [plugin.cls for plugin in self.methods.values() if not plugin.from_file]
+        found = {cls.__module__ for cls in (*plugins, *map(type, self.tasks.values()))}
+        installed = {name for name in found if not name.startswith(FILE_PREFIX)}
         return sorted(installed | {backbone.module for backbone in self.backbones.values()})
 
     def cards(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Every card by kind and name, as plain data for the manifest."""
         return {
             "methods": {name: to_plain(plugin.cls.card) for name, plugin in self.methods.items()},
-            "tasks": {name: to_plain(plugin.cls.card) for name, plugin in self.tasks.items()},
+            "tasks": {name: to_plain(task.card) for name, task in self.tasks.items()},
             "backbones": {spec: to_plain(backbone.card) for spec, backbone in self.backbones.items()},
         }
 
@@ -160,7 +167,14 @@ class _Reader:
         self.stop_at_faults()
         found = {spec: self.backbone(index, spec) for index, spec in enumerate(file.backbones)}
         tasks = {name: self.plugin(registry, "tasks", name) for name in file.tasks}
-        budgets = {name: self.budget(file, name) for name in file.tasks}
+        budgets = {name: self.budget(file, name, plugin) for name, plugin in tasks.items()}
+        forms = {name: self.form(file, name) for name in file.tasks}
+        made = {
+            name: task
+            for name, plugin in tasks.items()
+            if plugin and (task := self.task(file, name, plugin)) is not None
+        }
+        forgetting = self.forgetting(registry, file)
         methods = {label: self.plugin(registry, "methods", label) for label in file.methods}
         configured = {
             label: self.validate(plugin.cls, file.methods[label], ("methods", label), "hyperparameter")
@@ -176,9 +190,9 @@ class _Reader:
         # Seeds outermost: a run that is cut short has whole comparisons of fewer seeds.
         for seed in file.seeds:
             for spec, backbone in found.items():
-                for task_name, task in tasks.items():
+                for task_name, plugin in tasks.items():
                     for label, method in methods.items():
-                        assert backbone and task and method
+                        assert backbone and plugin and method
                         cell = Cell(
                             backbone=spec,
                             backbone_revision=backbone.revision,
@@ -187,8 +201,11 @@ class _Reader:
                             hyperparameters=configured[label].hyperparameters(),
                             method_revision=method.revision,
                             task=task_name,
-                            task_revision=task.revision,
+                            task_revision=plugin.revision,
+                            task_options=made[task_name].options.model_dump(mode="json"),
+                            form="text" if made[task_name].kind in TEXT_ONLY else forms[task_name],
                             sources=sources[label],
+                            forgetting=forgetting,
                             seed=seed,
                             precision=file.precision,
                             budget=budgets[task_name],
@@ -203,7 +220,7 @@ class _Reader:
             cells=cells,
             registry=registry,
             methods={plugin.name: plugin for plugin in methods.values() if plugin},
-            tasks={plugin.name: plugin for plugin in tasks.values() if plugin},
+            tasks=made,
             backbones={spec: backbone for spec, backbone in found.items() if backbone},
         )
 
@@ -222,12 +239,12 @@ class _Reader:
         for index, file in enumerate(files):
             absolute = (self.path.parent / file.expanduser()).resolve()
             try:
-                Registry((*found, absolute))
+                Registry((*found, absolute), self.path.parent)
             except PluginError as error:
                 self.fault(("plugins", index), str(error))
             else:
                 found.append(absolute)
-        return Registry(tuple(found))
+        return Registry(tuple(found), self.path.parent)
 
     def plugin(self, registry: Registry, kind: Kind, label: str) -> Plugin | None:
         name = label.partition("@")[0] if kind == "methods" else label
@@ -272,14 +289,41 @@ class _Reader:
             self.fault(("backbones", index), f"{error}{hint}")
         return None
 
-    def budget(self, file: SuiteFile, task: str) -> Budget:
+    def budget(self, file: SuiteFile, name: str, plugin: Plugin | None) -> Budget:
         """The suite's budget with the task's own values in place of the common ones."""
-        overrides = file.tasks[task]
-        place = ("tasks", task)
-        if not isinstance(overrides, dict):
-            self.fault(place, "takes budget values of its own, such as {max_length: 64}")
-            return file.budget
+        own = plugin.cls.Options.model_fields if plugin else {}
+        overrides = {key: value for key, value in file.tasks[name].items() if key not in own and key != "form"}
+        place = ("tasks", name)
         return self.validate(Budget, file.budget.model_dump() | overrides, place, "budget value") or file.budget
+
+    def form(self, file: SuiteFile, name: str) -> FormName:
+        form = file.tasks[name].get("form", file.form)
+        if form not in get_args(FormName):
+            self.fault(("tasks", name, "form"), f"takes {' or '.join(get_args(FormName))}, got {form!r}")
+        return form
+
+    def task(self, file: SuiteFile, name: str, plugin: Plugin) -> Task | None:
+        own = {key: value for key, value in file.tasks[name].items() if key in plugin.cls.Options.model_fields}
+        options = self.validate(plugin.cls.Options, own, ("tasks", name), "option")
+        try:
+            return plugin.cls(options) if options is not None else None
+        except ValueError as error:
+            self.fault(("tasks", name), str(error))
+        return None
+
+    def forgetting(self, registry: Registry, file: SuiteFile) -> dict[str, str]:
+        """The revision of the task on which forgetting is measured, by its name."""
+        if file.forgetting is None:
+            return {}
+        try:
+            plugin = registry.get("tasks", file.forgetting)
+        except KeyError:
+            valid = registry.names("tasks")
+            self.fault(("forgetting",), f"unknown task {file.forgetting!r}{_nearest(file.forgetting, valid)}")
+            return {}
+        if plugin.cls.card.kind != "language modelling":
+            self.fault(("forgetting",), f"takes a task of language modelling; {file.forgetting} is none")
+        return {plugin.name: plugin.revision}
 
 
 def _path_in_file(data: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:

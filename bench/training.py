@@ -8,20 +8,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional as F
 from torch.optim import AdamW, Optimizer
 from transformers import get_linear_schedule_with_warmup
 
 from bench.cell import Budget
 from bench.data import Splits, eval_loader, train_loader
 from bench.evaluation import evaluate
+from bench.forms.base import Form
 from bench.records import Evaluation
 from methods.base import Method, Phase
-from tasks.base import Task
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from transformers import PreTrainedTokenizerBase
 
     from methods.anatomy import Anatomy
 
@@ -79,9 +77,9 @@ def trained_by(optimizer: Optimizer) -> list[torch.Tensor]:
 
 @dataclass(frozen=True)
 class Material:
-    """A task with its data, ready to be trained and validated on."""
+    """A task in its form, with its data, ready to be trained and validated on."""
 
-    task: Task
+    form: Form
     splits: Splits
 
 
@@ -90,7 +88,6 @@ def train(
     anatomy: Anatomy,
     method: Method,
     material: Material,
-    tokenizer: PreTrainedTokenizerBase,
     budget: Budget,
     seed: int,
     progress: Callable[[int, int], None],
@@ -99,15 +96,19 @@ def train(
     """Trains an adapted model in place within the budget, and restores its best checkpoint: the one with
     the highest validation score among those of the last phase, the lower validation loss breaking ties.
 
-    A phase that names a task runs on that one of the `sources`. `progress` is called with (steps done, steps in
+    A phase that names a task runs on that one of the `sources`. A method without phases learns nothing and is only
+    validated. `progress` is called with (steps done, steps in
     all). Raises Diverged where the loss is not finite.
     """
     materials: list[tuple[str | None, Material]] = [(None, material), *(sources or {}).items()]
-    courses = {name: _Course(accelerator, each, tokenizer, budget, seed) for name, each in materials}
+    courses = {name: _Course(accelerator, each, budget, seed) for name, each in materials}
     model = accelerator.prepare(anatomy.model)
     steps_per_epoch = courses[None].steps_per_epoch
-    result = Training(steps=budget.epochs * steps_per_epoch)
     phases = method.phases()
+    result = Training(steps=budget.epochs * steps_per_epoch if phases else 0)
+    if not phases:
+        _, result.validation = evaluate(model, courses[None].validation, courses[None].form)
+        return result
     ends = phase_ends(phases, result.steps)
     best: tuple[float, float] | None = None
     checkpoint: dict[str, torch.Tensor] = {}
@@ -123,8 +124,8 @@ def train(
         model.train()
         while step < end:
             batch = next(course.batches)
-            labels = batch.pop("labels")
-            loss = F.cross_entropy(model(**batch).logits.float(), labels)
+            seen = batch["attention_mask"].sum()
+            loss = course.form.loss(model, batch)
             accelerator.backward(loss)
             step += 1
             since += 1
@@ -135,7 +136,7 @@ def train(
             optimizer.zero_grad()
             method.after_step(anatomy, step - start, optimizer)
             losses += loss.detach()
-            tokens += batch["attention_mask"].sum()
+            tokens += seen
             evaluating = step % steps_per_epoch == 0 or step == end
             if evaluating or step % STEPS_BETWEEN_LOOKS == 0:
                 if not math.isfinite(losses.item()):
@@ -143,7 +144,7 @@ def train(
                 progress(step, result.steps)
             if not evaluating:
                 continue
-            validation_loss, scores = evaluate(model, course.validation, course.task)
+            validation_loss, scores = evaluate(model, course.validation, course.form)
             if not math.isfinite(validation_loss):
                 raise Diverged(f"the validation loss is not finite at step {step} of {result.steps}")
             model.train()
@@ -159,7 +160,7 @@ def train(
             )
             losses.zero_()
             since = 0
-            standing = (scores[course.task.card.metrics[0]], -validation_loss)
+            standing = (scores[course.form.task.card.metrics[0]], -validation_loss)
             if phase is phases[-1] and (best is None or standing > best):
                 best = standing
                 result.best_step, result.validation = step, scores
@@ -178,15 +179,15 @@ class _Course:
         self,
         accelerator: Accelerator,
         material: Material,
-        tokenizer: PreTrainedTokenizerBase,
         budget: Budget,
         seed: int,
     ) -> None:
-        self.task = material.task
-        loader, self._sampler = train_loader(material.splits.train, tokenizer, budget.batch_size, seed)
+        self.form = material.form
+        loader, self._sampler = train_loader(material.splits.train, self.form, budget.batch_size, seed)
         self.steps_per_epoch = len(loader)
         self._loader = accelerator.prepare(loader)
-        self.validation = accelerator.prepare(eval_loader(material.splits.validation, tokenizer, budget.batch_size * 2))
+        validation = eval_loader(material.splits.validation, self.form, budget.batch_size * 2)
+        self.validation = accelerator.prepare(validation)
         self.batches = self._endless()
 
     def _endless(self) -> Iterator[dict[str, torch.Tensor]]:

@@ -25,8 +25,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer  # no
 
 from bench import environment
 from bench.backbones import Backbone, BackboneError
-from bench.data import DataError, eval_loader, prepare
+from bench.cell import Budget
+from bench.data import DataError, demonstrations, eval_loader, prepare
 from bench.evaluation import evaluate
+from bench.forms.base import Form, NoSuchForm
+from bench.forms.choice import form_of
+from bench.forms.text import LanguageModelling
 from bench.job import Job
 from bench.profiling import PeakMemory, count_parameters, profile
 from bench.records import DataUse, Record, RecordStore
@@ -40,6 +44,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # Exceptions whose message is meant for the user; of others the report shows the type as well.
+# How much general text tells what was forgotten, and in which windows.
+GENERAL_TEXT = Budget(train_examples=1, validation_examples=1, test_examples=64, batch_size=8, max_length=256)
+
 EXPECTED = (BackboneError, DataError, Diverged, PluginError, TaskUnavailable)
 
 
@@ -72,7 +79,7 @@ def run(job: Job, reports: connection.Connection, threads: int) -> None:
             work.train(record, lambda done, total: reports.send((done, total)))
         else:
             work.profile(record)
-    except (NotApplicable, UnsupportedBackbone) as reason:
+    except (NotApplicable, NoSuchForm, UnsupportedBackbone) as reason:
         record.status, record.reason = "n/a", str(reason)
     except Exception as error:
         traceback.print_exc()
@@ -91,13 +98,14 @@ class Work:
 
     def __init__(self, job: Job) -> None:
         self.cell = job.cell
-        self.registry = Registry(job.plugins)
+        self.registry = Registry(job.plugins, job.base)
         self.backbone = Backbone.find(self.cell.backbone, job.base)
         self.accelerator = Accelerator(mixed_precision=_precision(self.cell.precision))
 
     @cached_property
     def task(self) -> Task:
-        return self._plugin("tasks", self.cell.task, self.cell.task_revision)()
+        cls = self._plugin("tasks", self.cell.task, self.cell.task_revision)
+        return cls(cls.Options(**self.cell.task_options))
 
     @cached_property
     def method(self) -> Method:
@@ -113,9 +121,18 @@ class Work:
     def tokenizer(self) -> PreTrainedTokenizerBase:
         return self.backbone.tokenizer()
 
+    @cached_property
+    def form(self) -> Form:
+        shown = demonstrations(self.task, self.cell.budget, self.cell.seed, self.method.demonstrations())
+        return form_of(self.task, self.tokenizer, self.cell.budget, self.cell.form, shown)
+
     def load(self) -> tuple[PreTrainedModel, frozenset[str]]:
-        """The backbone with a fresh head, on the device."""
-        model, head = self.backbone.load(len(self.task.card.labels), self.cell.seed)
+        """The backbone with the head that the task's form needs, on the device."""
+        if self.form.head.kind == "language" and not self.backbone.generates:
+            raise NotApplicable("the backbone is an encoder, which has no text to answer with")
+        model, head = self.backbone.load(self.form.head, self.cell.seed)
+        self.encodes = bool(model.config.is_encoder_decoder)
+        self.form.set_encodes(self.encodes)
         if model.config.pad_token_id is None:
             model.config.pad_token_id = self.tokenizer.pad_token_id
         return model.to(self.accelerator.device), head
@@ -134,14 +151,18 @@ class Work:
     def train(self, record: Record, progress: Any) -> None:
         cell = self.cell
         anatomy, backbone = self.adapted()
-        splits = prepare(self.task, self.tokenizer, cell.budget, cell.seed)
-        material, sources = Material(self.task, splits), self._sources()
+        forgotten = {}
+        if cell.forgetting and self.form.head.kind == "language":
+            before = self._general_loss(anatomy.model)
+        splits = prepare(self.form, cell.budget, cell.seed)
+        material, sources = Material(self.form, splits), self._sources()
         set_seed(cell.seed)
-        training = train(
-            self.accelerator, anatomy, self.method, material, self.tokenizer, cell.budget, cell.seed, progress, sources
-        )
-        test = self.accelerator.prepare(eval_loader(splits.test, self.tokenizer, cell.budget.batch_size * 2))
-        _, record.test = evaluate(anatomy.model, test, self.task)
+        training = train(self.accelerator, anatomy, self.method, material, cell.budget, cell.seed, progress, sources)
+        test = self.accelerator.prepare(eval_loader(splits.test, self.form, cell.budget.batch_size * 2))
+        _, record.test = evaluate(anatomy.model, test, self.form)
+        if cell.forgetting and self.form.head.kind == "language":
+            forgotten = {"before": before, "after": self._general_loss(anatomy.model)}
+        record.forgetting = forgotten
         record.validation, record.history = training.validation, training.history
         record.best_step = training.best_step
         record.parameters = count_parameters(anatomy.head, training.trainable, backbone)
@@ -160,17 +181,31 @@ class Work:
         found = {}
         for name, revision in self.cell.sources.items():
             task: Task = self._plugin("tasks", name, revision)()
-            if len(task.card.labels) != (classes := len(self.task.card.labels)):
-                raise NotApplicable(f"the source task {name} has {len(task.card.labels)} classes, not {classes}")
-            found[name] = Material(task, prepare(task, self.tokenizer, self.cell.budget, self.cell.seed))
+            form = form_of(task, self.tokenizer, self.cell.budget, self.cell.form)
+            form.set_encodes(self.encodes)
+            if form.head != self.form.head:
+                raise NotApplicable(f"the source task {name} needs {form.head}, this one {self.form.head}")
+            found[name] = Material(form, prepare(form, self.cell.budget, self.cell.seed))
         return found
 
+    def _general_loss(self, model: PreTrainedModel) -> float:
+        """Nats per byte on the first test windows of the task of general text, the same for all cells."""
+        [(name, revision)] = self.cell.forgetting.items()
+        form = LanguageModelling(self._plugin("tasks", name, revision)(), self.tokenizer, GENERAL_TEXT.max_length)
+        test = prepare(form, GENERAL_TEXT, 0).test
+        model = self.accelerator.prepare(model)
+        loader = self.accelerator.prepare(eval_loader(test, form, GENERAL_TEXT.batch_size))
+        model.eval()
+        with torch.no_grad():
+            found = [form.predict(model, batch) for batch in loader]
+        read = sum(count for each in found for _, count in each.references)
+        return sum(each.loss for each in found) / read
+
     def profile(self, record: Record) -> None:
-        labels = len(self.task.card.labels)
         memory = PeakMemory(self.accelerator.device)
         anatomy, _ = self.adapted()
         plain, _ = self.load()
-        record.cost = profile(self.accelerator, memory, anatomy, self.method, plain.eval(), self.cell.budget, labels)
+        record.cost = profile(self.accelerator, memory, anatomy, self.method, plain.eval(), self.cell.budget, self.form)
         record.status, record.reason = "ok", None
 
     def environment(self) -> dict[str, Any]:

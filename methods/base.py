@@ -137,8 +137,12 @@ class Method(BaseModel, ABC):
         require gradients. Random initialisation draws from torch's global generator, seeded by the caller.
         """
 
+    def demonstrations(self) -> int:
+        """How many training examples a prompt shows, with their answers, before it asks."""
+        return 0
+
     def phases(self) -> tuple[Phase, ...]:
-        """The phases in order; each spends its share of the one budget of optimiser steps."""
+        """The phases in order; each spends its share of the one budget of optimiser steps. None: nothing is learnt."""
         return (Phase("tune", 1.0),)
 
     def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-Kind = Literal["classification"]
+Kind = Literal[
+    "classification",
+    "regression",
+    "tagging",
+    "multiple choice",
+    "extractive QA",
+    "generation",
+    "language modelling",
+    "mixture",
+]
 
 
 class TaskUnavailable(Exception):
@@ -21,28 +32,41 @@ class TaskUnavailable(Exception):
 class Card:
     """What a report must know of a task without importing it.
 
-    `metrics` names the keys of `Task.score`, the primary one first; each is a fraction, higher is better.
-    `split` says in one sentence how train, validation and test came to be.
+    `metrics` names the keys of `Task.score`, the primary one first: a fraction, higher is better. `labels` are the
+    classes, or the tags. `split` says in one sentence how train, validation and test came to be, `size` how many
+    examples they hold ("8,530 / 1,066 / 1,066"). `offline` is True where a package carries the data.
     """
 
     name: str
     title: str
     kind: Kind
     metrics: tuple[str, ...]
-    labels: tuple[str, ...]
     summary: str
     split: str
     licence: str
     citation: str
     bibtex: str
+    labels: tuple[str, ...] = ()
+    size: str = ""
+    offline: bool = False
+
+
+class TaskOptions(BaseModel):
+    """What a suite may set of a task, beside the budget: nothing, unless the task has options of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Task(ABC):
-    """Base class of all tasks. Raise `revision` whenever data, split or score change: it is part of a
-    cell's identity."""
+    """Base class of all tasks. Raise `revision` whenever data, split, prompt or score change: it is part of a
+    cell's identity. A task whose card depends on its options sets `card` when it is made."""
 
-    card: ClassVar[Card]
-    revision: ClassVar[int] = 1
+    card: Card
+    revision: ClassVar[int | str] = 1
+    Options: ClassVar[type[TaskOptions]] = TaskOptions
+
+    def __init__(self, options: TaskOptions | None = None) -> None:
+        self.options = options or self.Options()
 
     @property
     def name(self) -> str:
@@ -61,11 +85,38 @@ class Task(ABC):
     def load(self) -> DatasetDict:
         """The whole of the data as splits `train`, `validation` and `test`, the same at every call.
 
-        Columns for classification: `text` (str), optionally `text_pair` (str), and `label` (int, an index
-        into `card.labels`). Sampling down to a budget is the engine's work, so that it is done alike for
-        every method.
+        Columns by kind; sampling down to a budget is the engine's work, so that it is done alike for every method.
+
+        - classification: `text` (str), optionally `text_pair` (str), `label` (int, an index into `card.labels`)
+        - regression: the same with `label` (float)
+        - tagging: `words` (list of str), `label` (list of int, an index into `card.labels` for every word)
+        - multiple choice: `text`, `choices` (list of str), `label` (int, an index into the row's choices)
+        - extractive QA: `text` (the question), `text_pair` (the passage), `answers` (list of str) and
+          `starts` (list of int, the answers' first characters in the passage; the first answer is trained on)
+        - generation: `text`, `targets` (list of str; the first is trained on)
+        - language modelling: `text`
+
+        Raises TaskUnavailable where the data cannot be had.
         """
 
     @abstractmethod
-    def score(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
-        """Every metric of the card, from predicted and true label indices of equal length."""
+    def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
+        """Every metric of the card, from predictions and references of equal length, by kind:
+
+        - classification and multiple choice: indices; regression: numbers
+        - tagging: lists of indices, one for each word
+        - extractive QA and generation: a text, and the list of texts that count as right
+        - language modelling: each text's log-likelihood in nats, and its (tokens, bytes)
+        """
+
+    def prompt(self, row: Mapping[str, Any]) -> str:
+        """What a generating backbone is asked, from a row's columns (`text` may have been cut to the budget). By
+        default the text, the pair after it and, of a classification, the question for one of its verbalisers."""
+        parts = [row["text"]] + ([row["text_pair"]] if row.get("text_pair") else [])
+        if self.kind == "classification":
+            parts.append(f"Which of these fits: {', '.join(self.verbalisers())}?")
+        return "\n".join(parts)
+
+    def verbalisers(self) -> tuple[str, ...]:
+        """How a generating backbone says each label of a classification."""
+        return tuple(label.replace("_", " ") for label in self.card.labels)

@@ -40,6 +40,7 @@ def read_tasks(anatomy: Anatomy, task: TaskInfo) -> Batch:
     batch = Batch(task.members)
     if len(task.members) > 1:
         anatomy.model.register_forward_pre_hook(batch.take_task_ids, with_kwargs=True)
+        anatomy.model.takes_task_ids = True  # type: ignore[assignment]
     return batch
 
 

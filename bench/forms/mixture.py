@@ -1,0 +1,129 @@
+"""The form of a mixture: every row in the form of its own task, all of them on one model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from bench.forms.base import Form, Head, NoSuchForm, Predicted
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerBase
+
+    from tasks.base import Task
+
+
+class Mixture(Form):
+    """One head for each task: as many outputs as all tasks have together, of which each task sees its own; or the
+    language model's head, which all of them share. A batch holds rows of several tasks.
+
+    Raises NoSuchForm where the members need different heads.
+    """
+
+    def __init__(
+        self, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int, members: Sequence[Form]
+    ) -> None:
+        super().__init__(task, tokenizer, max_length)
+        self.members = members
+        kinds = {member.head.kind for member in members}
+        if len(kinds) > 1 or "token" in kinds:
+            raise NoSuchForm(f"a mixture takes tasks that share a kind of head, not {', '.join(sorted(kinds))}")
+        sizes = [member.head.outputs for member in members]
+        self._starts = [0, *accumulate(sizes)]
+        self._kind = kinds.pop()
+
+    @property
+    def head(self) -> Head:  # type: ignore[override]
+        return Head(self._kind, self._starts[-1])
+
+    @property
+    def key(self) -> str:
+        return " ".join(member.key for member in self.members)
+
+    def set_encodes(self, encodes: bool) -> None:
+        for member in self.members:
+            member.set_encodes(encodes)
+
+    def encode(self, rows: dict[str, list]) -> dict[str, list]:
+        found: list[dict[str, Any]] = []
+        for index, member in enumerate(self.members):
+            own = [i for i, task in enumerate(rows["task"]) if task == index]
+            if not own:
+                continue
+            columns = {name: [values[i] for i in own] for name, values in rows.items() if name != "task"}
+            # Columns that the task does not have are empty in a table of all.
+            columns = {name: values for name, values in columns.items() if any(value is not None for value in values)}
+            features = member.encode(columns)
+            found += [
+                {"task": index, **dict(zip(features, values, strict=True))}
+                for values in zip(*features.values(), strict=True)
+            ]
+        names = sorted({name for row in found for name in row})
+        return {name: [row.get(name) for row in found] for name in names}
+
+    def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        import torch
+
+        parts = []
+        for index, member in enumerate(self.members):
+            own = [row for row in rows if row["task"] == index]
+            if own:
+                kept = [{name: value for name, value in row.items() if value is not None} for row in own]
+                parts.append((index, member.collate(kept)))
+        mask = [torch.ones(len(row["input_ids"]), dtype=torch.long) for row in rows]
+        return {"parts": parts, "attention_mask": torch.nn.utils.rnn.pad_sequence(mask, batch_first=True)}
+
+    def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
+        import torch
+
+        losses, weights = [], []
+        for index, part in batch["parts"]:
+            weights.append(len(part["attention_mask"]))
+            losses.append(self.members[index].loss(self._of(model, index), part))
+        return sum(w * loss for w, loss in zip(weights, losses, strict=True)) / torch.tensor(sum(weights))
+
+    def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
+        total = Predicted(0.0, 0, [], [])
+        for index, part in batch["parts"]:
+            loss, terms, predictions, references = self.members[index].predict(self._of(model, index), part)
+            total = Predicted(
+                total.loss + loss,
+                total.terms + terms,
+                total.predictions + [(index, prediction) for prediction in predictions],
+                total.references + [(index, reference) for reference in references],
+            )
+        return total
+
+    def read(self, model: nn.Module, inputs: dict[str, Tensor]) -> Any:
+        return self._of(model, 0)(**inputs)
+
+    def synthetic(self, ids: Tensor) -> dict[str, Any]:
+        part = self.members[0].synthetic(ids)
+        return {"input_ids": ids, "attention_mask": part["attention_mask"], "parts": [(0, part)]}
+
+    def _of(self, model: nn.Module, index: int) -> Any:
+        low, high = self._starts[index], self._starts[index + 1]
+        return _ForTask(model, index, slice(low, high) if high > low else None)
+
+
+class _ForTask:
+    """A model as one of the tasks sees it: told which task it is where it asks, with that task's outputs alone."""
+
+    def __init__(self, model: Any, index: int, outputs: slice | None) -> None:
+        self._model = model
+        self._index = index
+        self._outputs = outputs
+
+    def __call__(self, **inputs: Any) -> Any:
+        if getattr(self._model, "takes_task_ids", False):
+            ids = inputs["input_ids"]
+            inputs["task_ids"] = ids.new_full((len(ids),), self._index)
+        output = self._model(**inputs)
+        if self._outputs is not None:
+            output.logits = output.logits[:, self._outputs]
+        return output
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)

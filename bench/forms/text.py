@@ -1,0 +1,320 @@
+"""Forms of plain text for a language model with its own head: answers by likelihood, generation, language modelling."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.forms.base import Form, Head, Predicted
+from bench.forms.token import IGNORED
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerBase
+
+    from tasks.base import Task
+
+Row = Mapping[str, Any]
+
+
+class Prompted(Form):
+    """A prompt, made of a row, and what may follow it. Where the tokenizer has a chat template the prompt is what the
+    user says, and the answer what the assistant says; else a space stands between them. `demonstrations` are rows
+    that are shown with their answers before the one that is asked."""
+
+    head = Head("language")
+
+    def __init__(
+        self,
+        task: Task,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+        max_target_length: int,
+        demonstrations: Sequence[Row] = (),
+    ) -> None:
+        super().__init__(task, tokenizer, max_length)
+        self.max_target_length = max_target_length
+        self.demonstrations = demonstrations
+        self.encodes = False
+        self.chat = bool(getattr(tokenizer, "chat_template", None))
+
+    @property
+    def key(self) -> str:
+        shown = json.dumps([dict(row) for row in self.demonstrations], sort_keys=True, default=str)
+        template = str(getattr(self.tokenizer, "chat_template", ""))
+        digest = hashlib.sha256(f"{shown}\0{template}".encode()).hexdigest()[:16]
+        return f"{type(self).__name__} {self.max_target_length} {self.encodes} {digest}"
+
+    def set_encodes(self, encodes: bool) -> None:
+        self.encodes = encodes
+
+    @abstractmethod
+    def answer(self, row: Row) -> str:
+        """The right one."""
+
+    def context(self, row: Row) -> str:
+        """All that stands before the answer: demonstrations and prompt, in the chat template where there is one."""
+        turns = [(self._fitted(shown), self.answer(shown)) for shown in self.demonstrations]
+        if not self.chat:
+            return "".join(f"{prompt} {answer}\n\n" for prompt, answer in turns) + self._fitted(row)
+        messages = []
+        for prompt, answer in turns:
+            messages += [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+        messages.append({"role": "user", "content": self._fitted(row)})
+        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def continuation(self, answer: str) -> str:
+        return answer if self.chat else f" {answer}"
+
+    def _fitted(self, row: Row) -> str:
+        """The prompt, its text cut so that it takes at most `max_length` tokens (demonstrations not counted). Of a
+        pair, the first text keeps at least half of the room."""
+        columns = [name for name in ("text", "text_pair") if row.get(name)]
+        empty = dict(row) | dict.fromkeys(columns, "")
+        room = max(self.max_length - len(self._ids(self.task.prompt(empty))), 1)
+        spans = {name: _offsets(self.tokenizer, row[name]) for name in columns}
+        cut = dict(row)
+        for name in columns:
+            others = sum(len(spans[other]) for other in columns if other != name)
+            own = max(room - others, room // 2 if len(columns) > 1 else room)
+            if len(spans[name]) > own:
+                cut[name] = row[name][: spans[name][own - 1][1]]
+                spans[name] = spans[name][:own]
+        return self.task.prompt(cut)
+
+    def _ids(self, text: str) -> list[int]:
+        # A chat template writes its special tokens itself.
+        return self.tokenizer(text, add_special_tokens=not self.chat, return_attention_mask=False)["input_ids"]
+
+    def _split(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """Token ids of both. A decoder's are those of the whole, so that they are what reading it would give."""
+        start = self._ids(context)
+        if self.encodes:
+            return start, self.tokenizer(continuation.lstrip(), add_special_tokens=False)["input_ids"]
+        whole = self._ids(context + continuation)
+        return whole[: len(start)], whole[len(start) :]
+
+    def score(self, model: nn.Module, contexts: list[list[int]], answers: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """Log-probabilities (batch, longest answer) of the answers' tokens, zero beside them, and the mask."""
+        import torch
+        from torch.nn import functional as F
+
+        device = next(model.parameters()).device
+        width = max(map(len, answers))
+        labels = torch.full((len(answers), width), IGNORED)
+        if self.encodes:
+            inputs = self._padded(contexts, device)
+            start = model.config.decoder_start_token_id  # type: ignore[union-attr]
+            decoder = torch.full((len(answers), width), self.tokenizer.pad_token_id)
+            for row, answer in enumerate(answers):
+                labels[row, : len(answer)] = torch.tensor(answer)
+                decoder[row, : len(answer)] = torch.tensor([start, *answer[:-1]])
+            logits = model(**inputs, decoder_input_ids=decoder.to(device)).logits
+        else:
+            inputs = self._padded([c + a for c, a in zip(contexts, answers, strict=True)], device)
+            for row, answer in enumerate(answers):
+                labels[row, width - len(answer) :] = torch.tensor(answer)
+            logits = model(**inputs, logits_to_keep=width + 1).logits[:, :-1]
+        labels = labels.to(device)
+        found = -F.cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
+        return found, labels != IGNORED
+
+    def _padded(self, ids: list[list[int]], device: Any) -> dict[str, Tensor]:
+        """Padded on the left, so that all end together; positions count from the first token."""
+        import torch
+
+        width = -(-max(map(len, ids)) // 4) * 4
+        tokens = torch.full((len(ids), width), self.tokenizer.pad_token_id)
+        mask = torch.zeros(len(ids), width, dtype=torch.long)
+        for row, line in enumerate(ids):
+            tokens[row, width - len(line) :] = torch.tensor(line)
+            mask[row, width - len(line) :] = 1
+        inputs = {"input_ids": tokens.to(device), "attention_mask": mask.to(device)}
+        if not self.encodes:
+            inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0).to(device)
+        return inputs
+
+    def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Lists: what is padded differs between training, scoring and generation. The mask is for counting tokens."""
+        import torch
+
+        batch = {name: [row[name] for row in rows] for name in rows[0]}
+        mask = [torch.ones(len(ids), dtype=torch.long) for ids in batch["input_ids"]]
+        return batch | {"attention_mask": torch.nn.utils.rnn.pad_sequence(mask, batch_first=True)}
+
+    def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
+        """Cross-entropy of the right answers, the mean over their tokens."""
+        found, mask = self.score(model, batch["context"], batch["target"])
+        return -found.sum() / mask.sum()
+
+    def synthetic(self, ids: Tensor) -> dict[str, Any]:
+        answer = max(1, min(8, ids.shape[1] // 4))
+        rows = ids.tolist()
+        contexts, targets = [row[:-answer] for row in rows], [row[-answer:] for row in rows]
+        inputs = {"input_ids": ids, "attention_mask": ids.new_ones(ids.shape)}
+        if self.encodes:
+            inputs["decoder_input_ids"] = ids[:, -answer:]
+        return {**inputs, "context": contexts, "target": targets}
+
+
+class Likelihood(Prompted):
+    """Which of several answers the model finds likeliest, per character of the answer: lengths differ, and
+    tokenizers cut the same answer into different numbers of tokens."""
+
+    def answers(self, row: Row) -> Sequence[str]:
+        return row["choices"] if self.task.kind == "multiple choice" else self.task.verbalisers()
+
+    def answer(self, row: Row) -> str:
+        return self.answers(row)[row["label"]]
+
+    def encode(self, rows: dict[str, list]) -> dict[str, list]:
+        features: dict[str, list] = {
+            name: [] for name in ("input_ids", "context", "target", "choices", "characters", "label")
+        }
+        for values in zip(*rows.values(), strict=True):
+            row = dict(zip(rows, values, strict=True))
+            context = self.context(row)
+            pairs = [self._split(context, self.continuation(answer)) for answer in self.answers(row)]
+            start, target = pairs[row["label"]]
+            features["input_ids"].append(start + target)
+            features["context"].append(start)
+            features["target"].append(target)
+            features["choices"].append([answer for _, answer in pairs])
+            features["characters"].append([len(answer) for answer in self.answers(row)])
+            features["label"].append(row["label"])
+        return features
+
+    def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
+        contexts = [c for c, choices in zip(batch["context"], batch["choices"], strict=True) for _ in choices]
+        answers = [answer for choices in batch["choices"] for answer in choices]
+        size = len(batch["context"])
+        sums: list[float] = []
+        for start in range(0, len(answers), size):
+            found, _ = self.score(model, contexts[start : start + size], answers[start : start + size])
+            sums += found.sum(1).tolist()
+        loss, terms, predictions, at = 0.0, 0, [], 0
+        for choices, characters, label in zip(batch["choices"], batch["characters"], batch["label"], strict=True):
+            own = sums[at : at + len(choices)]
+            at += len(choices)
+            each = [total / length for total, length in zip(own, characters, strict=True)]
+            predictions.append(max(range(len(each)), key=each.__getitem__))
+            loss, terms = loss - own[label], terms + len(choices[label])
+        return Predicted(loss, terms, predictions, batch["label"])
+
+
+class Generation(Prompted):
+    """Greedy decoding until the end of the text, or `max_target_length` tokens."""
+
+    def answer(self, row: Row) -> str:
+        return row["targets"][0]
+
+    def encode(self, rows: dict[str, list]) -> dict[str, list]:
+        features: dict[str, list] = {name: [] for name in ("input_ids", "context", "target", "targets")}
+        end = [self.tokenizer.eos_token_id]
+        for values in zip(*rows.values(), strict=True):
+            row = dict(zip(rows, values, strict=True))
+            start, target = self._split(self.context(row), self.continuation(self.answer(row)))
+            target = target[: self.max_target_length - 1] + end
+            features["input_ids"].append(start + target)
+            features["context"].append(start)
+            features["target"].append(target)
+            features["targets"].append(row["targets"])
+        return features
+
+    def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
+        found, mask = self.score(model, batch["context"], batch["target"])
+        texts = self.tokenizer.batch_decode(self.generate(model, batch["context"]), skip_special_tokens=True)
+        return Predicted(-found.sum().item(), int(mask.sum()), [text.strip() for text in texts], batch["targets"])
+
+    def generate(self, model: nn.Module, contexts: list[list[int]]) -> list[list[int]]:
+        """Token ids of the likeliest next tokens, one after the other."""
+        import torch
+
+        inputs = self._padded(contexts, next(model.parameters()).device)
+        end, pad = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
+        if not self.encodes:
+            inputs.pop("position_ids")  # which `generate` counts itself
+            output = model.generate(  # type: ignore[operator]
+                **inputs, max_new_tokens=self.max_target_length, do_sample=False, num_beams=1, pad_token_id=pad,
+                eos_token_id=end, generation_config=None,
+            )  # fmt: skip
+            return [row[inputs["input_ids"].shape[1] :] for row in output.tolist()]
+        # The whole model at every step: `generate` runs the encoder by itself, past what a method has put around
+        # the model.
+        start = model.config.decoder_start_token_id  # type: ignore[union-attr]
+        decoded = torch.full((len(contexts), 1), start)  # type: ignore[arg-type]
+        decoded = decoded.to(inputs["input_ids"].device)
+        ended = torch.zeros(len(contexts), dtype=torch.bool, device=decoded.device)
+        for _ in range(self.max_target_length):
+            following = model(**inputs, decoder_input_ids=decoded).logits[:, -1].argmax(-1)
+            following = following.masked_fill(ended, pad)
+            decoded = torch.cat([decoded, following[:, None]], dim=1)
+            ended |= following == end
+            if ended.all():
+                break
+        return decoded[:, 1:].tolist()
+
+
+def _offsets(tokenizer: PreTrainedTokenizerBase, text: str) -> list[tuple[int, int]]:
+    """Where each token begins and ends in the text."""
+    return tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+
+
+class LanguageModelling(Form):
+    """Texts cut into windows of `max_length` tokens, each read on its own after the token that begins a text."""
+
+    head = Head("language")
+
+    def encode(self, rows: dict[str, list]) -> dict[str, list]:
+        features: dict[str, list] = {"input_ids": [], "bytes": []}
+        begin = self.tokenizer.bos_token_id
+        begin = self.tokenizer.eos_token_id if begin is None else begin
+        for text in rows["text"]:
+            read = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+            ids, spans = read["input_ids"], read["offset_mapping"]
+            for start in range(0, len(ids), self.max_length - 1):
+                window = slice(start, start + self.max_length - 1)
+                last = min(window.stop, len(ids))
+                # What lies between two windows belongs to the former, so that every byte counts once.
+                until = spans[last][0] if last < len(ids) else len(text)
+                features["input_ids"].append([begin, *ids[window]])
+                features["bytes"].append(len(text[spans[start][0] if start else 0 : until].encode()))
+        return features
+
+    def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        import torch
+
+        ids = [torch.tensor(row["input_ids"]) for row in rows]
+        pad = self.tokenizer.pad_token_id
+        mask = [torch.ones_like(line) for line in ids]
+        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=pad)
+        return {
+            "input_ids": padded,
+            "attention_mask": torch.nn.utils.rnn.pad_sequence(mask, batch_first=True),
+            "bytes": [row["bytes"] for row in rows],
+        }
+
+    def _found(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Log-probabilities (batch, length − 1) of all tokens but the first, and their mask."""
+        from torch.nn import functional as F
+
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
+        found = -F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+        return found * mask[:, 1:], mask[:, 1:]
+
+    def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
+        found, mask = self._found(model, batch)
+        return -found.sum() / mask.sum()
+
+    def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
+        found, mask = self._found(model, batch)
+        tokens = mask.sum(1).tolist()
+        references = list(zip(tokens, batch["bytes"], strict=True))
+        return Predicted(-found.sum().item(), sum(tokens), found.sum(1).tolist(), references)
+
+    def synthetic(self, ids: Tensor) -> dict[str, Any]:
+        return {"input_ids": ids, "attention_mask": ids.new_ones(ids.shape)}
