@@ -69,12 +69,15 @@ def fit(folder: Path, name: str, most: int, write: Callable[[int], None]) -> Com
 
 
 def main_pages(folder: Path, name: str) -> int | None:
-    """The page on which the main part ends, from the label that stands there."""
-    auxiliary = folder / "build" / f"{name}.aux"
+    """The page on which the main part ends: that of its last words, or of a float that comes later."""
+    source, auxiliary = folder / f"{name}.tex", folder / "build" / f"{name}.aux"
     if not auxiliary.exists():
         return None
-    found = re.search(rf"\\newlabel\{{{END}\}}\{{\{{[^}}]*\}}\{{(\d+)\}}", auxiliary.read_text(errors="replace"))
-    return int(found.group(1)) if found else None
+    main = source.read_text(encoding="utf-8").partition(f"\\label{{{END}}}")[0]
+    labels = {END, *re.findall(r"\\label\{(fig:[^}]*)\}", main)}
+    labels |= {f"tab:{key}" for key in re.findall(r"\\input\{tables/([^}]*)\}", main)}
+    pages = re.findall(r"\\newlabel\{([^}]*)\}\{\{[^}]*\}\{(\d+)\}", auxiliary.read_text(errors="replace"))
+    return max((int(page) for label, page in pages if label in labels), default=None)
 
 
 def complaints(log: str, most: float = 5.0) -> list[str]:

@@ -29,6 +29,8 @@ LABEL_SIZE = 7
 PANELS_PER_ROW = 3
 # Of more points than this in one panel, only those on the front are named.
 CROWD = 16
+# Of more lines than this, each family has a panel of its own.
+NAMED_LINES = 12
 
 
 def tradeoff(results: Results) -> list[Figure]:
@@ -235,7 +237,7 @@ def curves(results: Results) -> list[Figure]:
         tasks = [task for task in results.tasks if len(select(lines, task=task))]
         labels = [label for label in results.labels if len(select(lines, label=label))]
         panels = [(task, f"{short(task)} ({results.metric(task)})", labels) for task in tasks]
-        if len(labels) > CROWD:
+        if len(labels) > NAMED_LINES:
             families = families_in({results.family_of(label) for label in labels})
             of = {family: [label for label in labels if results.family_of(label) == family] for family in families}
             panels = [(task, f"{short(task)}: {family}", of[family]) for task in tasks for family in families]

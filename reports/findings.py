@@ -9,7 +9,7 @@ import numpy as np
 
 from reports.figures import tradeoff_points
 from reports.frame import SCORED, Results, select, summary_of
-from reports.quantities import count, points, unit_for
+from reports.quantities import count, plural, points, unit_for
 from reports.statistics import ALPHA, MIN_PAIRS, seeds_needed
 from reports.structure import Code, Inline, Paragraph, Ref, Text, listing
 from reports.tables import MEMORY_PARTS, CostGroup, Difference, cost_groups
@@ -245,7 +245,7 @@ def limitations(results: Results) -> list[Paragraph]:
 
     seeds = sorted({int(seed) for seed in results.cells["seed"]})
     if len(seeds) < MIN_PAIRS:
-        add("Seeds.", f"There {'is one seed' if len(seeds) == 1 else f'are {len(seeds)} seeds'}. No difference"
+        add("Seeds.", f"There {'is' if len(seeds) == 1 else 'are'} {plural(len(seeds), 'seed')}. No difference"
             " between methods is established here; means and their order are descriptions of these runs.")  # fmt: skip
     else:
         add("Seeds.", f"There are {len(seeds)} seeds. The tests treat them as a sample of possible runs on the same"
@@ -260,7 +260,7 @@ def limitations(results: Results) -> list[Paragraph]:
         f" {'is' if n == 1 else 'are'} adapted. Several methods were proposed for, and tested on, far larger models;"
         " what is seen here need not hold there, in either direction.")  # fmt: skip
     kinds = sorted({str(results.card("tasks", t).get("kind") or "unknown") for t in results.tasks})
-    add("Tasks and budget.", f"{len(results.tasks)} task{'s' if len(results.tasks) > 1 else ''} of kind"
+    add("Tasks and budget.", f"{plural(len(results.tasks), 'task').capitalize()} of kind"
         f" {listing(kinds)}, each under one budget (", Ref("tab:budget"), "). A method that gains most from more data"
         " or longer training is at a disadvantage.")  # fmt: skip
     notes = str(results.suite.get("notes") or "").strip()

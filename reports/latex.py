@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from reports.bibliography import Entry
@@ -31,7 +32,8 @@ from reports.style import paper
 from reports.templating import Style, latex_environment
 
 # A LaTeX float cannot be broken: longer tables go on in a second one.
-ROWS_PER_TABLE = 45
+LINES_PER_TABLE = 48
+LETTERS_PER_LINE = 120
 
 _KINDS = {"tab": "Table", "fig": "Figure", "sec": "Section"}
 
@@ -91,7 +93,9 @@ def text(pieces: Text) -> str:
 def _section(section: Section, depth: int) -> str:
     command = ("section", "subsection", "subsubsection")[min(depth, 2)]
     parts = [f"\\{command}{{{latex_text(section.title)}}}\n\\label{{{section.label}}}"]
-    for block in section.blocks:
+    # What spans both columns can stand on the next page at the earliest: it comes first.
+    early = [block for block in section.blocks if isinstance(block, (Table, Figure)) and block.wide]
+    for block in [*early, *(block for block in section.blocks if block not in early)]:
         # A formula belongs to the paragraph before it: an empty line would part them.
         if isinstance(block, Equation):
             parts[-1] += "\n" + _block(block)
@@ -131,7 +135,7 @@ def equation(formula: str) -> str:
 
 def table(one: Table) -> str:
     """A table to \\input: a float, or several where it is long. Needs booktabs, array and graphicx."""
-    parts = [one.rows[i : i + ROWS_PER_TABLE] for i in range(0, len(one.rows), ROWS_PER_TABLE)] or [()]
+    parts = _cut(one)
     spread = [
         column.kind == "number"
         and any(isinstance(r.cells[i], Number) and (r.cells[i].spread or r.cells[i].note) for r in one.rows)  # type: ignore[union-attr]
@@ -152,6 +156,22 @@ def table(one: Table) -> str:
         )
         for i, rows in enumerate(parts)
     )
+
+
+def _cut(one: Table) -> list[tuple[Row, ...]]:
+    """The rows in parts that fit a page each, by the lines that their texts will take."""
+    parts: list[list[Row]] = [[]]
+    lines = 0
+    for row in one.rows:
+        texts = [(len(c), column.share) for c, column in zip(row.cells, one.columns, strict=True)
+                 if isinstance(c, str) and column.kind == "text"]  # fmt: skip
+        tall = max((math.ceil(n / (share * LETTERS_PER_LINE)) for n, share in texts), default=1)
+        if parts[-1] and lines + tall > LINES_PER_TABLE:
+            parts.append([])
+            lines = 0
+        parts[-1].append(row)
+        lines += tall + row.gap * 0.5
+    return [tuple(part) for part in parts]
 
 
 def _column(column: Column, spread: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pandas as pd
 
@@ -21,6 +22,7 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], key: str = "cl
     if not verdicts:
         return []
     several = len({v.backbone for v in verdicts}) > 1
+    shared = _shared([v.caveat for v in verdicts])
     rows: list[Row] = []
     data = []
     label = None
@@ -28,10 +30,12 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], key: str = "cl
         name = f"{v.label} ({v.backbone})" if several else v.label
         gap = label is not None and name != label
         scope = str(v.claim.get("scope") or "")
-        said = str(v.claim["text"]) + (f" ({scope})" if scope else "")
         source = _source(str(v.claim.get("source") or ""), references)
         effect = _effect(v)
-        rows.append(Row((name if name != label else "", said, source, effect, str(v.n), v.verdict, v.caveat), gap))
+        caveat = " ".join(s for s in _sentences(v.caveat) if s not in shared) or None
+        rows.append(
+            Row((name if name != label else "", str(v.claim["text"]), source, effect, str(v.n), v.verdict, caveat), gap)
+        )
         label = name
         data.append({"label": v.label, "method": v.method, "backbone": v.backbone, "claim": v.claim["text"],
                      "source": v.claim.get("source"), "measure": v.claim.get("measure"),
@@ -41,20 +45,32 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], key: str = "cl
                      "measured": v.measured, "caveat": v.caveat, "cells": " ".join(v.cells)})  # fmt: skip
     columns = (
         Column("Method", "label"),
-        Column("Claim, as we read it (made for)", "text", share=0.24),
-        Column("Source", "text", share=0.12),
-        Column("Measured", "text", share=0.13),
+        Column("Claim, as we read it", "text", share=0.22),
+        Column("Source", "text", share=0.11),
+        Column("Measured", "text", share=0.1),
         Column("n"),
-        Column("Verdict", "text", share=0.1),
-        Column("Caveat", "text", share=0.2),
+        Column("Verdict", "text", share=0.09),
+        Column("Caveat", "text", share=0.27),
     )
     level = f"{100 * verdicts[0].level:.0f}"
     caption: Text = (
         f"What the papers claim, and what this run measured: effect with an interval of {level} % where the pairs are"
         " enough for one, a difference of scores in points or a ratio to the comparator; n: pairs. A verdict is about"
-        " this backbone, budget and these tasks. “Inconclusive” is the verdict wherever the interval allows both.",
+        " this backbone, budget and these tasks. “Inconclusive” is the verdict wherever the interval allows both."
+        + (f" For all of them: {' '.join(shared)}" if shared else ""),
     )
     return [Table(key, caption, columns, tuple(rows), pd.DataFrame(data), wide=True)]
+
+
+def _sentences(text: str) -> list[str]:
+    return re.split(r"(?<=\.) (?=[A-Z])", text)
+
+
+def _shared(caveats: list[str]) -> list[str]:
+    """Sentences that every caveat has, which are said once, above the table."""
+    if len(caveats) < 2:
+        return []
+    return [sentence for sentence in _sentences(caveats[0]) if all(sentence in _sentences(c) for c in caveats)]
 
 
 def _source(key: str, references: dict[str, Entry]) -> str:
@@ -78,7 +94,9 @@ def effect_text(v: Verdict) -> str | None:
         if v.unit == "ratio"
         else f"{one(v.effect)} {v.unit}"
     )
-    return main if v.low is None or v.high is None else f"{main} [{one(v.low)}, {one(v.high)}]"
+    if v.low is None or v.high is None or one(v.low) == one(v.high):
+        return main
+    return f"{main} [{one(v.low)}, {one(v.high)}]"
 
 
 def _effect(v: Verdict) -> Number | str | None:
