@@ -60,7 +60,9 @@ def cells(results: Results) -> list[Block]:
                     by_seed[int(seed)] = f"{by_seed[int(seed)]} {cell_id}" if int(seed) in by_seed else str(cell_id)
                 name = f"{label} ({backbone})" if len(results.backbones) > 1 else label
                 ids = " ".join(by_seed[seed] for seed in seeds if seed in by_seed)
-                rows.append(Row((name if first else "", task, ids), gap=first and bool(rows) and len(results.tasks) > 1))
+                rows.append(
+                    Row((name if first else "", task, ids), gap=first and bool(rows) and len(results.tasks) > 1)
+                )
                 data += [{"backbone": backbone, "label": label, "task": task, "seed": seed, "cell": one}
                          for seed, one in by_seed.items()]  # fmt: skip
                 first = False

@@ -18,7 +18,7 @@ _TITLES = {
     "soft-prompt": "Soft prompts",
     "hypernetwork": "Hypernetworks",
 }
-_IDEAS: dict[str, Text] = {
+IDEAS: dict[str, Text] = {
     "baseline": (
         "Baselines bracket what adaptation can cost: at one end every parameter is trained, at the other none but"
         " those of a fresh task head.",
@@ -82,7 +82,9 @@ def section(results: Results, view: Results, topic: Topic) -> Section:
         (*_three(topic), *schematics.figures([topic.family]), *_methods(results, own), prompt),
     )  # fmt: skip
     others = [f for f in families if f != topic.family]
-    related = tuple(Paragraph((*_IDEAS.get(f, ()), *_named(view, f)), f"{_TITLES.get(f, f.capitalize())}.") for f in others)
+    related = tuple(
+        Paragraph((*IDEAS.get(f, ()), *_named(view, f)), f"{_TITLES.get(f, f.capitalize())}.") for f in others
+    )
     return Section("background", "Background", (), (family, Section("related", "Related families", related)))
 
 
@@ -103,13 +105,15 @@ def _named(view: Results, family: str) -> list[Inline]:
 def _family(results: Results, family: str, many: bool) -> Section:
     """The idea and the methods; the methods in a section of their own where there are `many`."""
     labels = [label for label in results.labels if results.family_of(label) == family]
-    idea: list[Block] = [Paragraph((*_IDEAS.get(family, ()), *(_named(results, family) if many else ())))]
-    if family not in _IDEAS and not many:
+    idea: list[Block] = [Paragraph((*IDEAS.get(family, ()), *(_named(results, family) if many else ())))]
+    if family not in IDEAS and not many:
         idea = []
     detail = _methods(results, labels)
     title = _TITLES.get(family, family.capitalize())
     if many:
-        return Section(f"family-{family}", title, tuple(idea), (Section(f"detail-{family}", f"{title}: methods", tuple(detail)),))
+        return Section(
+            f"family-{family}", title, tuple(idea), (Section(f"detail-{family}", f"{title}: methods", tuple(detail)),)
+        )
     return Section(f"family-{family}", title, (*idea, *detail))
 
 

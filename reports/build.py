@@ -102,7 +102,7 @@ def _write(read: frame.Results, folder: Path, topic: Topic, style: Style) -> Rep
     page = folder / "index.html"
     page.write_text(html.page(document.for_page(made), read, references, folder), encoding="utf-8")
     compiled = compiling.fit(
-        folder, "report", len(made.spare), lambda kept: latex.write_source(made.arranged(kept), folder, style, run.key)
+        folder, "report", len(made.spare), lambda kept: latex.write_source(made.arranged(kept), folder, style)
     )
     said = compiled.said + (f" ({compiled.pages} pages up to the references)" if compiled.pages else "")
     return Report(folder, page, compiled.pdf, (*_summary(read, made, folder, page), said), compiled.pages)

@@ -83,7 +83,9 @@ def main_pages(folder: Path, name: str) -> int | None:
 def complaints(log: str, most: float = 5.0) -> list[str]:
     """What a log has to say against a document: overfull boxes of more than `most` points, undefined references and
     citations, values that no macro holds, tables that were shrunk beyond reading."""
-    found = [line for line, points in re.findall(r"(Overfull \\[hv]box \(([\d.]+)pt[^\n]*)", log) if float(points) > most]
+    found = [
+        line for line, points in re.findall(r"(Overfull \\[hv]box \(([\d.]+)pt[^\n]*)", log) if float(points) > most
+    ]
     found += re.findall(r"LaTeX Warning: [^\n]*(?:undefined|multiply defined|no value)[^\n]*", log)
     found += re.findall(r"Package natbib Warning: [^\n]*undefined[^\n]*", log)
     for key, scale in re.findall(r"^bench: table (\S+) scaled ([\d.]+)", log, re.MULTILINE):

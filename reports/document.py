@@ -58,7 +58,7 @@ def compose(results: Results, references: dict[str, Entry], topic: Topic = TOPIC
         appendix=appendix.sections(results, view, every),
         spare=_spare(sections, verdicts),
     )
-    return _known_only(document, references)
+    return known_only(document, references)
 
 
 def for_page(document: Document) -> Document:
@@ -145,7 +145,9 @@ def _choices(view: Results) -> tuple[Block, ...]:
 
 def _spare(sections: tuple[Section, ...], verdicts: list[Verdict]) -> tuple[str, ...]:
     """What may move to the appendix, in the order in which it is kept in the main part."""
-    there = {block.label for block in Document("", "", "", (), (), sections).walk() if isinstance(block, (Table, Figure))}
+    there = {
+        block.label for block in Document("", "", "", (), (), sections).walk() if isinstance(block, (Table, Figure))
+    }
     inner = {s.label for section in sections for one in section.sections for s in (one, *one.sections)}
     first = ["tab:claims"] if len(verdicts) > MANY_CLAIMS else []
 
@@ -156,13 +158,22 @@ def _spare(sections: tuple[Section, ...], verdicts: list[Verdict]) -> tuple[str,
     order = [*first, *of("fig:cost", "tab:choices", "fig:fronts", "tab:unfinished", "tab:cost", "tab:hyperparameters"),
              *of("fig:learning-rate", "fig:train-size", "fig:backbone-size", "fig:curves", "fig:heatmap"),
              *sorted(label for label in inner if label.startswith("sec:detail-"))]  # fmt: skip
-    kinds = ("fig:cost", "fig:fronts", "fig:curves", "fig:heatmap", "fig:tradeoff", "tab:cost", "tab:choices", "tab:scores")
+    kinds = (
+        "fig:cost",
+        "fig:fronts",
+        "fig:curves",
+        "fig:heatmap",
+        "fig:tradeoff",
+        "tab:cost",
+        "tab:choices",
+        "tab:scores",
+    )
     later = [label for label in sorted(there) for kind in kinds
              if label.startswith(f"{kind}-") and not label.endswith("-1") and label not in order]  # fmt: skip
     return tuple(dict.fromkeys([*(label for label in order if label in there | inner), *later]))
 
 
-def _known_only(document: Document, references: dict[str, Entry]) -> Document:
+def known_only(document: Document, references: dict[str, Entry]) -> Document:
     """Drops citations of works that no entry describes, so that nothing is left undefined."""
 
     def text(pieces: Iterable[Inline]) -> Text:

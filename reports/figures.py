@@ -22,7 +22,7 @@ from reports.labels import Anchor, place_around, spread_out, text_extent
 from reports.quantities import unit_for
 from reports.statistics import Summary, pareto_front
 from reports.structure import Figure, listing
-from reports.style import COLUMN_WIDTH, FRONT, INK, MEMORY_SHADES, MUTED, PAGE_WIDTH, families_in, look
+from reports.style import COLUMN_WIDTH, FRONT, INK, MEMORY_SHADES, MUTED, PAGE_WIDTH, families_in, look, scale
 from reports.tables import MEMORY_PARTS, CostGroup, cost_groups, keyed
 
 LABEL_SIZE = 7
@@ -327,7 +327,7 @@ def tick(value: float, _: int) -> str:
 
 
 def drawing_of(width: float, height: float) -> Drawing:
-    drawing = Drawing(figsize=(width, height), layout="constrained")
+    drawing = Drawing(figsize=(width * scale(), height * scale()), layout="constrained")
     FigureCanvasAgg(drawing)
     return drawing
 
@@ -358,7 +358,7 @@ def family_legend(drawing: Drawing, families: list[str], lines: bool = False) ->
                linestyle=look(f).dashes if lines else "none")
         for f in families
     ]  # fmt: skip
-    narrow = drawing.get_figwidth() < 4
+    narrow = drawing.get_figwidth() < 4 * scale()
     drawing.legend(handles=handles, loc="outside lower center", ncols=3 if narrow else 6,
                    handletextpad=0.3 if not lines else 0.6, columnspacing=1.2,
                    handlelength=2.2 if lines else 1.0)  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from reports.bibliography import Entry
@@ -49,16 +50,19 @@ def write_parts(document: Document, output: Path) -> None:
             figure.draw().savefig(output / "figures" / f"{figure.key}.pdf", metadata={"CreationDate": None})
 
 
-def write_source(document: Document, output: Path, style: Style, run: str) -> None:
+def write_source(document: Document, output: Path, style: Style) -> None:
     """report.tex, from our template or the user's."""
-    source = latex_environment(style).get_template("report.tex.jinja").render(
-        document=document,
-        style=style,
-        run=run,
-        abstract=text(document.abstract),
-        body="\n".join(_section(section, 0) for section in document.sections),
-        appendix="\\FloatBarrier\n".join(_section(section, 0) for section in document.appendix),
-        end=END,
+    source = (
+        latex_environment(style)
+        .get_template("report.tex.jinja")
+        .render(
+            document=document,
+            style=style,
+            abstract=text(document.abstract),
+            body="\n".join(_section(section, 0) for section in document.sections),
+            appendix="\\FloatBarrier\n".join(_section(section, 0) for section in document.appendix),
+            end=END,
+        )
     )
     (output / "report.tex").write_text(source, encoding="utf-8")
 
@@ -136,11 +140,6 @@ def equation(formula: str) -> str:
 def table(one: Table) -> str:
     """A table to \\input: a float, or several where it is long. Needs booktabs, array and graphicx."""
     parts = _cut(one)
-    spread = [
-        column.kind == "number"
-        and any(isinstance(r.cells[i], Number) and (r.cells[i].spread or r.cells[i].note) for r in one.rows)  # type: ignore[union-attr]
-        for i, column in enumerate(one.columns)
-    ]
     return "\n".join(
         latex_environment()
         .get_template("table.tex.jinja")
@@ -150,12 +149,23 @@ def table(one: Table) -> str:
             continued=i > 0,
             caption=text(one.caption),
             label=one.label,
-            columns="".join(_column(c, s) for c, s in zip(one.columns, spread, strict=True)),
-            head=_head(one.columns, spread),
-            rows=[("\\addlinespace\n" if row.gap and n else "") + _row(row, spread) for n, row in enumerate(rows)],
+            tabular=tabular(replace(one, rows=rows)),
         )
         for i, rows in enumerate(parts)
     )
+
+
+def tabular(one: Table) -> str:
+    """The table without caption or float."""
+    spread = [
+        column.kind == "number"
+        and any(isinstance(r.cells[i], Number) and (r.cells[i].spread or r.cells[i].note) for r in one.rows)  # type: ignore[union-attr]
+        for i, column in enumerate(one.columns)
+    ]
+    rows = [("\\addlinespace\n" if row.gap and n else "") + _row(row, spread) for n, row in enumerate(one.rows)]
+    columns = "".join(_column(c, s) for c, s in zip(one.columns, spread, strict=True))
+    return "\n".join([f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}", "\\toprule", _head(one.columns, spread), "\\midrule",
+                      *rows, "\\bottomrule", "\\end{tabular}"])  # fmt: skip
 
 
 def _cut(one: Table) -> list[tuple[Row, ...]]:

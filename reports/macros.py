@@ -27,7 +27,9 @@ def numbers(results: Results) -> str:
                 for column in COST_COLUMNS:
                     summary, _ = summary_of(own, column)
                     if summary.n:
-                        lines += _define(results, f"cost|{column}", backbone, label, task, quantity(column, summary.mean))
+                        lines += _define(
+                            results, f"cost|{column}", backbone, label, task, quantity(column, summary.mean)
+                        )
             parameters, _ = summary_of(cells, "adapter_parameters")
             if parameters.n:
                 lines += _define(results, "parameters", backbone, label, "", count(parameters.mean))

@@ -57,7 +57,9 @@ def read_style(path: Path | None) -> Style:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", one.name):
             raise TemplateError(f"{one}: LaTeX cannot take a file of this name")
         if one.name in ("report.tex", "slides.tex", "numbers.tex", "references.bib", "run.bib"):
-            raise TemplateError(f"{one}: this name is that of a file of the report; templates are named {one.name}.jinja")
+            raise TemplateError(
+                f"{one}: this name is that of a file of the report; templates are named {one.name}.jinja"
+            )
     chosen = None if any(p.name == "report.tex.jinja" for p in templates) or not classes else classes[0]
     return Style(
         document_class=chosen.stem if chosen and chosen.suffix == ".cls" else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import pandas as pd
 
@@ -17,8 +18,12 @@ from reports.structure import Cite, Code, Column, Emphasis, Inline, Number, Para
 OUTCOMES = ("supported", "contradicted", "inconclusive", "not testable here")
 
 
-def claims(verdicts: list[Verdict], references: dict[str, Entry], key: str = "claims") -> list[Table]:
-    """Claim, source, measured effect with interval and n, verdict, caveat."""
+# The outcomes by how much they say.
+ORDER = ("contradicted", "supported", "inconclusive", "not testable here")
+
+
+def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = False) -> list[Table]:
+    """Claim, source, measured effect with interval and n, verdict, caveat; without the caveat where `brief`."""
     if not verdicts:
         return []
     several = len({v.backbone for v in verdicts}) > 1
@@ -59,7 +64,10 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], key: str = "cl
         " this backbone, budget and these tasks. “Inconclusive” is the verdict wherever the interval allows both."
         + (f" For all of them: {' '.join(shared)}" if shared else ""),
     )
-    return [Table(key, caption, columns, tuple(rows), pd.DataFrame(data), wide=True)]
+    if brief:
+        columns, rows = columns[:-1], [Row(row.cells[:-1], row.gap) for row in rows]
+        columns = tuple(replace(c, share=1.45 * c.share) for c in columns)
+    return [Table("claims", caption, columns, tuple(rows), pd.DataFrame(data), wide=True)]
 
 
 def _sentences(text: str) -> list[str]:
