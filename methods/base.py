@@ -31,9 +31,9 @@ class Claim:
 
     `measure` names one of `reports.pairing.MEASURES`. `comparator` is another method's name, or `backbone` for
     the pretrained model itself. `relation` is how the measure should stand to `factor` times the comparator's;
-    `margin` is the tolerance, or for "higher" and "lower" the least gap: a fraction for scores (0.01 is one
-    point), a share of the comparator's for everything else. `text` is as we read the paper, `source` its key
-    in the card's `bibtex`, `scope` where the paper made the claim.
+    `margin` is the tolerance, our choice where the paper gives none, or for "higher" and "lower" the least gap: a
+    fraction for scores (0.01 is one point), a share of the comparator's for everything else. `text` is as we
+    read the paper, `source` its key in the card's `bibtex`, `scope` where the paper made the claim.
 
     The claim holds between configurations that agree in `matched` (hyperparameters, or `adapter_parameters`
     to within a tenth). With `varies`, a hyperparameter, the comparator is the same method with the next smaller

@@ -4,7 +4,8 @@ A verdict on a figure that differs from run to run (a score, a time) needs a one
 two of them for equality (TOST), corrected by Holm over every claim that is tested: a suite puts dozens to the
 test at once, and one in twenty would come out wrong. A figure that is counted and not timed (parameters, bytes,
 FLOPs) is the same on every run; there the pairs are compared exactly and all must agree. A claim that a test
-cannot decide is inconclusive: neither the paper nor the measurement is thereby wrong.
+cannot decide is inconclusive: neither the paper nor the measurement is thereby wrong. Where a paper says "on par"
+and gives no figure, the margin is the card's choice, one point as a rule.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from reports.frame import Results, select
-from reports.pairing import MEASURES, Setting, comparator, out_of_scope, pairs_of, why_no_pairs
+from reports.frame import Results
+from reports.pairing import MEASURES, Setting, comparator, entrants, out_of_scope, pairs_of, why_no_pairs
 from reports.quantities import count
-from reports.statistics import ALPHA, MIN_PAIRS, MeanDifference, holm, mean_difference
+from reports.statistics import ALPHA, MIN_PAIRS, Effect, holm, mean_difference, spread_ratio
 
 Outcome = Literal["supported", "contradicted", "inconclusive", "not testable here"]
 # The interval whose ends a one-sided test at ALPHA decides about.
@@ -56,14 +57,14 @@ class Verdict:
 
 
 def assess(results: Results) -> list[Verdict]:
-    """A verdict for every claim of every label's card on every backbone, in the suite's order."""
-    found = [
-        _assess(Setting(results, backbone, label, _with_defaults(claim)))
-        for backbone in results.backbones
-        for label in results.labels
-        if len(select(results.cells, backbone=backbone, label=label))
-        for claim in results.card("methods", results.method_of(label)).get("claims") or ()
-    ]
+    """A verdict for every claim of every label's card on every backbone, in the suite's order. Of labels that differ
+    in nothing but what is tuned, the one with the best validation score stands for all."""
+    found = []
+    for backbone in results.backbones:
+        taking_part = entrants(results, backbone)
+        for label, entrant in taking_part.items():
+            for claim in results.card("methods", entrant.method).get("claims") or ():
+                found.append(_assess(Setting(results, backbone, label, _with_defaults(claim), taking_part)))
     adjusted = iter(holm([v.p for v in found if v.p is not None]))
     return [_corrected(v, next(adjusted)) if v.p is not None else v for v in found]
 
@@ -100,8 +101,7 @@ def _assess(setting: Setting) -> Verdict:
 def _verdict(setting: Setting, outcome: Outcome, measured: str, **fields: Any) -> Verdict:
     unit = "points" if setting.claim["measure"] == "score" else "ratio"
     empty = {"effect": None, "low": None, "high": None, "n": 0, "caveat": _scale(setting), "cells": ()}
-    method = setting.results.method_of(setting.label)
-    return Verdict(setting.label, method, setting.backbone, setting.claim, outcome,
+    return Verdict(setting.label, setting.entrant.method, setting.backbone, setting.claim, outcome,
                    **(empty | {"unit": unit, "measured": measured} | fields))  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def _counted(setting: Setting, other: str, pairs: pd.DataFrame) -> Verdict:
     text = f"The {setting.measure.words} is {_ratio(effect)} times {_possessive(other)}"
     if np.ptp(ratios) > 1e-9 * effect:
         text += f" in the median of {_n(len(pairs), 'pair')} ({_ratio(ratios.min())} to {_ratio(ratios.max())})"
-    return _verdict(setting, outcome, f"{text}; the claim asks for {_asked(setting.claim)}.", effect=effect,
+    return _verdict(setting, outcome, f"{text}; the claim holds if that is {_asked(setting.claim)}.", effect=effect,
                            low=float(ratios.min()), high=float(ratios.max()), n=len(pairs),
                            caveat=_caveat(setting, other), cells=_ids(pairs))  # fmt: skip
 
@@ -134,10 +134,11 @@ def _counted(setting: Setting, other: str, pairs: pd.DataFrame) -> Verdict:
 def _tested(setting: Setting, other: str, pairs: pd.DataFrame) -> Verdict:
     claim, is_score = setting.claim, setting.measure.kind == "score"
     factor = claim["factor"]
-    # Times vary by factors: their logarithms are nearer to normal, and differences of those are ratios.
-    values = pairs["a"] - factor * pairs["b"] if is_score else np.log(pairs["a"] / (factor * pairs["b"]))
-    by_task = {str(task): values[rows].tolist() for task, rows in pairs.groupby("task", sort=False).groups.items()}
-    found = mean_difference(by_task)
+    by_task = {str(task): rows for task, rows in pairs.groupby("task", sort=False)}
+    found = _effect(setting, by_task)
+    if not np.isfinite(found.mean):
+        text = f"{_n(len(pairs), 'pair')} of scores, too few or too alike for a standard deviation of each task."
+        return _verdict(setting, "inconclusive", text, n=len(pairs), caveat=_caveat(setting, other), cells=_ids(pairs))
     supports, contradicts = _p_values(found, claim, is_score)
 
     def shown(value: float) -> float:
@@ -148,7 +149,7 @@ def _tested(setting: Setting, other: str, pairs: pd.DataFrame) -> Verdict:
     if supports is not None and contradicts is not None:
         outcome, p = ("supported", supports) if supports <= contradicts else ("contradicted", contradicts)
     low, high = found.interval(LEVEL) or (None, None)
-    tasks = {task: shown(float(np.mean(differences))) for task, differences in by_task.items()}
+    tasks = {task: shown(_effect(setting, {task: rows}).mean) for task, rows in by_task.items()}
     return _verdict(setting, 
         outcome, _sentence(setting, other, shown(found.mean), tasks, found), effect=shown(found.mean),
         low=None if low is None else shown(low), high=None if high is None else shown(high), n=found.n,
@@ -156,7 +157,19 @@ def _tested(setting: Setting, other: str, pairs: pd.DataFrame) -> Verdict:
     )  # fmt: skip
 
 
-def _p_values(found: MeanDifference, claim: dict[str, Any], is_score: bool) -> tuple[float | None, float | None]:
+def _effect(setting: Setting, by_task: Mapping[str, pd.DataFrame]) -> Effect:
+    """A difference of scores, or the logarithm of a ratio to `factor` times the comparator's."""
+    factor = setting.claim["factor"]
+    if setting.measure.kind == "spread":
+        own, other = ({task: rows[column].tolist() for task, rows in by_task.items()} for column in ("a", "b"))
+        return spread_ratio(own, {task: [factor * value for value in values] for task, values in other.items()})
+    if setting.measure.kind == "score":
+        return mean_difference({task: (rows["a"] - factor * rows["b"]).tolist() for task, rows in by_task.items()})
+    # Times vary by factors: their logarithms are nearer to normal.
+    return mean_difference({task: np.log(rows["a"] / (factor * rows["b"])).tolist() for task, rows in by_task.items()})
+
+
+def _p_values(found: Effect, claim: dict[str, Any], is_score: bool) -> tuple[float | None, float | None]:
     """One-sided p-values of the claim and of its opposite."""
     margin = claim["margin"] if is_score else float(np.log1p(claim["margin"]))
     match claim["relation"]:
@@ -178,7 +191,7 @@ def _limits(claim: dict[str, Any]) -> tuple[float, float]:
     return 1 / (1 + claim["margin"]), 1 + claim["margin"]
 
 
-def _sentence(setting: Setting, other: str, effect: float, tasks: dict[str, float], found: MeanDifference) -> str:
+def _sentence(setting: Setting, other: str, effect: float, tasks: dict[str, float], found: Effect) -> str:
     claim = setting.claim
     over = f" over {_n(found.n, 'pair')} of seeds on {_n(found.tasks, 'task')}"
     if setting.measure.kind == "score":
@@ -190,8 +203,8 @@ def _sentence(setting: Setting, other: str, effect: float, tasks: dict[str, floa
         each = [f"{task} {_ratio(value)}" for task, value in tasks.items()]
     if len(each) > 1:
         text += f" ({', '.join(each)})"
-    text += f"; the claim asks for {_asked(claim)}."
-    if found.se is None:
+    text += f"; the claim holds if that is {_asked(claim)}."
+    if found.p_above() is None:
         few = found.n - found.tasks < MIN_PAIRS - 1
         text += f" {'Too few pairs' if few else 'Pairs too alike, or a task with one only,'} for a test."
     return text
@@ -215,6 +228,8 @@ def _caveat(setting: Setting, other: str, tasks: Mapping[str, float] | None = No
     parts = [_scale(setting)]
     if other not in (setting.claim["comparator"], "backbone"):
         parts.append(f"Compared with the suite's {other}.")
+    if setting.entrant.trials > 1:
+        parts.append(f"Its learning rate is the best of {setting.entrant.trials} on validation data.")
     if setting.claim["measure"] == "training_memory_bytes":
         parts.append("Memory is the sum of weights, gradients, optimiser state and kept activations.")
     if setting.measure.kind == "timed":
@@ -237,7 +252,7 @@ def _holds(value: float, claim: dict[str, Any]) -> bool:
 
 def _scale(setting: Setting) -> str:
     """Where the claim was made, and how large what was measured here is."""
-    rows = select(setting.results.cells, backbone=setting.backbone, label=setting.label)
+    rows = setting.entrant.cells
     backbone = rows["backbone_parameters"].max()
     examples = max(setting.results.manifest.cells[str(cell)].budget.train_examples for cell in rows.index)
     size = f" of {count(backbone)} parameters" if np.isfinite(backbone) else ""

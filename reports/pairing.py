@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,16 +18,18 @@ TUNED = frozenset({"lr", "weight_decay"})
 
 
 class Measure(NamedTuple):
-    """What a claim may be about. `kind` decides how it is compared: scores by difference, the rest by ratio."""
+    """What a claim may be about. `kind` decides how it is compared: scores by difference, the rest by ratio; a
+    spread is that of scores over seeds."""
 
     words: str
-    kind: Literal["score", "timed", "counted"]
+    kind: Literal["score", "spread", "timed", "counted"]
     backbone: str | None = None
 
 
 MEASURES: dict[str, Measure] = {
     "score": Measure("test score", "score"),
-    "adapter_parameters": Measure("number of trained parameters, the head apart", "counted", "backbone_parameters"),
+    "score_spread": Measure("standard deviation of test scores over seeds", "spread"),
+    "adapter_parameters": Measure("number of trained parameters (without the head)", "counted", "backbone_parameters"),
     "stored_bytes": Measure("storage per task", "counted"),
     "training_memory_bytes": Measure("counted memory of a training step", "counted"),
     "weights_bytes": Measure("memory of the weights", "counted"),
@@ -43,6 +46,44 @@ _MEMORY = ["weights_bytes", "gradient_bytes", "optimizer_bytes", "activation_byt
 
 
 @dataclass(frozen=True)
+class Entrant:
+    """A label as it takes part in comparisons on one backbone. `trials` counts the labels that differ from it in
+    what is tuned alone; of these it has the highest mean validation score, as befits a search."""
+
+    label: str
+    method: str
+    hyperparameters: dict[str, Any]
+    cells: pd.DataFrame
+    trials: int
+
+    def fixed(self, varies: str = "") -> dict[str, Any]:
+        """The hyperparameters that are neither tuned nor `varies`."""
+        return {name: value for name, value in self.hyperparameters.items() if name not in TUNED | {varies}}
+
+
+def entrants(results: Results, backbone: str) -> dict[str, Entrant]:
+    """By label, in the suite's order. Cells have a column `training_memory_bytes` beside the frame's."""
+    rows = select(results.cells, backbone=backbone)
+    rows = rows.assign(training_memory_bytes=rows[_MEMORY].sum(axis=1, skipna=False))
+    found: list[Entrant] = []
+    by_label = {str(label): cells for label, cells in rows.groupby("label", sort=False)}
+    for label in results.labels:
+        if label not in by_label:
+            continue
+        cell = results.manifest.cells[str(by_label[label].index[0])]
+        new = Entrant(label, cell.method, cell.hyperparameters, by_label[label], 1)
+        for at, old in enumerate(found):
+            if (old.method, old.fixed()) == (new.method, new.fixed()):
+                means = [each.cells["validation_score"].mean() for each in (old, new)]
+                better = new if means[1] > means[0] or np.isnan(means[0]) else old
+                found[at] = replace(better, trials=old.trials + 1)
+                break
+        else:
+            found.append(new)
+    return {entrant.label: entrant for entrant in found}
+
+
+@dataclass(frozen=True)
 class Setting:
     """A claim about `label` on `backbone`, with the cells that bear on it."""
 
@@ -50,21 +91,26 @@ class Setting:
     backbone: str
     label: str
     claim: dict[str, Any]
+    entrants: Mapping[str, Entrant]
 
     @property
     def measure(self) -> Measure:
         return MEASURES[self.claim["measure"]]
 
+    @property
+    def entrant(self) -> Entrant:
+        return self.entrants[self.label]
+
     def cells(self, label: str) -> pd.DataFrame:
         """The label's cells to which the claim applies."""
-        rows = select(self.results.cells, backbone=self.backbone, label=label)
+        rows = self.entrants[label].cells
         if self.claim["task_kind"]:
             kinds = {task: self.results.card("tasks", task).get("kind") for task in self.results.tasks}
             rows = rows[rows["task"].map(kinds) == self.claim["task_kind"]]
         if (most := self.claim["max_train_examples"]) is not None:
             cells = self.results.manifest.cells
             rows = rows[[cells[str(cell)].budget.train_examples <= most for cell in rows.index]]
-        return rows.assign(training_memory_bytes=rows[_MEMORY].sum(axis=1, skipna=False))
+        return rows
 
 
 def out_of_scope(setting: Setting) -> str:
@@ -78,7 +124,7 @@ def out_of_scope(setting: Setting) -> str:
 
 def comparator(setting: Setting) -> tuple[str | None, str]:
     """The label to compare with, or why there is none."""
-    claim, results = setting.claim, setting.results
+    claim = setting.claim
     if claim["varies"]:
         return _smaller(setting)
     name = claim["comparator"]
@@ -86,7 +132,7 @@ def comparator(setting: Setting) -> tuple[str | None, str]:
         if setting.measure.backbone is None:
             return None, f"The {setting.measure.words} is not known of the backbone alone."
         return "backbone", ""
-    labels = [label for label in results.labels if results.method_of(label) == name and len(setting.cells(label))]
+    labels = [label for label, each in setting.entrants.items() if each.method == name and len(setting.cells(label))]
     if not labels:
         return None, f"The suite does not compare with {name}."
     labels = [label for label in labels if all(_agree(setting, label, field) for field in claim["matched"])]
@@ -96,44 +142,32 @@ def comparator(setting: Setting) -> tuple[str | None, str]:
     return (name if name in labels else labels[0]), ""
 
 
-def _hyperparameters(setting: Setting, label: str) -> dict[str, Any]:
-    return setting.results.manifest.cells[str(setting.cells(label).index[0])].hyperparameters
-
-
 def _agree(setting: Setting, label: str, field: str) -> bool:
     if field == "adapter_parameters":
         own, other = (setting.cells(each)[field].mean() for each in (setting.label, label))
         return bool(abs(own - other) <= SAME_SIZE * max(own, other))
-    value = _hyperparameters(setting, setting.label).get(field)
-    return value is not None and value == _hyperparameters(setting, label).get(field)
+    values = [setting.entrants[each].hyperparameters.get(field) for each in (setting.label, label)]
+    return values[0] is not None and values[0] == values[1]
 
 
 def _smaller(setting: Setting) -> tuple[str | None, str]:
     """The label of the same method with the next smaller value of what varies."""
-    varies, results = setting.claim["varies"], setting.results
-    own = _hyperparameters(setting, setting.label)
-
-    def rest(hyperparameters: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in hyperparameters.items() if name not in TUNED | {varies}}
-
+    varies, own = setting.claim["varies"], setting.entrant
+    value = own.hyperparameters.get(varies)
     found = {
-        label: theirs[varies]
-        for label in results.labels
-        if results.method_of(label) == results.method_of(setting.label) and len(setting.cells(label))
-        if (theirs := _hyperparameters(setting, label)).get(varies) is not None
-        if varies in own and rest(theirs) == rest(own) and theirs[varies] < own[varies]
+        label: other.hyperparameters[varies]
+        for label, other in setting.entrants.items()
+        if (other.method, other.fixed(varies)) == (own.method, own.fixed(varies)) and len(setting.cells(label))
+        if value is not None and other.hyperparameters[varies] < value
     }
     if not found:
-        return (
-            None,
-            f"The suite has no second configuration that has a smaller {varies} and all else equal.",
-        )
+        return None, f"The suite has no second configuration that has a smaller {varies} and all else equal."
     return max(found, key=found.__getitem__), ""
 
 
 def pairs_of(setting: Setting, other: str) -> pd.DataFrame:
     """Columns task, seed, a, b (the figure of the label and of the comparator) and the ids of their cells."""
-    column = setting.claim["measure"]
+    column = "score" if setting.measure.kind == "spread" else setting.claim["measure"]
     own = setting.cells(setting.label).reset_index()
     theirs = own if other == "backbone" else setting.cells(other).reset_index()
     merged = own.merge(theirs, on=["task", "seed"], suffixes=("", "_other"))

@@ -7,9 +7,10 @@ head. Test sets are the same for all seeds, so nothing here covers the choice of
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import optimize, stats
@@ -72,12 +73,43 @@ def compare_paired(a: dict[int, float], b: dict[int, float]) -> Comparison:
     return Comparison(mean, sd, n, float(stats.ttest_1samp(differences, 0.0).pvalue))
 
 
+class Effect(ABC):
+    """An estimate from pairs of seeds on one task or several, and the tests about it. `mean` is the estimate, `n`
+    counts pairs; thresholds, margins and bounds are in its unit. P-values are None where no test is made."""
+
+    mean: float
+    n: int
+    tasks: int
+
+    @abstractmethod
+    def p_above(self, threshold: float = 0.0) -> float | None:
+        """One-sided p-value against "the truth is at most `threshold`"."""
+
+    @abstractmethod
+    def p_below(self, threshold: float = 0.0) -> float | None:
+        """One-sided p-value against "the truth is at least `threshold`"."""
+
+    @abstractmethod
+    def interval(self, level: float) -> tuple[float, float] | None:
+        """Confidence interval; at level 1 - 2α it excludes what a one-sided test at α rejects."""
+
+    def p_unequal(self) -> float | None:
+        """Two-sided p-value against "the truth is 0"."""
+        above, below = self.p_above(), self.p_below()
+        return None if above is None or below is None else 2 * min(above, below)
+
+    def p_equivalent(self, margin: float) -> float | None:
+        """Two one-sided tests (Schuirmann 1987): p-value against "the truth is `margin` or more away from 0"."""
+        above, below = self.p_above(-margin), self.p_below(margin)
+        return None if above is None or below is None else max(above, below)
+
+
 @dataclass(frozen=True)
-class MeanDifference:
+class MeanDifference(Effect):
     """The mean over tasks of the mean paired difference within each task, for these tasks and any seeds.
 
     `se` is its standard error and `dof` its degrees of freedom (Welch, Satterthwaite); both are None where no
-    test is made. `n` counts pairs. Thresholds, margins and bounds are in the differences' own unit.
+    test is made.
     """
 
     mean: float
@@ -87,29 +119,16 @@ class MeanDifference:
     tasks: int
 
     def p_above(self, threshold: float = 0.0) -> float | None:
-        """One-sided p-value against "the mean is at most `threshold`"."""
         if self.se is None or self.dof is None:
             return None
         return float(stats.t.sf((self.mean - threshold) / self.se, self.dof))
 
     def p_below(self, threshold: float = 0.0) -> float | None:
-        """One-sided p-value against "the mean is at least `threshold`"."""
         if self.se is None or self.dof is None:
             return None
         return float(stats.t.cdf((self.mean - threshold) / self.se, self.dof))
 
-    def p_unequal(self) -> float | None:
-        """Two-sided p-value against "the mean is 0"."""
-        above, below = self.p_above(), self.p_below()
-        return None if above is None or below is None else 2 * min(above, below)
-
-    def p_equivalent(self, margin: float) -> float | None:
-        """Two one-sided tests (Schuirmann 1987): p-value against "the mean is `margin` or more away from 0"."""
-        above, below = self.p_above(-margin), self.p_below(margin)
-        return None if above is None or below is None else max(above, below)
-
     def interval(self, level: float) -> tuple[float, float] | None:
-        """Confidence interval; at level 1 - 2α it excludes what a one-sided test at α rejects."""
         if self.se is None or self.dof is None:
             return None
         reach = float(stats.t.ppf(0.5 + level / 2, self.dof)) * self.se
@@ -141,6 +160,59 @@ def mean_difference(differences: Mapping[str, Sequence[float]]) -> MeanDifferenc
         return MeanDifference(mean, None, None, n, tasks)
     dof = parts.sum() ** 2 / sum(part**2 / (array.size - 1) for part, array in zip(parts, arrays, strict=True))
     return MeanDifference(mean, float(np.sqrt(parts.sum())), float(dof), n, tasks)
+
+
+@dataclass(frozen=True)
+class SpreadRatio(Effect):
+    """How much more one value varies over seeds than its pair: the logarithm of the ratio of standard deviations,
+    the mean over tasks. `pairs` holds an array (seeds, 2) per task.
+
+    Test of Pitman (1939) and Morgan (1939): where two paired values vary alike, their sum and difference are
+    uncorrelated. Exact for normal values; tasks' p-values are combined by Stouffer's method.
+    """
+
+    mean: float
+    n: int
+    tasks: int
+    pairs: tuple[np.ndarray, ...]
+
+    def p_above(self, threshold: float = 0.0) -> float | None:
+        return self._p(threshold, "greater")
+
+    def p_below(self, threshold: float = 0.0) -> float | None:
+        return self._p(threshold, "less")
+
+    def interval(self, level: float) -> tuple[float, float] | None:
+        if not self._testable:
+            return None
+        tail = (1 - level) / 2
+        # Ratios of e^±15 are beyond any data; between them the p-values rise and fall with the threshold.
+        low = optimize.brentq(lambda threshold: (self.p_above(threshold) or 0.0) - tail, -15, 15)
+        high = optimize.brentq(lambda threshold: (self.p_below(threshold) or 0.0) - tail, -15, 15)
+        return float(low), float(high)
+
+    @property
+    def _testable(self) -> bool:
+        return np.isfinite(self.mean) and self.n - self.tasks >= MIN_PAIRS - 1 and min(map(len, self.pairs)) >= 3
+
+    def _p(self, threshold: float, alternative: Literal["greater", "less"]) -> float | None:
+        if not self._testable:
+            return None
+        scaled = [pair * (1.0, math.exp(threshold)) for pair in self.pairs]
+        p = [stats.pearsonr(x.sum(axis=1), x[:, 0] - x[:, 1], alternative=alternative).pvalue for x in scaled]
+        weights = [math.sqrt(len(pair)) for pair in self.pairs]
+        return float(stats.combine_pvalues(p, "stouffer", weights=weights).pvalue)
+
+
+def spread_ratio(a: Mapping[str, Sequence[float]], b: Mapping[str, Sequence[float]]) -> SpreadRatio:
+    """From each task's values of the two, in the same order of seeds. Tests are made from as many pairs as
+    `mean_difference` asks for, at least three of every task, and where both vary at all."""
+    pairs = tuple(np.column_stack([a[task], b[task]]).astype(float) for task in a if len(a[task]))
+    n = sum(map(len, pairs))
+    spreads = [pair.std(axis=0, ddof=1) if len(pair) > 1 else np.zeros(2) for pair in pairs]
+    vary = bool(spreads) and min(spread.min() for spread in spreads) > 1e-12
+    mean = float(np.mean([np.log(spread[0] / spread[1]) for spread in spreads])) if vary else float("nan")
+    return SpreadRatio(mean, n, len(pairs), pairs)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

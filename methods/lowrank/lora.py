@@ -85,6 +85,14 @@ class LoRA(Method):
   year = {2024},
   eprint = {2402.12354},
   archiveprefix = {arXiv},
+}
+@inproceedings{chen2022revisiting,
+  author = {Chen, Guanzheng and Liu, Fangyu and Meng, Zaiqiao and Liang, Shangsong},
+  title = {Revisiting Parameter-Efficient Tuning: Are We Really There Yet?},
+  booktitle = {Proceedings of the 2022 Conference on Empirical Methods in Natural Language Processing (EMNLP)},
+  year = {2022},
+  eprint = {2202.07962},
+  archiveprefix = {arXiv},
 }""",
         claims=(
             Claim(
@@ -147,6 +155,14 @@ class LoRA(Method):
                 relation="lower",
                 scope="RoBERTa and GPT-2 on GLUE, Llama with 7 billion parameters",
                 varies="lr_ratio",
+            ),
+            Claim(
+                text="A critic's claim: no more stable from run to run than full fine-tuning.",
+                source="chen2022revisiting",
+                measure="score_spread",
+                comparator="full",
+                relation="at least",
+                scope="RoBERTa on tasks of GLUE and SuperGLUE",
             ),
         ),
     )

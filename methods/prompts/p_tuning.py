@@ -104,6 +104,14 @@ class PTuning(Method):
                 relation="higher",
                 scope="as we read it: few-shot SuperGLUE, where prompts without an encoder vary more between runs",
             ),
+            Claim(
+                text="It varies less between runs than a prompt that is trained directly.",
+                source="liu2021ptuning",
+                measure="score_spread",
+                comparator="prompt_tuning",
+                relation="lower",
+                scope="few-shot SuperGLUE",
+            ),
         ),
     )
 

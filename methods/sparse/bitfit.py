@@ -38,6 +38,14 @@ class BitFit(Method):
   year = {2022},
   eprint = {2106.10199},
   archiveprefix = {arXiv},
+}
+@inproceedings{chen2022revisiting,
+  author = {Chen, Guanzheng and Liu, Fangyu and Meng, Zaiqiao and Liang, Shangsong},
+  title = {Revisiting Parameter-Efficient Tuning: Are We Really There Yet?},
+  booktitle = {Proceedings of the 2022 Conference on Empirical Methods in Natural Language Processing (EMNLP)},
+  year = {2022},
+  eprint = {2202.07962},
+  archiveprefix = {arXiv},
 }""",
         claims=(
             Claim(
@@ -58,6 +66,14 @@ class BitFit(Method):
                 relation="lower",
                 scope="BERT on GLUE",
                 untestable="It takes training sets of several sizes, and no suite here varies them.",
+            ),
+            Claim(
+                text="A critic's claim: no more stable from run to run than full fine-tuning.",
+                source="chen2022revisiting",
+                measure="score_spread",
+                comparator="full",
+                relation="at least",
+                scope="RoBERTa on tasks of GLUE and SuperGLUE",
             ),
         ),
     )

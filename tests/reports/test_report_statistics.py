@@ -19,6 +19,7 @@ from reports.statistics import (
     pareto_front,
     power_of,
     seeds_needed,
+    spread_ratio,
     summarise,
 )
 
@@ -186,3 +187,38 @@ def test_equivalence_at_the_margin_is_claimed_as_rarely_as_promised():
         for _ in range(1000)
     ]
     assert np.mean(claimed) <= HIGHEST_OF_1000
+
+
+def test_spread_on_one_task_is_pitmans_and_morgans_test():
+    # Their statistic in its first form: t = (F - 1) √(n - 2) / (2 √(F (1 - r²))), with F the ratio of variances.
+    rng = np.random.default_rng(13)
+    a, b = rng.normal(0, 0.02, 9), rng.normal(0, 0.01, 9)
+    b = b + 0.3 * a
+    f, r = a.var(ddof=1) / b.var(ddof=1), np.corrcoef(a, b)[0, 1]
+    t = (f - 1) * np.sqrt(7) / (2 * np.sqrt(f * (1 - r**2)))
+    found = spread_ratio({"task": a}, {"task": b})
+    assert found.mean == pytest.approx(np.log(f) / 2)
+    assert found.p_above() == pytest.approx(stats.t.sf(t, 7))
+    assert found.p_below() == pytest.approx(stats.t.cdf(t, 7))
+    low, high = found.interval(0.9)
+    assert low < found.mean < high
+    assert found.p_above(low) == pytest.approx(0.05) and found.p_below(high) == pytest.approx(0.05)
+
+
+def test_equal_spreads_are_called_unequal_as_rarely_as_promised():
+    rng = np.random.default_rng(14)
+    wrong = 0
+    for _ in range(1000):
+        draws = {
+            task: sd * rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], 5) for task, sd in (("a", 1), ("b", 0.2))
+        }
+        p = spread_ratio({t: d[:, 0] for t, d in draws.items()}, {t: d[:, 1] for t, d in draws.items()}).p_above()
+        assert p is not None
+        wrong += p < 0.05
+    assert wrong / 1000 <= HIGHEST_OF_1000
+
+
+def test_few_seeds_give_no_test_of_spread():
+    found = spread_ratio({"a": [0.1, 0.2, 0.4], "b": [0.1, 0.2]}, {"a": [0.1, 0.3, 0.4], "b": [0.3, 0.2]})
+    assert (found.p_above(), found.interval(0.9)) == (None, None)
+    assert not np.isfinite(spread_ratio({"a": [0.5] * 6}, {"a": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]}).mean)
