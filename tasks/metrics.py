@@ -1,16 +1,181 @@
-"""Metrics by name, all from scikit-learn; fractions, higher is better."""
+"""Metrics by name: from scikit-learn, scipy, seqeval and rouge-score where these have them, else by the definition of
+the official scorer that each names. Fractions, higher is better, unless said otherwise. All take predictions and
+references of equal length, and raise ValueError where they are not."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import re
+import string
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
 
-from sklearn.metrics import accuracy_score, f1_score
+from scipy import stats
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 
 def classification(predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
-    """Accuracy, and the F1 score averaged over the classes without weights. Raises ValueError unless the
-    two are of equal length."""
+    """Accuracy, and the F1 score averaged over the classes without weights."""
     return {
-        "accuracy": float(accuracy_score(references, predictions)),
+        "accuracy": accuracy(predictions, references)["accuracy"],
         "f1_macro": float(f1_score(references, predictions, average="macro", zero_division=0.0)),
     }
+
+
+def accuracy(predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
+    return {"accuracy": float(accuracy_score(references, predictions))}
+
+
+def f1_and_accuracy(predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
+    """F1 of the class 1, and accuracy: GLUE's for MRPC and QQP."""
+    f1 = float(f1_score(references, predictions, pos_label=1, zero_division=0.0))
+    return {"f1": f1} | accuracy(predictions, references)
+
+
+def matthews(predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
+    """Matthews' correlation, from -1 to 1 and 0 for a constant prediction, and accuracy: GLUE's for CoLA."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a single label, whose correlation is 0 by convention
+        correlation = float(matthews_corrcoef(references, predictions))
+    return {"matthews": correlation} | accuracy(predictions, references)
+
+
+def correlations(predictions: Sequence[float], references: Sequence[float]) -> dict[str, float]:
+    """Pearson's and Spearman's correlation, from -1 to 1, as GLUE has them for STS-B; 0 where either side is constant
+    or there are fewer than two."""
+    if len(predictions) != len(references):
+        raise ValueError(f"{len(predictions)} predictions of {len(references)} references")
+    if len(set(predictions)) < 2 or len(set(references)) < 2:
+        return {"pearson": 0.0, "spearman": 0.0}
+    return {
+        "pearson": float(stats.pearsonr(predictions, references).statistic),
+        "spearman": float(stats.spearmanr(predictions, references).statistic),
+    }
+
+
+def entities(
+    predictions: Sequence[Sequence[int]], references: Sequence[Sequence[int]], labels: Sequence[str]
+) -> dict[str, float]:
+    """F1, precision and recall of whole entities from tags (`B-PER`, `I-PER`, `O`): one is right where its type and
+    both its ends are, as conlleval counts for CoNLL-2003 (Tjong Kim Sang and De Meulder, 2003)."""
+    from seqeval.metrics import f1_score, precision_score, recall_score
+
+    given = [[labels[tag] for tag in tags] for tags in predictions]
+    right = [[labels[tag] for tag in tags] for tags in references]
+    if [len(tags) for tags in given] != [len(tags) for tags in right]:
+        raise ValueError("there must be one predicted tag for each word")
+    counted: dict[str, Callable[..., Any]] = {
+        "f1_entity": f1_score, "precision_entity": precision_score, "recall_entity": recall_score,
+    }  # fmt: skip
+    return {name: float(score(right, given, zero_division=0)) for name, score in counted.items()}
+
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def normal(answer: str) -> str:
+    """An answer as SQuAD's scorer compares it: lower case, without ASCII punctuation, articles and spare white space
+    (Rajpurkar et al., 2016)."""
+    return " ".join(_ARTICLES.sub(" ", answer.lower().translate(_PUNCTUATION)).split())
+
+
+def answers(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Exact match and F1 of normalised words against the best of an example's answers: SQuAD's scorer, and ReCoRD's."""
+    return {
+        "f1": _best(predictions, references, _word_f1),
+        "exact_match": _best(predictions, references, lambda given, right: float(normal(given) == normal(right))),
+    }
+
+
+def _word_f1(given: str, right: str) -> float:
+    ours, theirs = normal(given).split(), normal(right).split()
+    common = sum((Counter(ours) & Counter(theirs)).values())
+    return 2 * common / (len(ours) + len(theirs)) if common else 0.0
+
+
+def rouge(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L on stemmed words (Lin, 2004) against the best of an example's
+    references, as the package rouge-score computes them."""
+    return {
+        name: _best(predictions, references, lambda given, right, key=key: _scorer().score(right, given)[key].fmeasure)
+        for name, key in (("rouge_l", "rougeL"), ("rouge_1", "rouge1"), ("rouge_2", "rouge2"))
+    }
+
+
+@cache
+def _scorer() -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
+
+
+_NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?|-?\$?\.\d+")
+_ANNOUNCED = re.compile(r"####|[Tt]he answer is:?")
+
+
+def final_number(text: str) -> float | None:
+    """The number that a worked solution ends in: the first after the last `####` (GSM8K: Cobbe et al., 2021) or `The
+    answer is` (MetaMathQA: Yu et al., 2024), or, without either, the last of all; None where there is none."""
+    announced = list(_ANNOUNCED.finditer(text))
+    found = _NUMBER.findall(text[announced[-1].end() :] if announced else text)
+    if not found:
+        return None
+    return float(found[0 if announced else -1].replace(",", "").replace("$", ""))
+
+
+def final_numbers(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """The share of solutions that end in the right number."""
+
+    def same(given: str, right: str) -> float:
+        number = final_number(given)
+        return float(number is not None and number == final_number(right))
+
+    return {"exact_match": _best(predictions, references, same)}
+
+
+def answer_sets(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """MultiRC's F1a, over all answers of all questions alike, and exact match, the share of questions of which every
+    answer is judged rightly (Khashabi et al., 2018), from the listed numbers of the answers held to be right, such as
+    `1, 3`."""
+    both = ours = theirs = exact = 0
+    for given, (right, *_) in zip(predictions, references, strict=True):
+        listed, true = set(re.findall(r"\d+", given)), set(re.findall(r"\d+", right))
+        both += len(listed & true)
+        ours += len(listed)
+        theirs += len(true)
+        exact += listed == true
+    return {"f1a": 2 * both / (ours + theirs) if both else 0.0, "exact_match": exact / len(predictions)}
+
+
+def language_modelling(
+    predictions: Sequence[float], references: Sequence[tuple[int, int]]
+) -> dict[str, float]:
+    """From the log-likelihoods of texts in nats, and their (tokens, bytes): the probability of a byte, a geometric mean
+    that does not depend on the tokenizer, and the perplexities of a byte, its inverse, and of a token (lower is
+    better)."""
+    if len(predictions) != len(references):
+        raise ValueError(f"{len(predictions)} predictions of {len(references)} references")
+    total = math.fsum(predictions)
+    tokens, size = (sum(counts) for counts in zip(*references, strict=True))
+    return {
+        "byte_probability": math.exp(total / size),
+        "perplexity_per_byte": _exp(-total / size),
+        "perplexity_per_token": _exp(-total / tokens),
+    }
+
+
+def _exp(value: float) -> float:
+    """Infinite where it is too large: a model that has diverged."""
+    return math.exp(value) if value < 700 else math.inf
+
+
+def _best(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], score: Callable[[str, str], float]
+) -> float:
+    """The mean over examples of the score against the best of the references."""
+    scores = [max(score(given, right) for right in rights) for given, rights in zip(predictions, references, strict=True)]
+    return sum(scores) / len(scores)

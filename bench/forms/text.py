@@ -123,15 +123,17 @@ class Prompted(Form):
         return found, labels != IGNORED
 
     def _padded(self, ids: list[list[int]], device: Any) -> dict[str, Tensor]:
-        """Padded on the left, so that all end together; positions count from the first token."""
+        """A decoder's inputs are padded on the left, so that all end together, and positions count from the first
+        token; an encoder's on the right, since it counts its positions itself."""
         import torch
 
         width = -(-max(map(len, ids)) // 4) * 4
         tokens = torch.full((len(ids), width), self.tokenizer.pad_token_id)
         mask = torch.zeros(len(ids), width, dtype=torch.long)
         for row, line in enumerate(ids):
-            tokens[row, width - len(line) :] = torch.tensor(line)
-            mask[row, width - len(line) :] = 1
+            start = 0 if self.encodes else width - len(line)
+            tokens[row, start : start + len(line)] = torch.tensor(line)
+            mask[row, start : start + len(line)] = 1
         inputs = {"input_ids": tokens.to(device), "attention_mask": mask.to(device)}
         if not self.encodes:
             inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0).to(device)

@@ -43,6 +43,9 @@ class Head(Method):
 
     lr: LearningRate = 5e-3
 
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        return None if anatomy.head else "there is no fresh head to train: the language model's own is pretrained"
+
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
 

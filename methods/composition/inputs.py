@@ -36,6 +36,7 @@ class Prompt(nn.Module, ABC):
         self.at = 0
         self.max_positions: int | None = None
         self.for_encoder = False
+        self.inserted = True
 
     @abstractmethod
     def forward(self) -> Tensor:
@@ -44,6 +45,10 @@ class Prompt(nn.Module, ABC):
     def insert(self, backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         """The backbone's arguments, with the prompt in them."""
         inputs = by_name(backbone, args, kwargs)
+        cache = None if self.for_encoder else inputs.get("past_key_values")
+        self.inserted = cache is None or not cache.get_seq_length()
+        if not self.inserted:
+            return (), self._go_on(inputs)
         ids, embeddings = inputs.pop("input_ids", None), inputs.get("inputs_embeds")
         if embeddings is None:
             embeddings = backbone.get_input_embeddings()(ids)  # type: ignore[operator]
@@ -72,9 +77,18 @@ class Prompt(nn.Module, ABC):
             inputs["position_ids"] = _positions(mask)
         return (), inputs
 
+    def _go_on(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The cache of a decoder that generates holds the prompt already: it stays visible, and counts as read."""
+        mask, positions = inputs.get("attention_mask"), inputs.get("position_ids")
+        if mask is not None:
+            inputs["attention_mask"] = self._join(mask, mask.new_ones(len(mask), self.length))
+        if positions is not None:
+            inputs["position_ids"] = positions + self.length
+        return inputs
+
     def strip(self, backbone: nn.Module, args: tuple, output: Any) -> Any:
         """The backbone's output, without the prompt's positions."""
-        if self.for_encoder:
+        if self.for_encoder or not self.inserted:
             return output
         hidden = output[0]
         hidden = torch.cat([hidden[:, : self.at], hidden[:, self.at + self.length :]], dim=1)

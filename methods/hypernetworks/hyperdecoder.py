@@ -128,7 +128,8 @@ class Hyperdecoder(Method):
     nonlinearity: Nonlinearity = Field("relu", description="σ between the two projections")
 
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        if anatomy.causal and any(word in task.kind for word in ("generation", "modelling")):
+        # Its input is the prompt and the answer together, whichever task is put to it as text.
+        if anatomy.causal and (not anatomy.head or task.kind in ("generation", "language modelling")):
             return (
                 f"on {anatomy.config.model_type}, a decoder alone, adapters would be made from what is to be predicted"
             )

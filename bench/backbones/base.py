@@ -1,0 +1,205 @@
+"""A backbone: found by its spec, loaded with the head that a task's form asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.backbones.embedded import EMBEDDED
+from bench.backbones.hub import SPEC, Hub
+from bench.backbones.places import BackboneError, Card, ConfigOnly, Gguf, Place, Plain, read_config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+    from bench.forms.base import Head
+    from methods.anatomy import Anatomy
+
+# Before a folder's path or a hub id: the dimensions of that model, with random weights.
+CONFIG = "config:"
+EMBEDDED_PREFIX = "embedded:"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A backbone by its spec:
+
+    - `embedded:<name>`, which a package carries;
+    - the path of a folder that `save_pretrained` wrote, or of a file in the format GGUF;
+    - `organisation/name` or `organisation/name@revision` of the hub;
+    - `config:` before the last two: random weights, drawn by the seed, in the dimensions of that model.
+    """
+
+    spec: str
+    place: Place = field(repr=False)
+    card: Card = field(repr=False)
+
+    @classmethod
+    def find(cls, spec: str, base: Path = Path(), revision: str | None = None) -> Backbone:
+        """A relative path is seen from `base`, the suite's folder. `revision` pins a backbone of the hub to a commit,
+        such as the one that a cell's identity holds. Raises BackboneError where there is no such backbone; loads no
+        weights, but looks a hub id up."""
+        if spec.startswith(CONFIG):
+            inner = cls._find(spec.removeprefix(CONFIG), base, revision)
+            return cls(spec, ConfigOnly(inner.place), _random(spec, inner.card))
+        found = cls._find(spec, base, revision)
+        if isinstance(found.place, Plain):
+            _ = found.place.weights
+        return found
+
+    @classmethod
+    def _find(cls, spec: str, base: Path, revision: str | None) -> Backbone:
+        if spec.startswith(EMBEDDED_PREFIX):
+            embedded = EMBEDDED.get(spec.removeprefix(EMBEDDED_PREFIX))
+            if embedded is None:
+                raise BackboneError(f"unknown backbone {spec!r}")
+            return cls(spec, embedded.place(), embedded.card)
+        path = base / Path(spec).expanduser()
+        if path.suffix == ".gguf" and path.is_file():
+            return cls(spec, Gguf(path), _own(spec, path.stem, "as the file says"))
+        if (path / "config.json").is_file():
+            return cls(spec, Plain(path), _own(spec, path.resolve().name, str(read_config(path)["model_type"])))
+        if named := SPEC.fullmatch(spec):
+            place = Hub(named["repo"], revision or named["revision"] or "main")
+            return cls(spec, place, place.card(spec))
+        raise BackboneError(
+            f"unknown backbone {spec!r}: neither an embedded one, nor a folder with a config.json, nor a GGUF file, nor"
+            " organisation/name on the hub"
+        )
+
+    @property
+    def revision(self) -> str:
+        """Which weights these are, for a cell's identity: a package's version, the hub's commit, or a digest."""
+        return self.place.revision
+
+    @property
+    def module(self) -> str:
+        """The module of transformers that holds the architecture: importing it takes longer than loading a
+        small model, so it is done once, ahead of the cells."""
+        kind = read_config(self.place.config)["model_type"].replace("-", "_")
+        return f"transformers.models.{kind}.modeling_{kind}"
+
+    def fetch(self) -> None:
+        """Has the weights downloaded, or converted, so that `load` finds them. Raises BackboneError."""
+        _ = self.place.weights
+
+    def anatomy(self) -> Anatomy | None:
+        """That of a model with the backbone's dimensions and without weights (on the meta device); None where
+        the architecture is not described, which its cells will say."""
+        import torch
+        from transformers import AutoModelForSequenceClassification
+
+        from methods.anatomy import Anatomy, UnsupportedBackbone
+
+        config = self._config()
+        try:
+            with torch.device("meta"):
+                model = AutoModelForSequenceClassification.from_config(config)
+            return Anatomy(model, fresh_parameters(model))
+        except (UnsupportedBackbone, ValueError):
+            return None
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The backbone's own; one without a padding token pads with that for the end, which the mask hides."""
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.place.config, trust_remote_code=False, local_files_only=True)
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        return tokenizer
+
+    @property
+    def generates(self) -> bool:
+        """Whether it goes on with a text: a decoder or an encoder-decoder does, an encoder does not."""
+        return _generates(self._config())
+
+    def load(self, head: Head, seed: int) -> tuple[PreTrainedModel, frozenset[str]]:
+        """The backbone in fp32 under a head, and the names of the parameters that are fresh: a classifier's, and none
+        of a language model.
+
+        Their initial values depend on the seed alone, so that every method starts from the same. Raises BackboneError
+        where the weights cannot be had, or where a language model is asked of an encoder.
+        """
+        import torch
+        from accelerate.utils import set_seed
+
+        folder = self.place.weights
+        config = self._config()
+        kind = _class(head, config)
+        if head.kind == "language" and not _generates(config):
+            raise BackboneError(
+                f"{self.spec} is an encoder and generates no text; name a decoder or an encoder-decoder, such as"
+                " embedded:smollm2-135m, or put the task to it with a head"
+            )
+        labels = {} if head.kind == "language" else {"num_labels": head.outputs}
+        set_seed(seed)
+        if isinstance(self.place, ConfigOnly):
+            config.update(labels)
+            model = kind.from_config(config, dtype=torch.float32)
+            return model, frozenset() if head.kind == "language" else frozenset(fresh_parameters(model))
+        options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True, "use_safetensors": True}
+        model, info = kind.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True, **labels, **options
+        )
+        missing = set(info["missing_keys"])
+        if head.kind == "language":
+            if missing:
+                raise BackboneError(
+                    f"{self.spec} carries no weights for {', '.join(sorted(missing)[:3])}: it was saved without its"
+                    " language model's head, and generates no text"
+                )
+            return model, frozenset()
+        return model, frozenset(fresh_parameters(model) | missing)
+
+    def _config(self) -> PreTrainedConfig:
+        from transformers import AutoConfig
+
+        return AutoConfig.from_pretrained(self.place.config, trust_remote_code=False, local_files_only=True)
+
+
+def _class(head: Head, config: PreTrainedConfig) -> Any:
+    import transformers
+
+    if head.kind == "sequence":
+        return transformers.AutoModelForSequenceClassification
+    if head.kind == "token":
+        return transformers.AutoModelForTokenClassification
+    return transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
+
+
+def _generates(config: PreTrainedConfig) -> bool:
+    """Whether a model was trained to go on with a text. transformers gives many an encoder a class for it as well: what
+    tells them is that it also has one for gaps, which decoders have not."""
+    from transformers.models.auto import modeling_auto as auto
+
+    if config.is_encoder_decoder:
+        return True
+    decodes = config.model_type in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    encodes = config.model_type in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return decodes and (not encodes or bool(getattr(config, "is_decoder", False)))
+
+
+def fresh_parameters(model: PreTrainedModel) -> set[str]:
+    """The parameters outside the pretrained backbone: those of the head."""
+    prefix = model.base_model_prefix + "."
+    return {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
+
+
+def _own(spec: str, title: str, architecture: str) -> Card:
+    return Card(
+        name=spec, title=title, architecture=architecture, summary="A model of the user's own.", licence="unknown"
+    )
+
+
+def _random(spec: str, card: Card) -> Card:
+    return Card(
+        name=spec,
+        title=f"{card.title}, random weights",
+        architecture=card.architecture,
+        summary=f"The dimensions of {card.title} with weights drawn at random by the seed: for cost, not for quality.",
+        licence=card.licence,
+        citation=card.citation,
+        bibtex=card.bibtex,
+        parameters=card.parameters,
+    )

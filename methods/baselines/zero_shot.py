@@ -1,0 +1,46 @@
+"""Zero-shot prompting: the backbone as it is, asked in words. Nothing is trained.
+
+    y = argmax_c  log p_θ(c | x) / |c|      for a choice; the likeliest continuation for a free answer
+
+Radford, Wu, Child, Luan, Amodei, Sutskever. Language Models are Unsupervised Multitask Learners. 2019.
+"""
+
+from __future__ import annotations
+
+from methods.anatomy import Anatomy
+from methods.base import Card, Method, Phase, TaskInfo
+
+
+class ZeroShot(Method):
+    card = Card(
+        name="zero_shot",
+        title="Zero-shot prompting",
+        family="baseline",
+        composition="none",
+        formula=r"y = \arg\max_c \log p_\theta(c \mid x) / |c|",
+        summary=(
+            "The backbone is asked in words, without training and without examples; of several possible answers the"
+            " likeliest per character counts. What any tuning has to be held against."
+        ),
+        citation="radford2019language",
+        bibtex="""@techreport{radford2019language,
+  author = {Radford, Alec and Wu, Jeffrey and Child, Rewon and Luan, David and Amodei, Dario and Sutskever, Ilya},
+  title = {Language Models are Unsupervised Multitask Learners},
+  institution = {OpenAI},
+  year = {2019},
+}""",
+    )
+
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        return prompting_needs_text(anatomy)
+
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+
+    def phases(self) -> tuple[Phase, ...]:
+        return ()
+
+
+def prompting_needs_text(anatomy: Anatomy) -> str | None:
+    """A fresh head, untrained, would answer at random."""
+    return "a prompt is answered by the language model's own head (form: text)" if anatomy.head else None
