@@ -16,8 +16,21 @@ from reports.document import known_only
 from reports.frame import Results, seeds_of, select, summary_of
 from reports.quantities import plural, points
 from reports.statistics import MIN_PAIRS, Summary, compare_paired, holm
-from reports.structure import Cite, Code, Column, Document, Number, Paragraph, Prompt, Ref, Row, Section, Table, Text
-from reports.structure import listing
+from reports.structure import (
+    Cite,
+    Code,
+    Column,
+    Document,
+    Number,
+    Paragraph,
+    Prompt,
+    Ref,
+    Row,
+    Section,
+    Table,
+    Text,
+    listing,
+)
 from reports.tables import p_text
 from reports.templating import Style, read_style
 

@@ -24,8 +24,21 @@ from reports.bibliography import Entry
 from reports.claims import Verdict, assess
 from reports.frame import SCORED, Results
 from reports.quantities import numeral
-from reports.structure import Block, Cite, Code, Document, Figure, Inline, Paragraph, Prompt, Ref, Section, Table, Text
-from reports.structure import listing
+from reports.structure import (
+    Block,
+    Cite,
+    Code,
+    Document,
+    Figure,
+    Inline,
+    Paragraph,
+    Prompt,
+    Ref,
+    Section,
+    Table,
+    Text,
+    listing,
+)
 from reports.topics import TOPICS, Topic, focus
 
 # A table of claims that is longer than this may move to the appendix.
@@ -130,7 +143,7 @@ def _cut(results: Results, view: Results, topic: Topic) -> list[Block]:
     return [
         Paragraph((f"The tables of this part show the {topic.family} family, the baselines, and of every other family the"
                    " configuration with the highest mean validation score; the other"
-                   f" {numeral(left)} are in ", Ref(f"sec:all"), "."))
+                   f" {numeral(left)} are in ", Ref("sec:all"), "."))
     ]  # fmt: skip
 
 

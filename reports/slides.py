@@ -7,16 +7,30 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reports import background, choices, closing, compiling, figures, findings, fronts, latex, macros, schematics
-from reports import setup, sweeps, tables, verdict_tables
+from reports import (
+    background,
+    choices,
+    closing,
+    compiling,
+    figures,
+    findings,
+    fronts,
+    latex,
+    macros,
+    schematics,
+    setup,
+    sweeps,
+    tables,
+    verdict_tables,
+)
 from reports.bibliography import Entry
 from reports.build import copy_style, read_results, references_of, writing
 from reports.claims import Verdict, assess
 from reports.frame import Results
 from reports.quantities import plural
 from reports.structure import Cite, Code, Figure, Inline, Ref, Table, Text, listing
-from reports.style import slides as slide_look
 from reports.style import families_in
+from reports.style import slides as slide_look
 from reports.templating import Style, latex_environment, read_style
 from reports.topics import TOPICS, Topic, focus
 

@@ -71,7 +71,7 @@ def read_style(path: Path | None) -> Style:
     )
 
 
-def latex_environment(style: Style = Style()) -> jinja2.Environment:  # noqa: B008, it cannot be changed
+def latex_environment(style: Style = Style()) -> jinja2.Environment:
     """Jinja with delimiters that LaTeX leaves alone: ((( value ))), ((* statement *)), ((# comment #)).
 
     Nothing is escaped by itself: templates use the filters `tex` and `code`, or print LaTeX made elsewhere.

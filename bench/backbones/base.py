@@ -139,9 +139,7 @@ class Backbone:
             model = kind.from_config(config, dtype=torch.float32)
             return model, frozenset() if head.kind == "language" else frozenset(fresh_parameters(model))
         options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True, "use_safetensors": True}
-        model, info = kind.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True, **labels, **options
-        )
+        model, info = kind.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **labels, **options)
         missing = set(info["missing_keys"])
         if head.kind == "language":
             if missing:

@@ -198,12 +198,15 @@ def test_own_template_replaces_ours(tmp_path: Path, kind: str):
     assert report.pdf is not None, report.lines
     assert "OWN LOOK" in (report.folder / "build/report.log").read_text(errors="replace")
     source = (report.folder / "report.tex").read_text()
-    assert ("tgtermes" in source) is False
+    assert "tgtermes" not in source
     if kind == "folder":
         scores = [r["test"]["accuracy"] for r in _records(root)
                   if (r["cell"]["label"], r["cell"]["task"]) == ("lora", "bbc_news")]  # fmt: skip
         text = subprocess.run(["pdftotext", str(report.pdf), "-"], capture_output=True, text=True).stdout
-        assert f"Low-Rank Adaptation: A Critical Look under One Budget: {100 * statistics.mean(scores):.1f}" in text
+        assert (
+            f"Low-Rank Adaptation: A Critical Look under One Budget: {100 * statistics.mean(scores):.1f}"
+            in " ".join(text.split())
+        )
 
 
 @pytest.mark.parametrize(
