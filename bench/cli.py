@@ -222,12 +222,12 @@ def _report(arguments: argparse.Namespace) -> int:
     if arguments.other is not None:
         from reports.comparison import build_comparison
 
-        made = build_comparison(root, _store(arguments.other).root, arguments.output, arguments.template)
+        lines = build_comparison(root, _store(arguments.other).root, arguments.output, arguments.template).lines
     else:
         from reports.build import build_report
 
-        made = build_report(root, arguments.output, arguments.topic, arguments.template)
-    for line in made.lines:
+        lines = build_report(root, arguments.output, arguments.topic, arguments.template).lines
+    for line in lines:
         print(line)
     return 0
 

@@ -63,7 +63,8 @@ def _tests(found: list[Difference]) -> Text:
     tested = [d for d in found if d.adjusted is not None]
     if not tested:
         most = max(d.comparison.n for d in found)
-        return (f"With {plural(most, 'seed')} in common (fewer than {MIN_PAIRS}) no difference on a single task was tested,"
+        return (f"With {plural(most, 'seed')} in common (fewer than {MIN_PAIRS}) no difference on a single task was"
+                " tested,"
                 " and the order of the means is a description, not a result. ",)  # fmt: skip
     real = sum((d.adjusted or 1.0) < 0.05 for d in tested)
     return (f"Of {plural(len(tested), 'tested difference')} to full fine-tuning {real} can be told from noise;"
@@ -74,7 +75,8 @@ def _claims(verdicts: list[Verdict]) -> Text:
     if not verdicts:
         return ()
     counts = {o: sum(v.verdict == o for v in verdicts) for o in dict.fromkeys(v.verdict for v in verdicts)}
-    return (f"Of {plural(len(verdicts), 'claim')} of the papers {listing([f'{n} came out {o}' for o, n in counts.items()])}"
+    came = listing([f"{n} came out {o}" for o, n in counts.items()])
+    return (f"Of {plural(len(verdicts), 'claim')} of the papers {came}"
             " here. ",)  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from reports.frame import Results, seeds_of, select, summary_of
 from reports.quantities import plural, points
 from reports.statistics import MIN_PAIRS, Summary, compare_paired, holm
 from reports.structure import (
+    Block,
     Cite,
     Code,
     Column,
@@ -100,10 +101,11 @@ def warnings(a: Results, b: Results) -> list[str]:
     if seeds[0] != seeds[1]:
         found.append(f"the seeds differ ({_said(seeds[0])} and {_said(seeds[1])})")
     for key, name in (("precision", "arithmetic"), ("device", "device"), ("processor", "processor"),
-                      ("cores", "number of cores"), ("threads", "number of threads"), ("python", "Python")):  # fmt: skip
-        one, other = _environment(a, key), _environment(b, key)
-        if one != other and one and other:
-            found.append(f"the {name} differs ({_said(one)} and {_said(other)})")
+                      ("cores", "number of cores"), ("threads", "number of threads"),
+                      ("python", "Python")):  # fmt: skip
+        here, there = _environment(a, key), _environment(b, key)
+        if here != there and here and there:
+            found.append(f"the {name} differs ({_said(here)} and {_said(there)})")
     versions = [_versions(r) for r in (a, b)]
     changed = [f"{name} ({versions[0][name]} and {versions[1][name]})" for name in versions[0]
                if name in versions[1] and versions[0][name] != versions[1][name]]  # fmt: skip
@@ -113,9 +115,9 @@ def warnings(a: Results, b: Results) -> list[str]:
     changed = [name for name in revisions[0] if name in revisions[1] and revisions[0][name] != revisions[1][name]]
     if changed:
         found.append(f"the revisions of {listing(changed)} differ: their behaviour was changed")
-    for kind, one, other in (("backbones", a.backbones, b.backbones), ("tasks", a.tasks, b.tasks),
+    for kind, mine, yours in (("backbones", a.backbones, b.backbones), ("tasks", a.tasks, b.tasks),
                              ("configurations", a.labels, b.labels)):  # fmt: skip
-        alone = [name for name in (*one, *other) if (name in one) != (name in other)]
+        alone = [name for name in (*mine, *yours) if (name in mine) != (name in yours)]
         if alone:
             found.append(f"{kind} that only one of them has are left out: {listing(alone)}")
     protocols = [_protocols(r) for r in (a, b)]
@@ -137,8 +139,8 @@ def compose(a: Results, b: Results, warned: list[str]) -> Document:
     else:
         caution = [Paragraph(("Budgets, hyperparameters, seeds, machine, precision and versions agree as far as the"
                               " records hold them.",))]  # fmt: skip
-    results = made or [Paragraph(("The two share no configuration that both have a result for.",))]
-    shared = [*_told(made), *results]
+    results: list[Block] = [*made] or [Paragraph(("The two share no configuration that both have a result for.",))]
+    shared: list[Block] = [*_told(made), *results]
     prompt = Prompt(("What did you change between the two, and which of these differences do you put down to it?",),
                     key="comparison")  # fmt: skip
     sections = (
@@ -159,9 +161,10 @@ def _told(made: list[Table]) -> list[Paragraph]:
         return []
     data = made[0].data
     tested = data[data["p_holm"].notna()]
-    largest = data.loc[data["difference"].abs().idxmax()]
+    largest = data.iloc[int(data["difference"].abs().to_numpy().argmax())]
     text = (f"{plural(len(data), 'pair').capitalize()} of means can be compared (", Ref("tab:compared-scores"), "). The"
-            f" largest difference is {points(largest['difference'], signed=True)} points (", Code(str(largest["label"])),
+            f" largest difference is {points(largest['difference'], signed=True)} points (",
+            Code(str(largest["label"])),
             " on ", Code(str(largest["task"])), "). ", _verdict(tested))  # fmt: skip
     return [Paragraph(text)]
 
@@ -193,7 +196,8 @@ def _scores(a: Results, b: Results) -> list[Table]:
         rows.append(Row((_name(line, a), line["task"], _points(line["a"]), _points(line["b"]),
                          Number(points(difference, signed=True), difference, cells=line["cells"]), str(found.n),
                          None if p is None else Number(p_text(p), p))))  # fmt: skip
-        data.append({"backbone": line["backbone"], "task": line["task"], "label": line["label"], "mean_a": line["a"].mean,
+        data.append({"backbone": line["backbone"], "task": line["task"], "label": line["label"],
+                     "mean_a": line["a"].mean,
                      "sd_a": line["a"].sd, "n_a": line["a"].n, "mean_b": line["b"].mean, "sd_b": line["b"].sd,
                      "n_b": line["b"].n, "difference": difference, "pairs": found.n, "p": found.p, "p_holm": p,
                      "cells": " ".join(line["cells"])})  # fmt: skip
@@ -265,7 +269,7 @@ def _hyperparameters(results: Results) -> dict[str, str]:
 
 
 def _revisions(results: Results) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for cell in results.manifest.cells.values():
         found |= {
             cell.method: cell.method_revision,
@@ -276,7 +280,7 @@ def _revisions(results: Results) -> dict[str, str]:
 
 
 def _protocols(results: Results) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for cell_id, record in results.records.items():
         if record.cost is not None:
             found[results.manifest.cells[cell_id].task] = str(sorted(record.cost.protocol.items(), key=str))

@@ -141,8 +141,8 @@ def _cut(results: Results, view: Results, topic: Topic) -> list[Block]:
     if not left:
         return []
     return [
-        Paragraph((f"The tables of this part show the {topic.family} family, the baselines, and of every other family the"
-                   " configuration with the highest mean validation score; the other"
+        Paragraph((f"The tables of this part show the {topic.family} family, the baselines, and of every other family"
+                   " the configuration with the highest mean validation score; the other"
                    f" {numeral(left)} are in ", Ref("sec:all"), "."))
     ]  # fmt: skip
 

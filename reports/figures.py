@@ -45,7 +45,8 @@ def tradeoff(results: Results) -> list[Figure]:
                 ("Mean test score against the adapter's trainable parameters (head not counted; log scale) on"
                  f" {results.title('backbones', backbone)}. Error bars: ± one sample standard deviation over"
                  " seeds. Grey line: Pareto front of the means. A method without trainable parameters in the"
-                 " backbone stands on the left edge." + (" Named are those on the front." if crowded(points, tasks) else ""),),
+                 " backbone stands on the left edge."
+                 + (" Named are those on the front." if crowded(points, tasks) else ""),),
                 f"Scatter plots of test score against trainable parameters for {listing(tasks)}.",
                 partial(_draw_tradeoff, results, points, tasks),
                 wide=len(tasks) > 1 or crowded(points, tasks),

@@ -164,7 +164,8 @@ def tabular(one: Table) -> str:
     ]
     rows = [("\\addlinespace\n" if row.gap and n else "") + _row(row, spread) for n, row in enumerate(one.rows)]
     columns = "".join(_column(c, s) for c, s in zip(one.columns, spread, strict=True))
-    return "\n".join([f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}", "\\toprule", _head(one.columns, spread), "\\midrule",
+    return "\n".join([f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}", "\\toprule", _head(one.columns, spread),
+                      "\\midrule",
                       *rows, "\\bottomrule", "\\end{tabular}"])  # fmt: skip
 
 

@@ -70,7 +70,8 @@ class _Pen:
 
     def arrow(self, x: float, y: float, to_x: float, to_y: float, dashed: bool = False) -> None:
         arrow = FancyArrowPatch((x + self.x0, y), (to_x + self.x0, to_y), arrowstyle="-|>", mutation_scale=5,
-                                color=MUTED, linewidth=0.7, linestyle="--" if dashed else "-", shrinkA=0, shrinkB=0)  # fmt: skip
+                                color=MUTED, linewidth=0.7, linestyle="--" if dashed else "-", shrinkA=0,
+                                shrinkB=0)  # fmt: skip
         self.axes.add_patch(arrow)
 
     def line(self, *points: tuple[float, float]) -> None:

@@ -167,14 +167,14 @@ def _family(results: Results, view: Results, topic: Topic) -> list[Slide]:
     ]
     own = [label for label in view.labels if view.family_of(label) == topic.family]
     if own:
-        points: list[Text] = []
+        described: list[Text] = []
         for label in own[:METHODS_SHOWN]:
             card = view.card("methods", view.method_of(label))
             summary = str(card.get("summary") or "").split(". ")[0].rstrip(".")
-            points.append((Code(label), *background.cited(card), f": {summary}." if summary else ""))
+            described.append((Code(label), *background.cited(card), f": {summary}." if summary else ""))
         if len(own) > METHODS_SHOWN:
-            points.append((f"and {plural(len(own) - METHODS_SHOWN, 'more')}: {listing(own[METHODS_SHOWN:])}.",))
-        made.append(Slide("The methods compared", tuple(points), words="Explain one of them on the board."))
+            described.append((f"and {plural(len(own) - METHODS_SHOWN, 'more')}: {listing(own[METHODS_SHOWN:])}.",))
+        made.append(Slide("The methods compared", tuple(described), words="Explain one of them on the board."))
     return made
 
 

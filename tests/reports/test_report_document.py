@@ -192,7 +192,8 @@ def test_own_template_replaces_ours(tmp_path: Path, kind: str):
         (own / "report.tex.jinja").write_text(
             r"\documentclass{mine}\usepackage{natbib,graphicx,array,booktabs,amsmath,amssymb}\input{numbers}"
             r"\newcommand{\benchformula}[1]{\[#1\]}\newcommand{\yourwords}[2]{}\usepackage{placeins}"
-            "\\begin{document}\nNothing but ((( document.title|tex ))): \\benchscore{lora}{bbc_news}.\n\\end{document}\n"
+            "\\begin{document}\nNothing but ((( document.title|tex ))): \\benchscore{lora}{bbc_news}.\n"
+            "\\end{document}\n"
         )
     report = build_report(root, tmp_path / "report", "lowrank", template)
     assert report.pdf is not None, report.lines
