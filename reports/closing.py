@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reports import findings
 from reports.claims import Verdict
-from reports.frame import SCORED, Results, select
+from reports.frame import SCORED, Results, select, summary_of
 from reports.quantities import plural, points
 from reports.statistics import MIN_PAIRS
 from reports.structure import Block, Code, Inline, Paragraph, Prompt, Section, Text, listing
@@ -43,16 +43,17 @@ def _scores(view: Results, topic: Topic) -> Text:
     text: list[Inline] = []
     for task in view.tasks[:3]:
         scored = select(view.scored, task=task, backbone=view.backbones[0])
-        means = scored.groupby("label")[["score", "validation_score"]].mean()
-        ranked = means[means.index.isin(others)]["validation_score"].dropna()
-        if ranked.empty:
+        means = {label: summary_of(select(scored, label=label), "score")[0].mean for label in scored["label"].unique()}
+        ranked = {label: validation.mean for label in others if label in means
+                  if (validation := summary_of(select(scored, label=label), "validation_score")[0]).n}  # fmt: skip
+        if not ranked:
             continue
-        best = str(ranked.idxmax())
+        best = max(ranked, key=ranked.__getitem__)
         text += [f"On {view.title('tasks', task)} the configuration"
                  f"{' of this family' if topic.family else ''} with the highest mean validation score is ", Code(best),
-                 f", whose mean test score is {points(float(means.loc[best, 'score']))} points"]  # fmt: skip
-        if view.reference in means.index:
-            text.append(f" ({points(float(means.loc[view.reference, 'score']))} for full fine-tuning)")
+                 f", whose mean test score is {points(means[best])} points"]  # fmt: skip
+        if view.reference in means:
+            text.append(f" ({points(means[view.reference])} for full fine-tuning)")
         text.append(". ")
     return tuple(text)
 

@@ -92,11 +92,11 @@ def _draw(results: Results, found: dict[str, tuple[float, dict[str, float]]]) ->
         axes.set_ylabel("Mean test score (points)")
     family_legend(drawing, families_in({results.family_of(label) for label in found}))
     lay_out(drawing)
-    for axes, placed in zip(panels, positions, strict=True):
+    for axes, named in zip(panels, positions, strict=True):
         anchors, obstacles = [], front_boxes(axes)
-        for label, x, y, on in placed:
+        for label, x, y, on in named:
             px, py = axes.transData.transform((x, y))
-            if on or len(placed) <= CROWD:
+            if on or len(named) <= CROWD:
                 anchors.append(Anchor(px, py, short(label), look(results.family_of(label)).color))
             obstacles.append(Bbox.from_extents(px - 2.5, py - 2.5, px + 2.5, py + 2.5))
         place_around(axes, anchors, obstacles, LABEL_SIZE)
@@ -128,7 +128,7 @@ def heatmap(results: Results) -> list[Figure]:
 def _draw_heatmap(labels: list[str], tasks: list[str], means: np.ndarray) -> Drawing:
     wide = len(tasks) > 4
     drawing = drawing_of(PAGE_WIDTH if wide else PAGE_WIDTH * 0.48, 0.5 + 0.17 * len(labels))
-    drawing.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr]
+    drawing.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr, call-arg]
     axes = drawing.subplots()
     gap = 100 * (np.nanmax(means, axis=0) - means)
     worst = max(1.0, float(np.nanmax(gap)))

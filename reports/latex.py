@@ -172,7 +172,7 @@ def tabular(one: Table) -> str:
 def _cut(one: Table) -> list[tuple[Row, ...]]:
     """The rows in parts that fit a page each, by the lines that their texts will take."""
     parts: list[list[Row]] = [[]]
-    lines = 0
+    lines = 0.0
     for row in one.rows:
         texts = [(len(c), column.share) for c, column in zip(row.cells, one.columns, strict=True)
                  if isinstance(c, str) and column.kind == "text"]  # fmt: skip

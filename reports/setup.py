@@ -47,8 +47,8 @@ def budgets(results: Results) -> list[Table]:
         measured = {"duplicates_removed": use.duplicates_removed if use else None}
         data.append({"task": task} | values | measured | {"cells": " ".join(ids)})
     if len(rows) <= TASKS_SIDE_BY_SIDE:
-        columns, rows = _turned([row.cells[0] for row in rows], data)
-        return [Table("budget", (_BUDGET,), columns, rows, pd.DataFrame(data))]
+        turned = _turned([row.cells[0] for row in rows], data)
+        return [Table("budget", (_BUDGET,), *turned, pd.DataFrame(data))]
     groups_of = {"Train": "Examples", "Validation": "Examples", "Test": "Examples"}
     columns = [Column("Task", "label"), *(Column(name, group=groups_of.get(name)) for name in values)]
     return [

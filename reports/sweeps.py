@@ -65,7 +65,7 @@ def learning_rates(results: Results) -> list[Line]:
         same = json.dumps([cell.method, rest, cell.backbone, cell.task, cell.budget.model_dump()], sort_keys=True)
         return (same, float(rate)) if isinstance(rate, (int, float)) and rate > 0 else None
 
-    return _lines(results, key, "validation_score", lambda i: results.method_of(results.cells.loc[i, "label"]), True)
+    return _lines(results, key, "validation_score", lambda i: results.manifest.cells[i].method, True)
 
 
 def train_sizes(results: Results) -> list[Line]:

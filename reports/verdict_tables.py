@@ -49,7 +49,7 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = 
                      "margin": v.claim.get("margin"), "scope": scope, "verdict": v.verdict, "effect": v.effect,
                      "low": v.low, "high": v.high, "level": v.level, "unit": v.unit, "n": v.n, "p": v.p,
                      "measured": v.measured, "caveat": v.caveat, "cells": " ".join(v.cells)})  # fmt: skip
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("Method", "label"),
         Column("Claim, as we read it", "text", share=0.22),
         Column("Source", "text", share=0.11),
