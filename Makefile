@@ -6,6 +6,10 @@ VENV ?= .venv
 # A built-in suite (see `bench list suites`) or the path of a YAML file.
 SUITE ?= embedded
 RESULTS ?= results/$(basename $(notdir $(SUITE)))
+# What a report or talk is about: all, sparse, lowrank, adapters, prompts or hypernetworks.
+TOPIC ?= all
+# Your own .cls or .sty, or a folder with one.
+TEMPLATE ?=
 # More options for `bench run`, such as ARGS="--slots 2".
 ARGS ?=
 
@@ -15,7 +19,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help bench report status test test-slow test-gpu test-adapterhub support check format clean
+.PHONY: help bench report slides status test test-slow test-gpu test-adapterhub support check format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -23,8 +27,11 @@ help: ## this list
 bench: $(READY) ## run the suite SUITE (default: embedded); finished cells are kept, so it can be stopped and repeated
 	$(BIN)/bench run $(SUITE) --results $(RESULTS) $(ARGS)
 
-report: $(READY) ## render the results of SUITE as LaTeX, PDF and a web page
-	$(BIN)/bench report $(RESULTS)
+report: $(READY) ## render the results of SUITE as LaTeX, PDF and a web page; about TOPIC, in the look of TEMPLATE
+	$(BIN)/bench report $(RESULTS) --topic $(TOPIC) $(if $(TEMPLATE),--template $(TEMPLATE))
+
+slides: $(READY) ## the same as slides for a talk of 15 minutes
+	$(BIN)/bench slides $(RESULTS) --topic $(TOPIC) $(if $(TEMPLATE),--template $(TEMPLATE))
 
 status: $(READY) ## what of SUITE is done, failed, open
 	$(BIN)/bench status $(RESULTS)

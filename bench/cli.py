@@ -60,9 +60,26 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="render a results folder as LaTeX, PDF and a web page")
     report.add_argument("results", nargs="?", default="embedded", help="a results folder, or a suite's name")
+    report.add_argument("other", nargs="?", help="a second one, to be set beside the first")
     report.add_argument("--output", type=Path, help="folder of the report (default: report/ in the results folder)")
+    _document_options(report)
     report.set_defaults(command=_report)
+
+    slides = commands.add_parser("slides", help="render a results folder as slides for a talk of 15 minutes")
+    slides.add_argument("results", nargs="?", default="embedded", help="a results folder, or a suite's name")
+    slides.add_argument("--output", type=Path, help="folder of the slides (default: slides/ in the results folder)")
+    _document_options(slides)
+    slides.set_defaults(command=_slides)
     return parser
+
+
+# As in reports.topics, which takes a second to import.
+TOPICS = ("all", "sparse", "lowrank", "adapters", "prompts", "hypernetworks")
+
+
+def _document_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--topic", choices=TOPICS, default="all", help="the family that it is about (default: all)")
+    parser.add_argument("--template", type=Path, help="your own .cls or .sty, or a folder with one or with templates")
 
 
 def _positive(text: str) -> int:
@@ -201,9 +218,25 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from reports.build import build_report
+    root = _store(arguments.results).root
+    if arguments.other is not None:
+        from reports.comparison import build_comparison
 
-    for line in build_report(_store(arguments.results).root, arguments.output).lines:
+        lines = build_comparison(root, _store(arguments.other).root, arguments.output, arguments.template).lines
+    else:
+        from reports.build import build_report
+
+        lines = build_report(root, arguments.output, arguments.topic, arguments.template).lines
+    for line in lines:
+        print(line)
+    return 0
+
+
+def _slides(arguments: argparse.Namespace) -> int:
+    from reports.slides import build_slides
+
+    made = build_slides(_store(arguments.results).root, arguments.output, arguments.topic, arguments.template)
+    for line in made.lines:
         print(line)
     return 0
 

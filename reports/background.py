@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from reports import schematics
 from reports.frame import Results
-from reports.structure import Block, Cite, Code, Equation, Inline, Math, Paragraph, Section, Text
+from reports.structure import Block, Cite, Code, Equation, Inline, Math, Paragraph, Prompt, Section, Text
 from reports.style import families_in
+from reports.topics import FEW_LABELS, Topic
 
 _TITLES = {
     "baseline": "Baselines",
@@ -16,7 +18,7 @@ _TITLES = {
     "soft-prompt": "Soft prompts",
     "hypernetwork": "Hypernetworks",
 }
-_IDEAS: dict[str, Text] = {
+IDEAS: dict[str, Text] = {
     "baseline": (
         "Baselines bracket what adaptation can cost: at one end every parameter is trained, at the other none but"
         " those of a fresh task head.",
@@ -65,22 +67,64 @@ def cited(card: dict[str, Any]) -> list[Inline]:
     return [" ", Cite(keys)] if keys else []
 
 
-def section(results: Results) -> Section:
-    """A subsection per family that takes part."""
+def section(results: Results, view: Results, topic: Topic) -> Section:
+    """The topic's family in detail, the others briefly; a subsection per family where the topic is all of them."""
     families = families_in({results.family_of(label) for label in results.labels})
-    return Section("background", "Background", (), tuple(_family(results, family) for family in families))
+    if topic.family is None:
+        drawn = schematics.figures([f for f in families if f != "baseline"])
+        many = len(results.labels) > FEW_LABELS
+        return Section("background", "Background", tuple(drawn), tuple(_family(results, f, many) for f in families))
+    own = [label for label in results.labels if results.family_of(label) == topic.family]
+    prompt = Prompt(("Explain the method you studied in your own words, on an example, and check a parameter count of"
+                     " this report by hand.",), key="background")  # fmt: skip
+    family = Section(
+        f"family-{topic.family}", _TITLES.get(topic.family, topic.title),
+        (*_three(topic), *schematics.figures([topic.family]), *_methods(results, own), prompt),
+    )  # fmt: skip
+    others = [f for f in families if f != topic.family]
+    related = tuple(
+        Paragraph((*IDEAS.get(f, ()), *_named(view, f)), f"{_TITLES.get(f, f.capitalize())}.") for f in others
+    )
+    return Section("background", "Background", (), (family, Section("related", "Related families", related)))
 
 
-def _family(results: Results, family: str) -> Section:
+def _three(topic: Topic) -> list[Paragraph]:
+    return [Paragraph(said, head) for said, head in ((topic.what, "What."), (topic.why, "Why."), (topic.how, "How."))
+            if said]  # fmt: skip
+
+
+def _named(view: Results, family: str) -> list[Inline]:
+    """Which of the family are compared here."""
+    labels = [label for label in view.labels if view.family_of(label) == family]
+    text: list[Inline] = []
+    for i, label in enumerate(labels):
+        text += ["; " if i else " Compared here: ", Code(label), *cited(view.card("methods", view.method_of(label)))]
+    return [*text, "."] if labels else []
+
+
+def _family(results: Results, family: str, many: bool) -> Section:
+    """The idea and the methods; the methods in a section of their own where there are `many`."""
+    labels = [label for label in results.labels if results.family_of(label) == family]
+    idea: list[Block] = [Paragraph((*IDEAS.get(family, ()), *(_named(results, family) if many else ())))]
+    if family not in IDEAS and not many:
+        idea = []
+    detail = _methods(results, labels)
+    title = _TITLES.get(family, family.capitalize())
+    if many:
+        return Section(
+            f"family-{family}", title, tuple(idea), (Section(f"detail-{family}", f"{title}: methods", tuple(detail)),)
+        )
+    return Section(f"family-{family}", title, (*idea, *detail))
+
+
+def _methods(results: Results, labels: list[str]) -> list[Block]:
+    """What each method's card says, and its formula."""
     blocks: list[Block] = []
-    if family in _IDEAS:
-        blocks.append(Paragraph(_IDEAS[family]))
-    methods = dict.fromkeys(results.method_of(label) for label in results.labels if results.family_of(label) == family)
-    for method in methods:
+    for method in dict.fromkeys(results.method_of(label) for label in labels):
         card = results.card("methods", method)
-        labels = [label for label in results.labels if results.method_of(label) == method]
-        text: list[Inline] = [Code(labels[0])]
-        for label in labels[1:]:
+        configured = [label for label in labels if results.method_of(label) == method]
+        text: list[Inline] = [Code(configured[0])]
+        for label in configured[1:]:
             text += [", ", Code(label)]
         text += cited(card)
         if composition := _COMPOSITIONS.get(str(card.get("composition"))):
@@ -89,4 +133,4 @@ def _family(results: Results, family: str) -> Section:
         blocks.append(Paragraph(tuple(text), f"{results.title('methods', method)}."))
         if card.get("formula"):
             blocks.append(Equation(str(card["formula"])))
-    return Section(f"family-{family}", _TITLES.get(family, family.capitalize()), tuple(blocks))
+    return blocks

@@ -2,65 +2,110 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import jinja2
+
 from bench.records import ResultsError
-from reports import bibliography, document, frame, html, latex
+from reports import bibliography, compiling, document, frame, html, latex, macros
+from reports.bibliography import Entry
 from reports.structure import Document
 from reports.style import screen
-from reports.templating import resource
+from reports.templating import Style, TemplateError, read_style, resource
+from reports.topics import TOPICS, Topic
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was written. `lines` say it to the user; `pdf` is None where LaTeX did not run to its end."""
+    """What was written. `lines` say it to the user; `pdf` is None where LaTeX did not run to its end, `pages` counts
+    those up to the references."""
 
     folder: Path
     page: Path
     pdf: Path | None
     lines: tuple[str, ...]
+    pages: int | None = None
 
 
-def build_report(results: Path | str, output: Path | str | None = None) -> Report:
+def build_report(
+    results: Path | str, output: Path | str | None = None, topic: str = "all", template: Path | None = None
+) -> Report:
     """Writes tables, figures, the LaTeX document and the page of a results folder into `output` (by default
-    `<results>/report`), and compiles the document where latexmk is installed.
+    `<results>/report`, with the topic's name behind it if it is one family), and compiles the document where latexmk is
+    installed. `template` is a user's class, style or folder of templates.
 
     Raises ResultsError, with one line for the user, where the folder holds no results, a record cannot be
-    read, or the output cannot be written.
+    read, the template cannot be used, or the output cannot be written.
     """
     root = Path(results)
-    folder = Path(output) if output is not None else root / "report"
+    folder = Path(output) if output is not None else root / ("report" if topic == "all" else f"report-{topic}")
+    read = read_results(root)
+    with writing("report"):
+        return _write(read, folder, TOPICS[topic], read_style(template))
+
+
+def read_results(root: Path) -> frame.Results:
+    """Results with at least one cell."""
     read = frame.read(root)
     if not read.manifest.cells:
         raise ResultsError(f"{root}: the suite has no cells, so that there is nothing to report")
+    return read
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Errors of files and templates, as one line for the user."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return _write(read, folder)
+        yield
+    except TemplateError as error:
+        raise ResultsError(str(error)) from None
+    except jinja2.TemplateError as error:
+        raise ResultsError(f"the template cannot be used: {error}") from None
     except OSError as error:
         if error.filename is None:  # not about a file of the user's
             raise
-        raise ResultsError(f"{error.filename}: cannot write the report: {error.strerror}") from None
+        raise ResultsError(f"{error.filename}: cannot write the {what}: {error.strerror}") from None
 
 
-def _write(read: frame.Results, folder: Path) -> Report:
-    cards = read.manifest.cards
-    texts = [str(card.get("bibtex") or "") for kind in cards.values() for card in kind.values() if card]
-    references = bibliography.merge([*texts, resource("references.bib")])
-    made = document.compose(read, references)
+def references_of(*read: frame.Results) -> dict[str, Entry]:
+    """Every entry of the cards and of our own, and one for each run."""
+    cards = [card for one in read for kind in one.manifest.cards.values() for card in kind.values() if card]
+    texts = [str(card.get("bibtex") or "") for card in cards]
+    runs = [macros.run_entry(one) for one in read]
+    return bibliography.merge([*texts, resource("references.bib")]) | {run.key: run for run in runs}
+
+
+def copy_style(style: Style, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in style.files:
+        shutil.copyfile(file, folder / file.name)
+
+
+def _write(read: frame.Results, folder: Path, topic: Topic, style: Style) -> Report:
+    copy_style(style, folder)
+    references, run = references_of(read), macros.run_entry(read)
+    made = document.compose(read, references, topic, run.key)
 
     _remove_stale(folder, made)
-    latex.write(made, read, references, folder)
+    latex.write_parts(made, folder)
+    latex.write_references(references, run, folder)
+    (folder / "numbers.tex").write_text(macros.numbers(read), encoding="utf-8")
     for table in made.tables:
         table.data.to_csv(folder / "tables" / f"{table.key}.csv", index=False)
     for figure in made.figures:
         with screen():
             figure.draw().savefig(folder / "figures" / f"{figure.key}.svg", metadata={"Date": None})
     page = folder / "index.html"
-    page.write_text(html.page(made, read, references, folder), encoding="utf-8")
-    said = latex.compile_pdf(folder)
-    pdf = folder / "report.pdf"
-    return Report(folder, page, pdf if pdf.exists() else None, (*_summary(read, made, folder, page), said))
+    page.write_text(html.page(document.for_page(made), read, references, folder), encoding="utf-8")
+    compiled = compiling.fit(
+        folder, "report", len(made.spare), lambda kept: latex.write_source(made.arranged(kept), folder, style)
+    )
+    said = compiled.said + (f" ({compiled.pages} pages up to the references)" if compiled.pages else "")
+    return Report(folder, page, compiled.pdf, (*_summary(read, made, folder, page), said), compiled.pages)
 
 
 def _remove_stale(folder: Path, made: Document) -> None:

@@ -3,267 +3,190 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
 
-from reports import background, figures, findings, setup, tables
+from reports import (
+    appendix,
+    background,
+    choices,
+    closing,
+    experiment,
+    figures,
+    findings,
+    fronts,
+    opening,
+    setup,
+    sweeps,
+    tables,
+    verdict_tables,
+)
 from reports.bibliography import Entry
+from reports.claims import Verdict, assess
 from reports.frame import SCORED, Results
-from reports.quantities import count
-from reports.statistics import MIN_PAIRS
-from reports.structure import Block, Cite, Code, Document, Inline, Math, Paragraph, Section, Text, listing
+from reports.quantities import numeral
+from reports.structure import (
+    Block,
+    Cite,
+    Code,
+    Document,
+    Figure,
+    Inline,
+    Paragraph,
+    Prompt,
+    Ref,
+    Section,
+    Table,
+    Text,
+    listing,
+)
+from reports.topics import TOPICS, Topic, focus
 
-_SOFTWARE = {
-    "torch": ("PyTorch", "paszke2019pytorch"),
-    "transformers": ("Transformers", "wolf2020transformers"),
-    "datasets": ("Datasets", "lhoest2021datasets"),
-    "accelerate": ("Accelerate", "gugger2022accelerate"),
-    "peft": ("PEFT", "mangrulkar2022peft"),
-    "adapters": ("Adapters", "poth2023adapters"),
-}
-_NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+# A table of claims that is longer than this may move to the appendix.
+MANY_CLAIMS = 12
 
 
-def compose(results: Results, references: dict[str, Entry]) -> Document:
-    """The document of a results folder. Only works in `references` are cited."""
-    found = tables.compare_with_reference(results)
+def compose(results: Results, references: dict[str, Entry], topic: Topic = TOPICS["all"], run: str = "") -> Document:
+    """The document of a results folder. Only works in `references` are cited; `run` is the run's own key there."""
+    view = focus(results, topic)
+    found = tables.compare_with_reference(view)
+    every = assess(results)
+    verdicts = [v for v in every if topic.family in (None, results.family_of(v.label)) and v.label in view.labels]
+    shown = _results(results, view, topic, found, verdicts, references)
     sections = (
-        _introduction(results),
-        background.section(results),
-        _setup(results),
-        _results(results, found),
-        Section("limitations", "Limitations", tuple(findings.limitations(results))),
+        opening.introduction(results, topic),
+        background.section(results, view, topic),
+        _cite_run(experiment.section(view), run),
+        shown,
+        closing.limitations(view, topic),
+        closing.conclusion(view, topic, found, verdicts),
     )
-    appendix = Section("appendix", "Environment", tuple(setup.environment(results)))
+    number = f"{numeral(len(results.labels)).capitalize()} Method{'s' if len(results.labels) != 1 else ''}"
     document = Document(
-        title=f"Adapting a Language Model: {_numeral(len(results.labels)).capitalize()}"
-        f" Method{'s' if len(results.labels) != 1 else ''} under One Budget",
+        title=f"{topic.title}: {'A Critical Look under One Budget' if topic.family else number + ' under One Budget'}",
         subtitle=f"Report on the suite “{results.name}”",
         date=results.manifest.created[:10],
         facts=_facts(results),
-        abstract=_abstract(results, found),
+        abstract=opening.abstract(results, view, topic, found),
         sections=sections,
-        appendix=(appendix,) if appendix.blocks else (),
+        appendix=appendix.sections(results, view, every),
+        spare=_spare(sections, verdicts),
     )
-    return _known_only(document, references)
+    return known_only(document, references)
+
+
+def for_page(document: Document) -> Document:
+    """As the web page shows it: without places for a student's words, and with the survey's table in its body. Cells
+    and environments have views of their own there."""
+
+    def without(section: Section) -> Section:
+        blocks = tuple(block for block in section.blocks if not isinstance(block, Prompt))
+        return replace(section, blocks=blocks, sections=tuple(without(s) for s in section.sections))
+
+    more = tuple(section for section in document.appendix if section.key not in ("cells", "environment"))
+    return replace(document, sections=tuple(without(s) for s in (*document.sections, *more)))
+
+
+def _cite_run(section: Section, run: str) -> Section:
+    if not run:
+        return section
+    said = Paragraph(("The run that this report reads has an entry of its own ", Cite((run,)), ", in ",
+                      Code("run.bib"), "."), "Data of this report.")  # fmt: skip
+    return replace(section, blocks=(said, *section.blocks))
 
 
 def _facts(results: Results) -> tuple[tuple[str, str], ...]:
-    seeds = results.cells["seed"].nunique()
     done = int(results.cells["status"].isin(SCORED).sum())
     return (
         ("Backbone" + ("s" if len(results.backbones) > 1 else ""),
          listing([results.title("backbones", b) for b in results.backbones])),
         ("Methods", str(len(results.labels))),
         ("Tasks", str(len(results.tasks))),
-        ("Seeds", str(seeds)),
+        ("Seeds", str(results.cells["seed"].nunique())),
         ("Cells with a score", f"{done} of {len(results.cells)}"),
     )  # fmt: skip
 
 
-def _abstract(results: Results, found: list[tables.Difference]) -> Text:
-    families = {results.family_of(label) for label in results.labels} - {"baseline"}
-    seeds = results.cells["seed"].nunique()
-    backbones = listing([results.title("backbones", b) for b in results.backbones])
-    among = f" from {_numeral(len(families))} famil{'ies' if len(families) > 1 else 'y'}" if families else ""
-    opening = (
-        "Fine-tuning all parameters of a language model takes the memory to train it and a full copy of it for"
-        f" every task. We compare {_numeral(len(results.labels))}"
-        f" method{'s' if len(results.labels) != 1 else ''}{among}, baselines included, on {backbones} and"
-        f" {_numeral(len(results.tasks))} task{'s' if len(results.tasks) != 1 else ''}, each under the same budget"
-        f" with {_numeral(seeds)} seed{'s' if seeds != 1 else ''}, and measure score, trainable parameters, memory,"
-        " throughput and latency. "
-    )
-    closing = "Every number comes from a record of this run; limits of what it can show are listed at the end."
-    return (opening, *findings.headline(results, found), closing)
-
-
-def _introduction(results: Results) -> Section:
-    say = Paragraph
-    return Section(
-        "introduction",
-        "Introduction",
-        (
-            say(("How can language models that keep growing be adapted to a task efficiently? Training all of their"
-                 " parameters needs gradients and optimiser state for each, and leaves a copy of the whole model"
-                 " per task. Parameter-efficient fine-tuning keeps the pretrained parameters ",
-                 Math(r"\theta", "θ"), " fixed, or nearly so, and learns a small set ", Math(r"\phi", "φ"),
-                 " instead. Five answers have been given to the question what ", Math(r"\phi", "φ"), " should be: a"
-                 " sparse change of ", Math(r"\theta", "θ"), ", a low-rank change, small inserted networks"
-                 " (adapters), trained vectors in the input (soft prompts), and the output of another network"
-                 " (hypernetworks).")),
-            say((Cite(("pfeiffer2023modular",), textual=True), " order these answers by where a module meets the"
-                 " backbone: in its parameters, ", Math(r"\theta' = \theta \oplus \phi", "θ′ = θ ⊕ φ"),
-                 "; in its input, ", Math(r"[\phi;\, x]", "[φ; x]"), "; or in the function it computes, ",
-                 Math(r"f_\theta \circ f_\phi", "f_θ ∘ f_φ"), ". A hypernetwork generates ", Math(r"\phi", "φ"),
-                 " for any of the three. The place decides what a method costs: a change of parameters can be"
-                 " folded into the backbone once trained, an inserted function and a longer input cannot.")),
-            say(("Comparisons exist ", Cite(("ding2023delta", "lialin2023scaling", "belanec2025peftbench")),
-                 ", and doubts about them too: ", Cite(("chen2022revisiting",), textual=True), " find that gains"
-                 " shrink under a fair protocol and that parameter-efficient methods are no more stable than full"
-                 " fine-tuning, whose own spread over seeds is known to be large ", Cite(("mosbach2021stability",)),
-                 ". This report therefore gives each method the same data, order, steps and seeds, shows the spread"
-                 " beside every mean, and calls a difference one only after a test. Its question is narrow: what do"
-                 f" {'these methods' if len(results.labels) != 1 else 'this method'} score and cost here?")),
-        ),
-    )  # fmt: skip
-
-
-def _setup(results: Results) -> Section:
-    return Section(
-        "setup",
-        "Setup",
-        (
-            *_backbones(results),
-            *_data(results),
-            *_training(results),
-            *setup.budgets(results),
-            *setup.hyperparameters(results),
-            *_measuring(results),
-            *_machine(results),
-        ),
-    )
-
-
-def _backbones(results: Results) -> list[Block]:
-    blocks: list[Block] = []
-    for name in results.backbones:
-        card = results.card("backbones", name)
-        size = card.get("parameters")
-        text: list[Inline] = [f"{results.title('backbones', name)} (", Code(name), ")", *background.cited(card)]
-        kind = f", architecture {card['architecture']}" if card.get("architecture") else ""
-        text.append(kind + (f", {count(size)} parameters" if isinstance(size, (int, float)) else "") + ". ")
-        text.append(_sentences(card.get("summary"), _licence(card)))
-        blocks.append(Paragraph(tuple(text), "Backbone."))
-    return blocks
-
-
-def _data(results: Results) -> list[Block]:
-    blocks: list[Block] = []
-    for name in results.tasks:
-        card = results.card("tasks", name)
-        text: list[Inline] = [Code(name), *background.cited(card), ". "]
-        labels = card.get("labels") or []
-        classes = f"Classes: {', '.join(map(str, labels))}." if 0 < len(labels) <= 10 else f"{len(labels)} classes."
-        metric = f"Primary metric: {results.metric(name)}."
-        classes = classes if labels else ""
-        text.append(_sentences(card.get("summary"), classes, card.get("split"), metric, _licence(card)))
-        blocks.append(Paragraph(tuple(text), f"Data: {results.title('tasks', name)}."))
-    return blocks
-
-
-def _training(results: Results) -> list[Block]:
-    seeds = sorted({int(seed) for seed in results.cells["seed"]})
-    asked = results.suite.get("precision")
-    used = sorted({str(e["precision"]) for e, _ in results.environments() if e.get("precision")})
-    precision = f" Arithmetic: {listing(used)}" + (f" (asked for: {asked})." if asked else ".") if used else ""
-    return [
-        Paragraph(
-            ("AdamW ", Cite(("loshchilov2019adamw",)), " with a linear schedule after warm-up; a fresh task head is"
-             " trained by every method alike and counted apart. For a given seed"
-             f" ({listing([str(s) for s in seeds])}) all methods see the same training examples in the same order,"
-             " start from the same head and take the same number of optimiser steps, the selection phases of a"
-             " method included. The checkpoint is chosen on validation data; the test split is read once."
-             + precision,),
-            "Training.",
-        )
-    ]  # fmt: skip
-
-
-def _measuring(results: Results) -> list[Block]:
-    groups = tables.cost_groups(results)
-    blocks: list[Block] = []
-    if groups:
-        protocol = groups[0].protocol
-        timed = protocol.get("timed_steps")
-        steps = f" Times are medians over {timed} steps after a warm-up." if timed else ""
-        shapes = tables.protocol_text(groups[0])
-        blocks.append(
-            Paragraph((f"Cost is profiled apart from training, with the machine to itself. {shapes}{steps} Bytes of"
-                       " weights, gradients, optimiser state and saved activations are counted.",), "Cost.")
-        )  # fmt: skip
-    blocks.append(
-        Paragraph(("Means are over seeds, spreads are sample standard deviations ", "(n − 1). Differences to full"
-                   " fine-tuning are paired by seed and tested by a two-sided paired t-test, corrected for their"
-                   " number ", Cite(("holm1979",)), f", if at least {MIN_PAIRS} pairs exist. How many runs stand"
-                   " behind a number is always given ", Cite(("dodge2019work",)), ".",), "Statistics.")
-    )  # fmt: skip
-    return blocks
-
-
-def _machine(results: Results) -> list[Block]:
-    environments = results.environments()
-    text: list[Inline] = []
-    if environments:
-        first, _ = environments[0]
-        versions: dict[str, Any] = first.get("versions") or {}
-        text.append(_hardware(first))
-        shown = [key for key in _SOFTWARE if key in versions]
-        for i, package in enumerate(shown):
-            name, key = _SOFTWARE[package]
-            text += [", " if i else "Software: ", f"{name} {versions[package]} ", Cite((key,))]
-        if first.get("python"):
-            text.append(f"{', ' if shown else 'Software: '}Python {first['python']}. ")
-        if first.get("commit"):
-            changed = ", with local changes. " if first.get("dirty") else ". "
-            text += ["Code: commit ", Code(str(first["commit"])[:12]), changed]
-    if command := results.suite.get("command"):
-        text += ["To repeat: ", Code(str(command)), ". "]
-    text += ["The identity of every cell is a hash of all that can change its result; the results folder holds the"
-             " resolved suite and every record."]  # fmt: skip
-    return [Paragraph(tuple(text), "Machine and software.")]
-
-
-def _hardware(environment: dict[str, Any]) -> str:
-    said = []
-    if environment.get("processor"):
-        said.append(str(environment["processor"]))
-    if environment.get("cores"):
-        threads = environment.get("threads")
-        said.append(f"{environment['cores']} cores" + (f" ({threads} threads used)" if threads else ""))
-    if isinstance(environment.get("memory_bytes"), (int, float)):
-        said.append(f"{environment['memory_bytes'] / 1e9:.0f} GB of memory")
-    if environment.get("device"):
-        said.append(f"device {environment['device']}")
-    if environment.get("platform"):
-        said.append(str(environment["platform"]))
-    return f"Hardware: {', '.join(said)}. " if said else ""
-
-
-def _results(results: Results, found: list[tables.Difference]) -> Section:
-    if results.scored.empty:
+def _results(results: Results, view: Results, topic: Topic, found: list[tables.Difference], verdicts: list[Verdict],
+             references: dict[str, Entry]) -> Section:  # fmt: skip
+    missing = setup.unfinished(view)
+    if view.scored.empty:
         nothing = Paragraph(("No cell of this suite has a score yet, so that there is nothing to compare.",))
-        return Section("results", "Results", (nothing, *findings.unfinished(results), *setup.unfinished(results)))
-    missing = setup.unfinished(results)
+        return Section("results", "Results", (nothing, *findings.unfinished(view), *missing))
+    claims = verdict_tables.claims(verdicts, references)
     parts = [
-        Section("scores", "Scores", (*findings.scores(results), *tables.scores(results))),
+        Section("scores", "Scores", (*_cut(results, view, topic), *findings.scores(view), *tables.scores(view),
+                                     *fronts.heatmap(view))),
         Section("differences", "Differences to full fine-tuning",
-                (*findings.differences(results, found), *tables.differences(results, found))),
+                (*findings.differences(view, found), *tables.differences(view, found))),
         Section("tradeoff", "Score against trainable parameters",
-                (*findings.tradeoff(results), *figures.tradeoff(results))),
+                (*findings.tradeoff(view), *figures.tradeoff(view))),
         Section("cost", "Memory, throughput and latency",
-                (*findings.costs(results), *figures.cost(results), *tables.costs(results), *tables.memory(results))),
-        Section("curves", "Learning curves", (*findings.curves(results), *figures.curves(results))),
+                (*findings.costs(view), *figures.cost(view), *fronts.fronts(view), *tables.costs(view))),
+        Section("choices", "Which configuration for which constraint", _choices(view)),
+        Section("curves", "Learning curves", (*findings.curves(view), *figures.curves(view))),
+        Section("sweeps", "What the suite varies", tuple(sweeps.sweeps(view))),
+        Section("claims", "Claims of the papers", (*verdict_tables.told(verdicts), *claims)),
     ]  # fmt: skip
-    if missing or findings.unfinished(results):
-        parts.append(Section("unfinished", "What is missing", (*findings.unfinished(results), *missing)))
+    if missing or findings.unfinished(view):
+        parts.append(Section("unfinished", "What is missing", (*findings.unfinished(view), *missing)))
+    prompt = Prompt(("Which of these numbers surprised you, and what could explain it besides the method itself?",),
+                    key="results")  # fmt: skip
+    parts.append(Section("reading", "Reading the numbers", (prompt,)))
     return Section("results", "Results", (), tuple(part for part in parts if part.blocks))
 
 
-def _licence(card: dict[str, Any]) -> str:
-    return f"Licence: {card['licence']}." if card.get("licence") else ""
+def _cut(results: Results, view: Results, topic: Topic) -> list[Block]:
+    """What the main part leaves out, where it does."""
+    left = len(results.labels) - len(view.labels)
+    if not left:
+        return []
+    return [
+        Paragraph((f"The tables of this part show the {topic.family} family, the baselines, and of every other family"
+                   " the configuration with the highest mean validation score; the other"
+                   f" {numeral(left)} are in ", Ref("sec:all"), "."))
+    ]  # fmt: skip
 
 
-def _sentences(*parts: Any) -> str:
-    """The parts that say something, each ended by a full stop."""
-    said = [str(part).strip() for part in parts if part]
-    return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in said)
+def _choices(view: Results) -> tuple[Block, ...]:
+    made = choices.decisions(view)
+    if not made:
+        return ()
+    say = Paragraph((Ref(made[0].label), " asks the question the other way round: given a constraint, which"
+                     " configuration would a user of validation data have chosen?"))  # fmt: skip
+    return (say, *made)
 
 
-def _numeral(n: int) -> str:
-    return _NUMERALS[n] if n < len(_NUMERALS) else str(n)
+def _spare(sections: tuple[Section, ...], verdicts: list[Verdict]) -> tuple[str, ...]:
+    """What may move to the appendix, in the order in which it is kept in the main part."""
+    there = {
+        block.label for block in Document("", "", "", (), (), sections).walk() if isinstance(block, (Table, Figure))
+    }
+    inner = {s.label for section in sections for one in section.sections for s in (one, *one.sections)}
+    first = ["tab:claims"] if len(verdicts) > MANY_CLAIMS else []
+
+    def of(*stems: str) -> list[str]:
+        """The first of a kind."""
+        return [label for stem in stems for label in (stem, f"{stem}-1") if label in there]
+
+    order = [*first, *of("fig:cost", "tab:choices", "fig:fronts", "tab:unfinished", "tab:cost", "tab:hyperparameters"),
+             *of("fig:learning-rate", "fig:train-size", "fig:backbone-size", "fig:curves", "fig:heatmap"),
+             *sorted(label for label in inner if label.startswith("sec:detail-"))]  # fmt: skip
+    kinds = (
+        "fig:cost",
+        "fig:fronts",
+        "fig:curves",
+        "fig:heatmap",
+        "fig:tradeoff",
+        "tab:cost",
+        "tab:choices",
+        "tab:scores",
+    )
+    later = [label for label in sorted(there) for kind in kinds
+             if label.startswith(f"{kind}-") and not label.endswith("-1") and label not in order]  # fmt: skip
+    return tuple(dict.fromkeys([*(label for label in order if label in there | inner), *later]))
 
 
-def _known_only(document: Document, references: dict[str, Entry]) -> Document:
+def known_only(document: Document, references: dict[str, Entry]) -> Document:
     """Drops citations of works that no entry describes, so that nothing is left undefined."""
 
     def text(pieces: Iterable[Inline]) -> Text:
@@ -279,10 +202,10 @@ def _known_only(document: Document, references: dict[str, Entry]) -> Document:
         return tuple(kept)
 
     def section(one: Section) -> Section:
-        blocks = tuple(Paragraph(text(b.text), b.heading) if isinstance(b, Paragraph) else b for b in one.blocks)
-        return Section(one.key, one.title, blocks, tuple(section(s) for s in one.sections))
+        blocks = tuple(replace(b, text=text(b.text)) if isinstance(b, Paragraph) else
+                       replace(b, caption=text(b.caption)) if isinstance(b, (Table, Figure)) else b
+                       for b in one.blocks)  # fmt: skip
+        return replace(one, blocks=blocks, sections=tuple(section(s) for s in one.sections))
 
-    return Document(
-        document.title, document.subtitle, document.date, document.facts, text(document.abstract),
-        tuple(section(s) for s in document.sections), tuple(section(s) for s in document.appendix),
-    )  # fmt: skip
+    return replace(document, abstract=text(document.abstract), sections=tuple(section(s) for s in document.sections),
+                   appendix=tuple(section(s) for s in document.appendix))  # fmt: skip

@@ -22,11 +22,15 @@ from reports.labels import Anchor, place_around, spread_out, text_extent
 from reports.quantities import unit_for
 from reports.statistics import Summary, pareto_front
 from reports.structure import Figure, listing
-from reports.style import COLUMN_WIDTH, FRONT, INK, MEMORY_SHADES, MUTED, PAGE_WIDTH, families_in, look
+from reports.style import COLUMN_WIDTH, FRONT, INK, MEMORY_SHADES, MUTED, PAGE_WIDTH, families_in, look, scale
 from reports.tables import MEMORY_PARTS, CostGroup, cost_groups, keyed
 
 LABEL_SIZE = 7
 PANELS_PER_ROW = 3
+# Of more points than this in one panel, only those on the front are named.
+CROWD = 16
+# Of more lines than this, each family has a panel of its own.
+NAMED_LINES = 12
 
 
 def tradeoff(results: Results) -> list[Figure]:
@@ -41,9 +45,11 @@ def tradeoff(results: Results) -> list[Figure]:
                 ("Mean test score against the adapter's trainable parameters (head not counted; log scale) on"
                  f" {results.title('backbones', backbone)}. Error bars: ± one sample standard deviation over"
                  " seeds. Grey line: Pareto front of the means. A method without trainable parameters in the"
-                 " backbone stands on the left edge.",),
+                 " backbone stands on the left edge."
+                 + (" Named are those on the front." if crowded(points, tasks) else ""),),
                 f"Scatter plots of test score against trainable parameters for {listing(tasks)}.",
-                partial(_draw_tradeoff, results, points, tasks), wide=len(tasks) > 1,
+                partial(_draw_tradeoff, results, points, tasks),
+                wide=len(tasks) > 1 or crowded(points, tasks),
             )
         )  # fmt: skip
     return made
@@ -81,8 +87,12 @@ def tradeoff_points(results: Results, backbone: str) -> list[Point]:
     return points
 
 
+def crowded(points: list[Point], tasks: list[str]) -> bool:
+    return len(points) > CROWD * len(tasks)
+
+
 def _draw_tradeoff(results: Results, points: list[Point], tasks: list[str]) -> Drawing:
-    drawing, panels = _grid(len(tasks), height=2.35)
+    drawing, panels = grid_of(len(tasks), 2.35, wide=len(tasks) > 1 or crowded(points, tasks))
     shown = [[point for point in points if point.task == task] for task in tasks]
     for axes, task, panel in zip(panels, tasks, shown, strict=True):
         positive = [point.parameters for point in panel if point.parameters > 0] or [1e4]
@@ -104,13 +114,13 @@ def _draw_tradeoff(results: Results, points: list[Point], tasks: list[str]) -> D
         axes.margins(y=0.10)
         axes.set_title(f"{short(task)} ({results.metric(task)})", loc="left", color=INK)
         axes.xaxis.set_major_locator(LogLocator(numticks=6))
-        axes.xaxis.set_major_formatter(FuncFormatter(_tick))
+        axes.xaxis.set_major_formatter(FuncFormatter(tick))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_locator(MaxNLocator(6))
         axes.grid(axis="x", visible=False)
-    _outer_labels(drawing, panels, "Trainable parameters of the method", "Test score (points)")
-    _family_legend(drawing, families_in({point.family for point in points}))
-    _lay_out(drawing)
+    outer_labels(panels, "Trainable parameters of the method", "Test score (points)")
+    family_legend(drawing, families_in({point.family for point in points}))
+    lay_out(drawing)
     for axes, panel in zip(panels, shown, strict=True):
         _label_points(axes, panel)
     return drawing
@@ -118,18 +128,19 @@ def _draw_tradeoff(results: Results, points: list[Point], tasks: list[str]) -> D
 
 def _label_points(axes: Axes, panel: list[Point]) -> None:
     left = axes.get_xlim()[0]
-    anchors, obstacles = [], _front_boxes(axes)
+    anchors, obstacles = [], front_boxes(axes)
     for point in panel:
         x, y = axes.transData.transform((max(point.parameters, left), 100 * point.score.mean))
         _, top = axes.transData.transform((left, 100 * (point.score.mean + (point.score.sd or 0))))
         text = short(point.label) + (" (0)" if point.parameters == 0 else "")
-        anchors.append(Anchor(x, y, text, look(point.family).color))
+        if point.on_front or len(panel) <= CROWD:
+            anchors.append(Anchor(x, y, text, look(point.family).color))
         obstacles.append(Bbox.from_extents(x - 2.5, y - 2.5, x + 2.5, y + 2.5))
         obstacles.append(Bbox.from_extents(x - 1.5, 2 * y - top, x + 1.5, top))
     place_around(axes, anchors, obstacles, LABEL_SIZE)
 
 
-def _front_boxes(axes: Axes) -> list[Bbox]:
+def front_boxes(axes: Axes) -> list[Bbox]:
     """The steps of the front, the first line drawn, as thin boxes that labels keep off."""
     corners = axes.transData.transform(axes.lines[0].get_xydata())
     boxes = []
@@ -159,7 +170,7 @@ def cost(results: Results) -> list[Figure]:
 def _draw_cost(results: Results, group: CostGroup) -> Drawing:
     labels = [label for label in results.labels if label in set(group.cells["label"])]
     rows = {label: select(group.cells, label=label) for label in labels}
-    drawing = _drawing(PAGE_WIDTH, 0.9 + 0.17 * len(labels))
+    drawing = drawing_of(PAGE_WIDTH, 0.9 + 0.17 * len(labels))
     memory, speed, latency = drawing.subplots(1, 3, sharey=True, width_ratios=(1.25, 1, 1))
     places = np.arange(len(labels))[::-1]
     memory.set_yticks(places, [short(label) for label in labels])
@@ -190,7 +201,7 @@ def _draw_cost(results: Results, group: CostGroup) -> Drawing:
         speed.barh(place, rate.mean, 0.66, color=style.color, xerr=rate.sd, ecolor=INK,
                    error_kw={"elinewidth": 0.8, "capsize": 1.6})  # fmt: skip
     speed.set_title("Throughput (tokens/s)", loc="left")
-    speed.xaxis.set_major_formatter(FuncFormatter(_tick))
+    speed.xaxis.set_major_formatter(FuncFormatter(tick))
 
     unmerged, merged = means("inference_seconds"), means("merged_inference_seconds")
     plain, _ = summary_of(group.cells, "backbone_inference_seconds")
@@ -212,18 +223,25 @@ def _draw_cost(results: Results, group: CostGroup) -> Drawing:
         axes.spines["left"].set_visible(axes is not latency)
     latency.grid(axis="y", visible=True)
     drawing.legend(handles=handles, loc="outside lower left", ncols=5, handlelength=1.4, columnspacing=1.2)
-    _lay_out(drawing)
+    lay_out(drawing)
     return drawing
 
 
 def curves(results: Results) -> list[Figure]:
-    """Validation score at every evaluation, mean with a band of one standard deviation; per backbone."""
+    """Validation score at every evaluation, mean with a band of one standard deviation; per backbone. A panel per
+    task, or per task and family where there are many configurations."""
     history = results.history[results.history["score"].notna()]
     backbones = [b for b in results.backbones if len(select(history, backbone=b))]
     made = []
     for position, backbone in enumerate(backbones):
         lines = select(history, backbone=backbone)
         tasks = [task for task in results.tasks if len(select(lines, task=task))]
+        labels = [label for label in results.labels if len(select(lines, label=label))]
+        panels = [(task, f"{short(task)} ({results.metric(task)})", labels) for task in tasks]
+        if len(labels) > NAMED_LINES:
+            families = families_in({results.family_of(label) for label in labels})
+            of = {family: [label for label in labels if results.family_of(label) == family] for family in families}
+            panels = [(task, f"{short(task)}: {family}", of[family]) for task in tasks for family in families]
         made.append(
             Figure(
                 keyed("curves", position, len(backbones)),
@@ -231,18 +249,21 @@ def curves(results: Results) -> list[Figure]:
                  f"{results.title('backbones', backbone)}: mean over seeds, band of ± one sample standard"
                  " deviation. Steps count all phases of a method; a dotted stretch joins two phases.",),
                 f"Line plots of validation score against optimiser steps for {listing(tasks)}.",
-                partial(_draw_curves, results, lines, tasks), wide=len(tasks) > 1,
+                partial(_draw_curves, results, lines, panels), wide=len(panels) > 1,
             )
         )  # fmt: skip
     return made
 
 
-def _draw_curves(results: Results, history: pd.DataFrame, tasks: list[str]) -> Drawing:
-    drawing, panels = _grid(len(tasks), height=2.35)
-    ends: dict[str, list[tuple[str, float]]] = {}
-    for axes, task in zip(panels, tasks, strict=True):
-        ends[task] = []
-        for label in results.labels:
+def _draw_curves(results: Results, history: pd.DataFrame, panels: list[tuple[str, str, list[str]]]) -> Drawing:
+    """`panels` are (task, title, labels)."""
+    most = 2 if len(panels) > PANELS_PER_ROW else PANELS_PER_ROW
+    drawing, all_axes = grid_of(len(panels), 2.35 if len(panels) <= most else 1.75, wide=len(panels) > 1, most=most)
+    ends: list[list[tuple[str, float]]] = []
+    spans = [history[history["task"] == task]["step"].agg(["min", "max"]) for task, *_ in panels]
+    for axes, (task, title, labels), (first, last) in zip(all_axes, panels, spans, strict=True):
+        ends.append([])
+        for label in labels:
             lines = select(history, task=task, label=label)
             if lines.empty:
                 continue
@@ -254,23 +275,22 @@ def _draw_curves(results: Results, history: pd.DataFrame, tasks: list[str]) -> D
                 axes.plot(stretch["step"], 100 * stretch["mean"], color=style.color, linestyle=style.dashes,
                           marker=style.marker, markersize=3, markeredgecolor="white", markeredgewidth=0.3)  # fmt: skip
             axes.fill_between(x, y - spread, y + spread, color=style.color, alpha=0.13, linewidth=0)
-            ends[task].append((label, float(y.iloc[-1])))
-        axes.set_title(f"{short(task)} ({results.metric(task)})", loc="left")
+            ends[-1].append((label, float(y.iloc[-1])))
+        axes.set_title(title, loc="left")
         axes.yaxis.set_major_locator(MaxNLocator(6))
-        first, last = history[history["task"] == task]["step"].agg(["min", "max"])
         ticks = MaxNLocator(5, integer=True).tick_values(first, last)
         axes.set_xticks([tick for tick in ticks if first <= tick <= last] or [first])
-    _outer_labels(drawing, panels, "Optimiser steps", "Validation score (points)")
-    _family_legend(drawing, families_in({results.family_of(label) for label in results.labels}), lines=True)
-    _lay_out(drawing)
-    for axes, task in zip(panels, tasks, strict=True):
-        first, last = history[history["task"] == task]["step"].agg(["min", "max"])
-        _make_room(axes, first, last, [short(label) for label, _ in ends[task]])
-        _label_ends(results, axes, last, ends[task])
+    outer_labels(all_axes, "Optimiser steps", "Validation score (points)", most)
+    family_legend(drawing, families_in({results.family_of(label) for *_, labels in panels for label in labels}), True)
+    lay_out(drawing)
+    for axes, named, (first, last) in zip(all_axes, ends, spans, strict=True):
+        if named:
+            make_room(axes, first, last, [short(label) for label, _ in named])
+            label_ends(results, axes, last, named)
     return drawing
 
 
-def _make_room(axes: Axes, first: float, last: float, labels: list[str]) -> None:
+def make_room(axes: Axes, first: float, last: float, labels: list[str]) -> None:
     """Ends the axis so far right of `last` that the names fit."""
     extent = max(last - first, 1)  # a single evaluation has no extent of its own
     left = first - 0.04 * extent
@@ -279,7 +299,7 @@ def _make_room(axes: Axes, first: float, last: float, labels: list[str]) -> None
     axes.set_xlim(left, left + (last - left or extent) / (1 - share))
 
 
-def _label_ends(results: Results, axes: Axes, last: float, ends: list[tuple[str, float]]) -> None:
+def label_ends(results: Results, axes: Axes, last: float, ends: list[tuple[str, float]]) -> None:
     low, high = axes.get_window_extent().intervaly
     right = axes.transData.transform((last, 0))[0]
     wanted = [axes.transData.transform((last, value))[1] for _, value in ends]
@@ -299,7 +319,7 @@ def short(name: str, longest: int = 22) -> str:
     return name if len(name) <= longest else f"{name[:half]}…{name[-half + 1 :]}"
 
 
-def _tick(value: float, _: int) -> str:
+def tick(value: float, _: int) -> str:
     """A round count: "5k", "2.5k", "1M"."""
     for factor, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= factor:
@@ -307,25 +327,25 @@ def _tick(value: float, _: int) -> str:
     return f"{value:g}"
 
 
-def _drawing(width: float, height: float) -> Drawing:
-    drawing = Drawing(figsize=(width, height), layout="constrained")
+def drawing_of(width: float, height: float) -> Drawing:
+    drawing = Drawing(figsize=(width * scale(), height * scale()), layout="constrained")
     FigureCanvasAgg(drawing)
     return drawing
 
 
-def _grid(n: int, height: float) -> tuple[Drawing, list[Axes]]:
-    """`n` panels, at most three in a row, each about `height` inches high."""
-    across = min(n, PANELS_PER_ROW)
+def grid_of(n: int, height: float, wide: bool = True, most: int = PANELS_PER_ROW) -> tuple[Drawing, list[Axes]]:
+    """`n` panels, at most `most` in a row, each about `height` inches high."""
+    across = min(n, most)
     down = math.ceil(n / across)
-    drawing = _drawing(COLUMN_WIDTH if n == 1 else PAGE_WIDTH, height * down + 0.3)
+    drawing = drawing_of(PAGE_WIDTH if wide else COLUMN_WIDTH, height * down + 0.3)
     panels = drawing.subplots(down, across, squeeze=False).ravel().tolist()
     for unused in panels[n:]:
         unused.remove()
     return drawing, panels[:n]
 
 
-def _outer_labels(drawing: Drawing, panels: list[Axes], x: str, y: str) -> None:
-    across = min(len(panels), PANELS_PER_ROW)
+def outer_labels(panels: list[Axes], x: str, y: str, most: int = PANELS_PER_ROW) -> None:
+    across = min(len(panels), most)
     for i, axes in enumerate(panels):
         if i + across >= len(panels):
             axes.set_xlabel(x)
@@ -333,19 +353,20 @@ def _outer_labels(drawing: Drawing, panels: list[Axes], x: str, y: str) -> None:
             axes.set_ylabel(y)
 
 
-def _family_legend(drawing: Drawing, families: list[str], lines: bool = False) -> None:
+def family_legend(drawing: Drawing, families: list[str], lines: bool = False) -> None:
     handles = [
         Line2D([], [], color=look(f).color, marker=look(f).marker, markersize=4, label=f,
                linestyle=look(f).dashes if lines else "none")
         for f in families
     ]  # fmt: skip
-    narrow = drawing.get_figwidth() < 4
+    narrow = drawing.get_figwidth() < 4 * scale()
     drawing.legend(handles=handles, loc="outside lower center", ncols=3 if narrow else 6,
                    handletextpad=0.3 if not lines else 0.6, columnspacing=1.2,
                    handlelength=2.2 if lines else 1.0)  # fmt: skip
 
 
-def _lay_out(drawing: Drawing) -> None:
+def lay_out(drawing: Drawing) -> None:
     """Settles the layout, so that display positions are final when labels are placed."""
-    drawing.draw_without_rendering()
+    for _ in range(2):  # the first pass moves ticks, which changes what they need
+        drawing.draw_without_rendering()
     drawing.set_layout_engine("none")

@@ -9,7 +9,7 @@ import numpy as np
 
 from reports.figures import tradeoff_points
 from reports.frame import SCORED, Results, select, summary_of
-from reports.quantities import count, points, unit_for
+from reports.quantities import count, plural, points, unit_for
 from reports.statistics import ALPHA, MIN_PAIRS, seeds_needed
 from reports.structure import Code, Inline, Paragraph, Ref, Text, listing
 from reports.tables import MEMORY_PARTS, CostGroup, Difference, cost_groups
@@ -126,9 +126,12 @@ def tradeoff(results: Results) -> list[Paragraph]:
 def costs(results: Results) -> list[Paragraph]:
     """Memory, throughput and latency, relative to the reference where there is one."""
     made = []
-    for group in cost_groups(results):
+    groups = cost_groups(results)
+    for group in groups:
         sentences = [*_memory(results, group), *_throughput(results, group), *_latency(results, group)]
         text: list[Inline] = [" ".join(sentences)]
+        if len(groups) > 1:
+            text.insert(0, f"Profile of {listing(list(group.tasks))}. ")
         made.append(Paragraph(tuple(text)))
     if not made:
         made.append(Paragraph(("No cell has a cost profile yet: run the suite to its end to have cost measured.",)))
@@ -245,7 +248,7 @@ def limitations(results: Results) -> list[Paragraph]:
 
     seeds = sorted({int(seed) for seed in results.cells["seed"]})
     if len(seeds) < MIN_PAIRS:
-        add("Seeds.", f"There {'is one seed' if len(seeds) == 1 else f'are {len(seeds)} seeds'}. No difference"
+        add("Seeds.", f"There {'is' if len(seeds) == 1 else 'are'} {plural(len(seeds), 'seed')}. No difference"
             " between methods is established here; means and their order are descriptions of these runs.")  # fmt: skip
     else:
         add("Seeds.", f"There are {len(seeds)} seeds. The tests treat them as a sample of possible runs on the same"
@@ -260,7 +263,7 @@ def limitations(results: Results) -> list[Paragraph]:
         f" {'is' if n == 1 else 'are'} adapted. Several methods were proposed for, and tested on, far larger models;"
         " what is seen here need not hold there, in either direction.")  # fmt: skip
     kinds = sorted({str(results.card("tasks", t).get("kind") or "unknown") for t in results.tasks})
-    add("Tasks and budget.", f"{len(results.tasks)} task{'s' if len(results.tasks) > 1 else ''} of kind"
+    add("Tasks and budget.", f"{plural(len(results.tasks), 'task').capitalize()} of kind"
         f" {listing(kinds)}, each under one budget (", Ref("tab:budget"), "). A method that gains most from more data"
         " or longer training is at a disadvantage.")  # fmt: skip
     notes = str(results.suite.get("notes") or "").strip()
@@ -317,5 +320,5 @@ def headline(results: Results, found: list[Difference]) -> Text:
         text.append(f"Of {len(tested)} paired tests against full fine-tuning, {real} show a difference after"
                     " correction. ")  # fmt: skip
     elif len(results.labels) > 1:
-        text.append("The seeds are too few to test differences between methods, and none is claimed. ")
+        text.append("The seeds are too few to test differences on a single task, and none is claimed. ")
     return tuple(text)

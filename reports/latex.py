@@ -1,17 +1,14 @@
-"""The document as LaTeX: sources, tables and figures as files of their own, and the PDF where latexmk is."""
+"""The document as LaTeX: sources, tables and figures as files of their own."""
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
+import math
+from dataclasses import replace
 from pathlib import Path
 
 from reports.bibliography import Entry
+from reports.compiling import END
 from reports.escape import is_balanced_formula, latex_code, latex_text
-from reports.frame import Results, select, summary_of
-from reports.quantities import count, points
 from reports.structure import (
     Block,
     Cite,
@@ -24,26 +21,26 @@ from reports.structure import (
     Math,
     Number,
     Paragraph,
+    Prompt,
     Ref,
     Row,
     Section,
+    Source,
     Table,
     Text,
 )
 from reports.style import paper
-from reports.templating import latex_environment
+from reports.templating import Style, latex_environment
 
-COMMAND = "latexmk -pdf report.tex"
 # A LaTeX float cannot be broken: longer tables go on in a second one.
-ROWS_PER_TABLE = 45
-COMPILE_SECONDS = 180
+LINES_PER_TABLE = 48
+LETTERS_PER_LINE = 120
 
 _KINDS = {"tab": "Table", "fig": "Figure", "sec": "Section"}
 
 
-def write(document: Document, results: Results, references: dict[str, Entry], output: Path) -> None:
-    """Writes report.tex, numbers.tex, references.bib, run.bib, tables/*.tex and figures/*.pdf."""
-    environment = latex_environment()
+def write_parts(document: Document, output: Path) -> None:
+    """Every table and figure as a file of its own."""
     for folder in ("tables", "figures"):
         (output / folder).mkdir(parents=True, exist_ok=True)
     for one in document.tables:
@@ -51,49 +48,30 @@ def write(document: Document, results: Results, references: dict[str, Entry], ou
     for figure in document.figures:
         with paper():
             figure.draw().savefig(output / "figures" / f"{figure.key}.pdf", metadata={"CreationDate": None})
-    source = environment.get_template("report.tex.jinja").render(
-        document=document,
-        abstract=text(document.abstract),
-        body="\n".join(_section(section, 0) for section in document.sections),
-        appendix="\n".join(_section(section, 0) for section in document.appendix),
+
+
+def write_source(document: Document, output: Path, style: Style) -> None:
+    """report.tex, from our template or the user's."""
+    source = (
+        latex_environment(style)
+        .get_template("report.tex.jinja")
+        .render(
+            document=document,
+            style=style,
+            abstract=text(document.abstract),
+            body="\n".join(_section(section, 0) for section in document.sections),
+            appendix="\\FloatBarrier\n".join(_section(section, 0) for section in document.appendix),
+            end=END,
+        )
     )
     (output / "report.tex").write_text(source, encoding="utf-8")
-    (output / "numbers.tex").write_text(_numbers(results), encoding="utf-8")
-    bibliography = "\n".join(entry.bibtex() for entry in references.values())
+
+
+def write_references(references: dict[str, Entry], run: Entry, output: Path) -> None:
+    """references.bib and run.bib."""
+    bibliography = "\n".join(entry.bibtex() for key, entry in references.items() if key != run.key)
     (output / "references.bib").write_text(bibliography, encoding="utf-8")
-    (output / "run.bib").write_text(_run_entry(results).bibtex(), encoding="utf-8")
-
-
-def compile_pdf(output: Path) -> str:
-    """Compiles report.tex where latexmk is installed. Returns a line that says what came of it."""
-    latexmk = shutil.which("latexmk")
-    if latexmk is None:
-        return f"LaTeX sources are ready; latexmk is not installed: to compile, run `{COMMAND}` in {output}"
-    # Nothing in the sources may start a program, or read and write outside of the folder.
-    safe = os.environ | {"openin_any": "p", "openout_any": "p", "max_print_line": "10000"}
-    command = [
-        latexmk, "-norc", "-pdf", "-pdflatex=pdflatex -no-shell-escape %O %S", "-interaction=nonstopmode",
-        "-halt-on-error", "-outdir=build", "report.tex",
-    ]  # fmt: skip
-    try:
-        done = subprocess.run(command, cwd=output, env=safe, capture_output=True, timeout=COMPILE_SECONDS)
-    except subprocess.TimeoutExpired:
-        return f"LaTeX did not finish within {COMPILE_SECONDS} s; see {output / 'build' / 'report.log'}"
-    made = output / "build" / "report.pdf"
-    if done.returncode != 0 or not made.exists():
-        return f"LaTeX stopped: {_first_error(output / 'build' / 'report.log')} (see {output / 'build' / 'report.log'})"
-    shutil.copyfile(made, output / "report.pdf")
-    return f"wrote {output / 'report.pdf'}"
-
-
-def _first_error(log: Path) -> str:
-    if log.exists():
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        for i, line in enumerate(lines):
-            if line.startswith("! "):
-                where = next((after for after in lines[i : i + 12] if after.startswith("l.")), "")
-                return f"{line[2:]} {where}".strip()
-    return "no error was logged"
+    (output / "run.bib").write_text(run.bibtex(), encoding="utf-8")
 
 
 def text(pieces: Text) -> str:
@@ -119,7 +97,9 @@ def text(pieces: Text) -> str:
 def _section(section: Section, depth: int) -> str:
     command = ("section", "subsection", "subsubsection")[min(depth, 2)]
     parts = [f"\\{command}{{{latex_text(section.title)}}}\n\\label{{{section.label}}}"]
-    for block in section.blocks:
+    # What spans both columns can stand on the next page at the earliest: it comes first.
+    early = [block for block in section.blocks if isinstance(block, (Table, Figure)) and block.wide]
+    for block in [*early, *(block for block in section.blocks if block not in early)]:
         # A formula belongs to the paragraph before it: an empty line would part them.
         if isinstance(block, Equation):
             parts[-1] += "\n" + _block(block)
@@ -131,6 +111,8 @@ def _section(section: Section, depth: int) -> str:
 
 def _block(block: Block) -> str:
     match block:
+        case Prompt():
+            return f"\\yourwords{{{block.key}}}{{{text(block.text)}}}"
         case Paragraph(pieces, heading):
             return (f"\\paragraph{{{latex_text(heading)}}} " if heading else "") + text(pieces)
         case Equation(formula):
@@ -138,10 +120,10 @@ def _block(block: Block) -> str:
         case Table():
             return f"\\input{{tables/{block.key}}}"
         case Figure():
-            star, width = ("*", "\\textwidth") if block.wide else ("", "\\columnwidth")
+            star = "*" if block.wide else ""
             return (
-                f"\\begin{{figure{star}}}[t]\n\\centering\n"
-                f"\\includegraphics[width={width}]{{figures/{block.key}.pdf}}\n"
+                f"\\begin{{figure{star}}}[htbp]\n\\centering\n"
+                f"\\benchfigure{{figures/{block.key}.pdf}}\n"
                 f"\\caption{{{text(block.caption)}}}\n\\label{{{block.label}}}\n\\end{{figure{star}}}"
             )
 
@@ -157,12 +139,7 @@ def equation(formula: str) -> str:
 
 def table(one: Table) -> str:
     """A table to \\input: a float, or several where it is long. Needs booktabs, array and graphicx."""
-    parts = [one.rows[i : i + ROWS_PER_TABLE] for i in range(0, len(one.rows), ROWS_PER_TABLE)] or [()]
-    spread = [
-        column.kind == "number"
-        and any(isinstance(r.cells[i], Number) and (r.cells[i].spread or r.cells[i].note) for r in one.rows)  # type: ignore[union-attr]
-        for i, column in enumerate(one.columns)
-    ]
+    parts = _cut(one)
     return "\n".join(
         latex_environment()
         .get_template("table.tex.jinja")
@@ -172,12 +149,40 @@ def table(one: Table) -> str:
             continued=i > 0,
             caption=text(one.caption),
             label=one.label,
-            columns="".join(_column(c, s) for c, s in zip(one.columns, spread, strict=True)),
-            head=_head(one.columns, spread),
-            rows=[("\\addlinespace\n" if row.gap and n else "") + _row(row, spread) for n, row in enumerate(rows)],
+            tabular=tabular(replace(one, rows=rows)),
         )
         for i, rows in enumerate(parts)
     )
+
+
+def tabular(one: Table) -> str:
+    """The table without caption or float."""
+    spread = [
+        column.kind == "number"
+        and any(isinstance(r.cells[i], Number) and (r.cells[i].spread or r.cells[i].note) for r in one.rows)  # type: ignore[union-attr]
+        for i, column in enumerate(one.columns)
+    ]
+    rows = [("\\addlinespace\n" if row.gap and n else "") + _row(row, spread) for n, row in enumerate(one.rows)]
+    columns = "".join(_column(c, s) for c, s in zip(one.columns, spread, strict=True))
+    return "\n".join([f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}", "\\toprule", _head(one.columns, spread),
+                      "\\midrule",
+                      *rows, "\\bottomrule", "\\end{tabular}"])  # fmt: skip
+
+
+def _cut(one: Table) -> list[tuple[Row, ...]]:
+    """The rows in parts that fit a page each, by the lines that their texts will take."""
+    parts: list[list[Row]] = [[]]
+    lines = 0.0
+    for row in one.rows:
+        texts = [(len(c), column.share) for c, column in zip(row.cells, one.columns, strict=True)
+                 if isinstance(c, str) and column.kind == "text"]  # fmt: skip
+        tall = max((math.ceil(n / (share * LETTERS_PER_LINE)) for n, share in texts), default=1)
+        if parts[-1] and lines + tall > LINES_PER_TABLE:
+            parts.append([])
+            lines = 0
+        parts[-1].append(row)
+        lines += tall + row.gap * 0.5
+    return [tuple(part) for part in parts]
 
 
 def _column(column: Column, spread: bool) -> str:
@@ -226,53 +231,7 @@ def _cell(cell: str | Number | None, spread: bool) -> str:
             return main
         beside = f"\\,$\\pm$\\,{latex_text(cell.spread)}" if cell.spread else ""
         return f"{main} & {beside}" + (f"\\,({latex_text(cell.note)})" if cell.note else "")
+    if isinstance(cell, Source):
+        return f"\\citealp{{{cell.key}}}"
     said = "--" if cell is None else latex_text(cell)
     return f"\\multicolumn{{2}}{{c}}{{{said}}}" if spread else said
-
-
-def _numbers(results: Results) -> str:
-    """Macros for every aggregate, so that prose never goes stale."""
-    lines = []
-    for backbone in results.backbones:
-        for label in results.labels:
-            cells = select(results.scored, backbone=backbone, label=label)
-            first = (backbone == results.backbones[0],)
-            for task in results.tasks:
-                score, _ = summary_of(select(cells, task=task), "score")
-                if score.n:
-                    spread = "" if score.sd is None else f"\\,$\\pm$\\,{points(score.sd)}"
-                    values = {"score": points(score.mean) + spread, "mean": points(score.mean), "n": str(score.n)}
-                    values["sd"] = "--" if score.sd is None else points(score.sd)
-                    for what, value in values.items():
-                        lines += _define(what, backbone, label, task, value, *first)
-            parameters, _ = summary_of(cells, "adapter_parameters")
-            if parameters.n:
-                lines += _define("parameters", backbone, label, "", count(parameters.mean), *first)
-            peak, _ = summary_of(cells, "peak_memory_bytes")
-            if peak.n:
-                lines += _define("peakmemory", backbone, label, "", f"{peak.mean / 1e6:,.0f}\\,MB", *first)
-    return latex_environment().get_template("numbers.tex.jinja").render(lines=lines)
-
-
-def _define(what: str, backbone: str, label: str, task: str, value: str, is_first: bool) -> list[str]:
-    """Definitions under the backbone's name, and without it for the first backbone."""
-    names = [f"{backbone}|{label}|{task}"] + ([f"|{label}|{task}"] if is_first else [])
-    safe = [re.sub(r"[^A-Za-z0-9_@.:+=/|-]", "-", name) for name in names]
-    return [f"\\benchdefine{{{what}|{name}}}{{{value}}}" for name in safe]
-
-
-def _run_entry(results: Results) -> Entry:
-    environments = results.environments()
-    first = environments[0][0] if environments else {}
-    version = (first.get("versions") or {}).get("adaptbench")
-    notes = [f"suite {results.name}", f"{len(results.cells)} cells"]
-    notes += [f"adaptbench {version}"] if version else []
-    notes += [f"commit {str(first['commit'])[:12]}"] if first.get("commit") else []
-    key = "run-" + (re.sub(r"[^A-Za-z0-9-]+", "-", results.name).strip("-") or "results")
-    fields = {
-        "author": "{Your Name}",
-        "title": re.sub(r"[{}]", "", f"Results of the benchmark run {results.name}"),
-        "year": results.manifest.created[:4],
-        "note": re.sub(r"[{}]", "", ", ".join(notes)),
-    }
-    return Entry("misc", key, fields)

@@ -72,3 +72,16 @@ def number(summary: Summary, unit: Unit, cells: Sequence[str] = (), usual_n: int
 
 def gigabytes(value: float) -> str:
     return f"{value / 1e9:.1f} GB"
+
+
+_NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def numeral(n: int) -> str:
+    """Small numbers in words."""
+    return _NUMERALS[n] if 0 <= n < len(_NUMERALS) else f"{n:,}"
+
+
+def plural(n: int, one: str, many: str | None = None) -> str:
+    """ "one seed", "three seeds"."""
+    return f"{numeral(n)} {one if n == 1 else many or one + 's'}"

@@ -14,6 +14,14 @@ from reports.structure import Column, Number, Row, Table
 # What a LaTeX page can hold; the CSV file and the page have every row.
 LONGEST_REASON = 240
 
+# More tasks than this take a row each, rather than a column.
+TASKS_SIDE_BY_SIDE = 3
+_BUDGET = (
+    "Budget of every cell, the same for all methods: examples used, passes over the training examples, optimiser"
+    " steps (of all phases of a method together), examples per step, tokens to which texts are cut, share of steps"
+    " spent warming up, and the norm to which gradients are clipped."
+)
+
 
 def budgets(results: Results) -> list[Table]:
     """What each task's cells may spend and what the data gave; one row per (task, budget)."""
@@ -38,18 +46,28 @@ def budgets(results: Results) -> list[Table]:
         rows.append(Row((task, *(_plain(value) for value in values.values()))))
         measured = {"duplicates_removed": use.duplicates_removed if use else None}
         data.append({"task": task} | values | measured | {"cells": " ".join(ids)})
+    if len(rows) <= TASKS_SIDE_BY_SIDE:
+        turned = _turned([row.cells[0] for row in rows], data)
+        return [Table("budget", (_BUDGET,), *turned, pd.DataFrame(data))]
     groups_of = {"Train": "Examples", "Validation": "Examples", "Test": "Examples"}
     columns = [Column("Task", "label"), *(Column(name, group=groups_of.get(name)) for name in values)]
     return [
         Table(
             "budget",
-            ("Budget of every cell, the same for all methods: examples used, passes over the training"
-             " examples, optimiser steps (of all phases of a method together), examples per step, tokens to"
-             " which texts are cut, share of steps spent warming up, and the norm to which gradients are"
-             " clipped.",),
+            (_BUDGET,),
             tuple(columns), tuple(rows), pd.DataFrame(data), wide=True,
         )
     ]  # fmt: skip
+
+
+def _turned(tasks: list[Any], data: list[dict[str, Any]]) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
+    """A row per quantity and a column per task."""
+    names = {"Train": "Training examples", "Validation": "Validation examples", "Test": "Test examples",
+             "Steps": "Optimiser steps", "Batch": "Batch size", "Length": "Length (tokens)",
+             "Warm-up": "Warm-up (share)", "Clip": "Clipping norm"}  # fmt: skip
+    shown = [name for name in data[0] if name not in ("task", "cells", "duplicates_removed")]
+    rows = [Row((names.get(name, name), *(_plain(line[name]) for line in data))) for name in shown]
+    return (Column("Per cell", "label"), *(Column(str(task)) for task in tasks)), tuple(rows)
 
 
 def hyperparameters(results: Results) -> list[Table]:

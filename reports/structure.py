@@ -7,7 +7,7 @@ Text is a tuple of inline pieces. Every plain `str` is text, never mark-up: each
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pandas as pd
@@ -58,6 +58,13 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
+class Prompt(Paragraph):
+    """A place for the student's own words: `text` says what belongs there, `key` names the file that holds it."""
+
+    key: str = ""
+
+
+@dataclass(frozen=True)
 class Equation:
     """A displayed formula: LaTeX without dollar signs, from a card."""
 
@@ -76,6 +83,17 @@ class Number:
     spread: str | None = None
     note: str | None = None
     cells: tuple[str, ...] = ()
+
+
+class Source(str):
+    """A cell that cites `key`. Where a renderer has no citations in tables, it reads as its text."""
+
+    key: str
+
+    def __new__(cls, text: str, key: str) -> Source:
+        made = super().__new__(cls, text)
+        made.key = key
+        return made
 
 
 @dataclass(frozen=True)
@@ -147,7 +165,8 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """`facts` are (name, value) pairs for a title block; `appendix` follows the references."""
+    """`facts` are (name, value) pairs for a title block; `appendix` follows the references. `spare` holds labels of
+    tables, figures and sections that may move to the appendix where pages are few, the first to go last."""
 
     title: str
     subtitle: str
@@ -156,7 +175,7 @@ class Document:
     abstract: Text
     sections: tuple[Section, ...]
     appendix: tuple[Section, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    spare: tuple[str, ...] = ()
 
     def walk(self) -> list[Block]:
         """Every block, in the order of reading."""
@@ -176,6 +195,31 @@ class Document:
     @property
     def figures(self) -> list[Figure]:
         return [block for block in self.walk() if isinstance(block, Figure)]
+
+    def arranged(self, kept: int) -> Document:
+        """With the first `kept` of what is spare in the main part, and the rest in the appendix."""
+        moving = set(self.spare[kept:])
+        moved: list[Block | Section] = []
+
+        def rest(section: Section) -> Section:
+            stay: list[Block] = []
+            for block in section.blocks:
+                gone = isinstance(block, (Table, Figure)) and block.label in moving
+                (moved if gone else stay).append(block)
+            inner = []
+            for one in section.sections:
+                if one.label in moving:
+                    moved.append(one)
+                else:
+                    inner.append(rest(one))
+            return replace(section, blocks=tuple(stay), sections=tuple(inner))
+
+        sections = tuple(rest(section) for section in self.sections)
+        if not moved:
+            return self
+        blocks = tuple(item for item in moved if not isinstance(item, Section))
+        more = Section("more", "More of the Same Run", blocks, tuple(i for i in moved if isinstance(i, Section)))
+        return replace(self, sections=sections, appendix=(more, *self.appendix))
 
     @property
     def texts(self) -> list[Text]:

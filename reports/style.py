@@ -97,10 +97,30 @@ _PAPER: dict[Any, Any] = {"font.family": "STIXGeneral", "mathtext.fontset": "sti
 _SCREEN: dict[Any, Any] = {"font.family": "DejaVu Sans", "svg.fonttype": "none"}
 
 
+_scale = 1.0
+
+
 @contextmanager
 def paper() -> Iterator[None]:
     with _settings(_PAPER):
         yield
+
+
+@contextmanager
+def slides() -> Iterator[None]:
+    """As on paper, but drawn smaller, so that letters are larger once a figure fills a slide."""
+    global _scale
+    _scale = 0.78
+    try:
+        with _settings(_PAPER):
+            yield
+    finally:
+        _scale = 1.0
+
+
+def scale() -> float:
+    """What the sizes of figures are multiplied by under the current settings."""
+    return _scale
 
 
 @contextmanager

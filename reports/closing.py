@@ -1,0 +1,88 @@
+"""What stands after the results: doubts about the family's papers, and what can be concluded here."""
+
+from __future__ import annotations
+
+from reports import findings
+from reports.claims import Verdict
+from reports.frame import SCORED, Results, select, summary_of
+from reports.quantities import plural, points
+from reports.statistics import MIN_PAIRS
+from reports.structure import Block, Code, Inline, Paragraph, Prompt, Section, Text, listing
+from reports.tables import Difference
+from reports.topics import Topic
+
+
+def limitations(results: Results, topic: Topic) -> Section:
+    """First of the literature, then of this run."""
+    blocks: list[Block] = []
+    if topic.doubts:
+        heading = "Of the literature."
+        for doubt in topic.doubts:
+            blocks.append(Paragraph(doubt, heading))
+            heading = None  # type: ignore[assignment]
+    prompt = Prompt(("Which of these doubts weighs most for the papers you read, and which experiment of theirs would"
+                     " you ask for?",), key="limitations")  # fmt: skip
+    return Section("limitations", "Limitations", (*blocks, *findings.limitations(results), prompt))
+
+
+def conclusion(view: Results, topic: Topic, found: list[Difference], verdicts: list[Verdict]) -> Section:
+    """What the numbers allow to be said, and what they do not."""
+    blocks: list[Block] = []
+    said = [*_scores(view, topic), *_tests(found), *_claims(verdicts), *_scope(view)]
+    if said:
+        blocks.append(Paragraph(tuple(said)))
+    blocks.append(Prompt(("What do you take from this, and how sure are you? Name the one measurement that would"
+                          " change your mind.",), key="conclusion"))  # fmt: skip
+    return Section("conclusion", "Conclusion", tuple(blocks))
+
+
+def _scores(view: Results, topic: Topic) -> Text:
+    """The topic's best on validation data, beside full fine-tuning."""
+    own = [label for label in view.labels if topic.family in (None, view.family_of(label))]
+    others = [label for label in own if label != view.reference]
+    text: list[Inline] = []
+    for task in view.tasks[:3]:
+        scored = select(view.scored, task=task, backbone=view.backbones[0])
+        means = {label: summary_of(select(scored, label=label), "score")[0].mean for label in scored["label"].unique()}
+        ranked = {label: validation.mean for label in others if label in means
+                  if (validation := summary_of(select(scored, label=label), "validation_score")[0]).n}  # fmt: skip
+        if not ranked:
+            continue
+        best = max(ranked, key=ranked.__getitem__)
+        text += [f"On {view.title('tasks', task)} the configuration"
+                 f"{' of this family' if topic.family else ''} with the highest mean validation score is ", Code(best),
+                 f", whose mean test score is {points(means[best])} points"]  # fmt: skip
+        if view.reference in means:
+            text.append(f" ({points(means[view.reference])} for full fine-tuning)")
+        text.append(". ")
+    return tuple(text)
+
+
+def _tests(found: list[Difference]) -> Text:
+    if not found:
+        return ()
+    tested = [d for d in found if d.adjusted is not None]
+    if not tested:
+        most = max(d.comparison.n for d in found)
+        return (f"With {plural(most, 'seed')} in common (fewer than {MIN_PAIRS}) no difference on a single task was"
+                " tested,"
+                " and the order of the means is a description, not a result. ",)  # fmt: skip
+    real = sum((d.adjusted or 1.0) < 0.05 for d in tested)
+    return (f"Of {plural(len(tested), 'tested difference')} to full fine-tuning {real} can be told from noise;"
+            " for the others neither a difference nor equality is shown. ",)  # fmt: skip
+
+
+def _claims(verdicts: list[Verdict]) -> Text:
+    if not verdicts:
+        return ()
+    counts = {o: sum(v.verdict == o for v in verdicts) for o in dict.fromkeys(v.verdict for v in verdicts)}
+    came = listing([f"{n} came out {o}" for o, n in counts.items()])
+    return (f"Of {plural(len(verdicts), 'claim')} of the papers {came}"
+            " here. ",)  # fmt: skip
+
+
+def _scope(view: Results) -> Text:
+    missing = int((~view.cells["status"].isin(SCORED)).sum())
+    lost = f" {plural(missing, 'cell').capitalize()} left no score and may hide a weakness." if missing else ""
+    backbone = listing([view.title("backbones", b) for b in view.backbones])
+    return (f"All of this holds for {backbone}, for {plural(len(view.tasks), 'task')} and for this budget.{lost}",)

@@ -1,0 +1,120 @@
+"""LaTeX runs, where latexmk is: without shell escape, reading and writing nothing outside of the folder; what their
+logs say; and how many pages the main part has."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+COMPILE_SECONDS = 180
+# Of the 6 to 8 pages that a report may have, one is left for the student's own words.
+MOST_PAGES = 7
+END = "end-of-main"
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """`pdf` is None where LaTeX did not run to its end; `said` is a line for the user. `pages` are those of the main
+    part, up to the references."""
+
+    pdf: Path | None
+    said: str
+    pages: int | None = None
+
+
+def compile_pdf(folder: Path, name: str) -> Compiled:
+    """`<name>.tex` to `<name>.pdf`."""
+    latexmk = shutil.which("latexmk")
+    if latexmk is None:
+        return Compiled(None, "LaTeX sources are ready; latexmk is not installed: to compile, run"
+                              f" `latexmk -pdf {name}.tex` in {folder}")  # fmt: skip
+    command = [
+        latexmk, "-norc", "-pdf", "-pdflatex=pdflatex -no-shell-escape %O %S", "-interaction=nonstopmode",
+        "-halt-on-error", "-outdir=build", f"{name}.tex",
+    ]  # fmt: skip
+    log = folder / "build" / f"{name}.log"
+    done = _run(command, folder)
+    if done is None:
+        return Compiled(None, f"LaTeX did not finish within {COMPILE_SECONDS} s; see {log}")
+    made = folder / "build" / f"{name}.pdf"
+    if done != 0 or not made.exists():
+        return Compiled(None, f"LaTeX stopped: {_first_error(log)} (see {log})")
+    shutil.copyfile(made, folder / f"{name}.pdf")
+    return Compiled(folder / f"{name}.pdf", f"wrote {folder / f'{name}.pdf'}", main_pages(folder, name))
+
+
+def fit(folder: Path, name: str, most: int, write: Callable[[int], None]) -> Compiled:
+    """Compiles with as much of what is spare in the main part as MOST_PAGES hold. `write(kept)` writes the source with
+    the first `kept` of `most` spare parts."""
+    write(most)
+    compiled = compile_pdf(folder, name)
+    if compiled.pages is None or compiled.pages <= MOST_PAGES:
+        return compiled
+    low, high = 0, most - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        write(middle)
+        low, high = (middle, high) if (_draft(folder, name) or 0) <= MOST_PAGES else (low, middle - 1)
+    for kept in range(low, max(-1, low - 4), -1):  # floats may have been placed otherwise in the draft
+        write(kept)
+        compiled = compile_pdf(folder, name)
+        if compiled.pages is None or compiled.pages <= MOST_PAGES:
+            break
+    return compiled
+
+
+def main_pages(folder: Path, name: str) -> int | None:
+    """The page on which the main part ends: that of its last words, or of a float that comes later."""
+    source, auxiliary = folder / f"{name}.tex", folder / "build" / f"{name}.aux"
+    if not auxiliary.exists():
+        return None
+    main = source.read_text(encoding="utf-8").partition(f"\\label{{{END}}}")[0]
+    labels = {END, *re.findall(r"\\label\{(fig:[^}]*)\}", main)}
+    labels |= {f"tab:{key}" for key in re.findall(r"\\input\{tables/([^}]*)\}", main)}
+    pages = re.findall(r"\\newlabel\{([^}]*)\}\{\{[^}]*\}\{(\d+)\}", auxiliary.read_text(errors="replace"))
+    return max((int(page) for label, page in pages if label in labels), default=None)
+
+
+def complaints(log: str, most: float = 5.0) -> list[str]:
+    """What a log has to say against a document: overfull boxes of more than `most` points, undefined references and
+    citations, values that no macro holds, tables that were shrunk beyond reading."""
+    found = [
+        line for line, points in re.findall(r"(Overfull \\[hv]box \(([\d.]+)pt[^\n]*)", log) if float(points) > most
+    ]
+    found += re.findall(r"LaTeX Warning: [^\n]*(?:undefined|multiply defined|no value)[^\n]*", log)
+    found += re.findall(r"Package natbib Warning: [^\n]*undefined[^\n]*", log)
+    for key, scale in re.findall(r"^bench: table (\S+) scaled ([\d.]+)", log, re.MULTILINE):
+        if float(scale) < 0.7:
+            found.append(f"table {key} is shrunk to {float(scale):.0%}")
+    return found
+
+
+def _draft(folder: Path, name: str) -> int | None:
+    """Pages of the main part after a single run over what the last one left."""
+    command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "-draftmode",
+               "-output-directory=build", f"{name}.tex"]  # fmt: skip
+    return main_pages(folder, name) if _run(command, folder) == 0 else None
+
+
+def _run(command: list[str], folder: Path) -> int | None:
+    # Nothing in the sources may start a program, or read and write outside of the folder.
+    safe = os.environ | {"openin_any": "p", "openout_any": "p", "max_print_line": "10000"}
+    try:
+        return subprocess.run(command, cwd=folder, env=safe, capture_output=True, timeout=COMPILE_SECONDS).returncode
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _first_error(log: Path) -> str:
+    if log.exists():
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        for i, line in enumerate(lines):
+            if line.startswith("! "):
+                where = next((after for after in lines[i : i + 12] if after.startswith("l.")), "")
+                return f"{line[2:]} {where}".strip()
+    return "no error was logged"

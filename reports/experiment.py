@@ -1,0 +1,151 @@
+"""The setup section: all that is needed to repeat the run, from its manifest and records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reports import background, setup, tables
+from reports.frame import Results
+from reports.quantities import count
+from reports.statistics import MIN_PAIRS
+from reports.structure import Block, Cite, Code, Inline, Paragraph, Section, listing
+
+_SOFTWARE = {
+    "torch": ("PyTorch", "paszke2019pytorch"),
+    "transformers": ("Transformers", "wolf2020transformers"),
+    "datasets": ("Datasets", "lhoest2021datasets"),
+    "accelerate": ("Accelerate", "gugger2022accelerate"),
+    "peft": ("PEFT", "mangrulkar2022peft"),
+    "adapters": ("Adapters", "poth2023adapters"),
+}
+
+
+def section(results: Results) -> Section:
+    return Section(
+        "setup",
+        "Setup",
+        (
+            *_backbones(results),
+            *_data(results),
+            *_training(results),
+            *setup.budgets(results),
+            *setup.hyperparameters(results),
+            *_measuring(results),
+            *_machine(results),
+        ),
+    )
+
+
+def _backbones(results: Results) -> list[Block]:
+    blocks: list[Block] = []
+    for name in results.backbones:
+        card = results.card("backbones", name)
+        size = card.get("parameters")
+        text: list[Inline] = [f"{results.title('backbones', name)} (", Code(name), ")", *background.cited(card)]
+        kind = f", architecture {card['architecture']}" if card.get("architecture") else ""
+        text.append(kind + (f", {count(size)} parameters" if isinstance(size, (int, float)) else "") + ". ")
+        text.append(_sentences(card.get("summary"), _licence(card)))
+        blocks.append(Paragraph(tuple(text), "Backbone."))
+    return blocks
+
+
+def _data(results: Results) -> list[Block]:
+    blocks: list[Block] = []
+    for name in results.tasks:
+        card = results.card("tasks", name)
+        text: list[Inline] = [Code(name), *background.cited(card), ". "]
+        labels = card.get("labels") or []
+        classes = f"Classes: {', '.join(map(str, labels))}." if 0 < len(labels) <= 10 else f"{len(labels)} classes."
+        metric = f"Primary metric: {results.metric(name)}."
+        classes = classes if labels else ""
+        text.append(_sentences(card.get("summary"), classes, card.get("split"), metric, _licence(card)))
+        blocks.append(Paragraph(tuple(text), f"Data: {results.title('tasks', name)}."))
+    return blocks
+
+
+def _training(results: Results) -> list[Block]:
+    seeds = sorted({int(seed) for seed in results.cells["seed"]})
+    asked = results.suite.get("precision")
+    used = sorted({str(e["precision"]) for e, _ in results.environments() if e.get("precision")})
+    precision = f" Arithmetic: {listing(used)}" + (f" (asked for: {asked})." if asked else ".") if used else ""
+    return [
+        Paragraph(
+            ("AdamW ", Cite(("loshchilov2019adamw",)), " with a linear schedule after warm-up; a fresh task head is"
+             " trained by every method alike and counted apart. For a given seed"
+             f" ({listing([str(s) for s in seeds])}) all methods see the same training examples in the same order,"
+             " start from the same head and take the same number of optimiser steps, the selection phases of a"
+             " method included. The checkpoint is chosen on validation data; the test split is read once."
+             + precision,),
+            "Training.",
+        )
+    ]  # fmt: skip
+
+
+def _measuring(results: Results) -> list[Block]:
+    groups = tables.cost_groups(results)
+    blocks: list[Block] = []
+    if groups:
+        protocol = groups[0].protocol
+        timed = protocol.get("timed_steps")
+        steps = f" Times are medians over {timed} steps after a warm-up." if timed else ""
+        shapes = tables.protocol_text(groups[0])
+        blocks.append(
+            Paragraph((f"Cost is profiled apart from training, with the machine to itself. {shapes}{steps} Bytes of"
+                       " weights, gradients, optimiser state and saved activations are counted.",), "Cost.")
+        )  # fmt: skip
+    blocks.append(
+        Paragraph(("Means are over seeds, spreads are sample standard deviations ", "(n − 1). Differences to full"
+                   " fine-tuning are paired by seed and tested by a two-sided paired t-test, corrected for their"
+                   " number ", Cite(("holm1979",)), f", if at least {MIN_PAIRS} pairs exist. How many runs stand"
+                   " behind a number is always given ", Cite(("dodge2019work",)), ".",), "Statistics.")
+    )  # fmt: skip
+    return blocks
+
+
+def _machine(results: Results) -> list[Block]:
+    environments = results.environments()
+    text: list[Inline] = []
+    if environments:
+        first, _ = environments[0]
+        versions: dict[str, Any] = first.get("versions") or {}
+        text.append(_hardware(first))
+        shown = [key for key in _SOFTWARE if key in versions]
+        for i, package in enumerate(shown):
+            name, key = _SOFTWARE[package]
+            text += [", " if i else "Software: ", f"{name} {versions[package]} ", Cite((key,))]
+        if first.get("python"):
+            text.append(f"{', ' if shown else 'Software: '}Python {first['python']}. ")
+        if first.get("commit"):
+            changed = ", with local changes. " if first.get("dirty") else ". "
+            text += ["Code: commit ", Code(str(first["commit"])[:12]), changed]
+    if command := results.suite.get("command"):
+        text += ["To repeat: ", Code(str(command)), ". "]
+    text += ["The identity of every cell is a hash of all that can change its result; the results folder holds the"
+             " resolved suite and every record."]  # fmt: skip
+    return [Paragraph(tuple(text), "Machine and software.")]
+
+
+def _hardware(environment: dict[str, Any]) -> str:
+    said = []
+    if environment.get("processor"):
+        said.append(str(environment["processor"]))
+    if environment.get("cores"):
+        threads = environment.get("threads")
+        said.append(f"{environment['cores']} cores" + (f" ({threads} threads used)" if threads else ""))
+    if isinstance(environment.get("memory_bytes"), (int, float)):
+        said.append(f"{environment['memory_bytes'] / 1e9:.0f} GB of memory")
+    if environment.get("device"):
+        said.append(f"device {environment['device']}")
+    if environment.get("platform"):
+        said.append(str(environment["platform"]))
+    return f"Hardware: {', '.join(said)}. " if said else ""
+
+
+def _licence(card: dict[str, Any]) -> str:
+    return f"Licence: {card['licence']}." if card.get("licence") else ""
+
+
+def _sentences(*parts: Any) -> str:
+    """The parts that say something, each ended by a full stop."""
+    said = [str(part).strip() for part in parts if part]
+    return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in said)

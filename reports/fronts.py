@@ -1,0 +1,154 @@
+"""Score against more than one cost, a panel each, with the Pareto front; and the heat map of tasks."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import Bbox
+
+from reports.choices import deployed_seconds
+from reports.figures import CROWD, LABEL_SIZE, drawing_of, family_legend, front_boxes, lay_out, short
+from reports.frame import Results, select, summary_of
+from reports.labels import Anchor, place_around
+from reports.quantities import unit_for
+from reports.statistics import pareto_front, summarise
+from reports.structure import Figure, listing
+from reports.style import FRONT, INK, PAGE_WIDTH, families_in, look
+from reports.tables import CostGroup, cost_groups, keyed
+
+COSTS = {
+    "peak_memory_bytes": ("Peak memory", "bytes"),
+    "step_seconds": ("Time of a training step", "seconds"),
+    "deployed_seconds": ("Latency once deployed", "seconds"),
+    "stored_bytes": ("Stored per task", "bytes"),
+}
+
+
+def fronts(results: Results) -> list[Figure]:
+    """A figure per backbone and protocol that has at least two labels with score and cost."""
+    made = []
+    groups = [(group, found) for group in cost_groups(results) if len(found := _points(results, group)) > 1]
+    for position, (group, found) in enumerate(groups):
+        made.append(
+            Figure(
+                keyed("fronts", position, len(groups)),
+                (f"Mean test score on {listing(list(group.tasks))} against four costs on"
+                 f" {results.title('backbones', group.backbone)}; grey: the Pareto front of the means. Latency is that"
+                 " of the merged model where the method can be merged. Stored bytes are on a log scale. Each cost has"
+                 " a front of its own." + (" Named are those on a front." if len(found) > CROWD else ""),),
+                "Four scatter plots of mean test score against peak memory, step time, latency and stored bytes.",
+                partial(_draw, results, found), wide=True,
+            )
+        )  # fmt: skip
+    return made
+
+
+def _points(results: Results, group: CostGroup) -> dict[str, tuple[float, dict[str, float]]]:
+    """Label → (mean over tasks of the mean test score, costs)."""
+    found = {}
+    cells = group.cells.assign(deployed_seconds=deployed_seconds(group.cells))
+    for label in results.labels:
+        own = select(cells, label=label)
+        scores = [summary_of(select(own, task=task), "score")[0] for task in group.tasks]
+        costs = {column: summary_of(own, column)[0] for column in COSTS}
+        if all(s.n for s in scores) and all(c.n for c in costs.values()):
+            found[label] = (summarise([s.mean for s in scores]).mean, {k: c.mean for k, c in costs.items()})
+    return found
+
+
+def _draw(results: Results, found: dict[str, tuple[float, dict[str, float]]]) -> Drawing:
+    drawing = drawing_of(PAGE_WIDTH, 4.3)
+    panels = drawing.subplots(2, 2, sharey=True).ravel().tolist()
+    positions: list[list[tuple[str, float, float, bool]]] = []
+    for axes, (column, (title, kind)) in zip(panels, COSTS.items(), strict=True):
+        values = {label: costs[column] for label, (_, costs) in found.items()}
+        unit = unit_for(kind, values.values())
+        placed = [(label, values[label] * unit.factor, 100 * found[label][0]) for label in found]
+        if column == "stored_bytes" and min(x for _, x, _ in placed) > 0:
+            axes.set_xscale("log")
+        on_front = pareto_front([x for _, x, _ in placed], [y for *_, y in placed])
+        front = sorted((x, y) for (_, x, y), on in zip(placed, on_front, strict=True) if on)
+        right = max(x for _, x, _ in placed)
+        axes.plot(*zip(*[*front, (right, front[-1][1])], strict=True), drawstyle="steps-post", color=FRONT,
+                  linewidth=1.0, zorder=1)  # fmt: skip
+        for label, x, y in placed:
+            style = look(results.family_of(label))
+            axes.plot(x, y, color=style.color, marker=style.marker, markersize=4.2, markeredgecolor="white",
+                      markeredgewidth=0.4, linestyle="none", clip_on=False, zorder=3)  # fmt: skip
+        axes.margins(x=0.12, y=0.12)
+        axes.set_title(f"{title} ({unit.name})", loc="left", color=INK)
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+        if axes.get_xscale() == "linear":
+            axes.xaxis.set_major_locator(MaxNLocator(6))
+        else:
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.grid(axis="x", visible=False)
+        positions.append([(*point, on) for point, on in zip(placed, on_front, strict=True)])
+    for axes in panels[::2]:
+        axes.set_ylabel("Mean test score (points)")
+    family_legend(drawing, families_in({results.family_of(label) for label in found}))
+    lay_out(drawing)
+    for axes, named in zip(panels, positions, strict=True):
+        anchors, obstacles = [], front_boxes(axes)
+        for label, x, y, on in named:
+            px, py = axes.transData.transform((x, y))
+            if on or len(named) <= CROWD:
+                anchors.append(Anchor(px, py, short(label), look(results.family_of(label)).color))
+            obstacles.append(Bbox.from_extents(px - 2.5, py - 2.5, px + 2.5, py + 2.5))
+        place_around(axes, anchors, obstacles, LABEL_SIZE)
+    return drawing
+
+
+def heatmap(results: Results) -> list[Figure]:
+    """Gap of every label's mean test score to the best mean on each task, where there are two tasks or more."""
+    made = []
+    backbones = [b for b in results.backbones if select(results.scored, backbone=b)["task"].nunique() > 1]
+    for position, backbone in enumerate(backbones):
+        scored = select(results.scored, backbone=backbone)
+        tasks = [task for task in results.tasks if task in set(scored["task"])]
+        labels = [label for label in results.labels if label in set(scored["label"])]
+        means = np.array([[summary_of(select(scored, label=label, task=task), "score")[0].mean for task in tasks]
+                          for label in labels])  # fmt: skip
+        made.append(
+            Figure(
+                keyed("heatmap", position, len(backbones)),
+                ("Mean test score in points (printed) and its distance to the best mean of the task (shade: the darker,"
+                 f" the further behind) on {results.title('backbones', backbone)}. A hatched field has no score.",),
+                f"Heat map of {len(labels)} configurations by {len(tasks)} tasks.",
+                partial(_draw_heatmap, labels, tasks, means), wide=len(tasks) > 4,
+            )
+        )  # fmt: skip
+    return made
+
+
+def _draw_heatmap(labels: list[str], tasks: list[str], means: np.ndarray) -> Drawing:
+    wide = len(tasks) > 4
+    drawing = drawing_of(PAGE_WIDTH if wide else PAGE_WIDTH * 0.48, 0.5 + 0.17 * len(labels))
+    drawing.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr, call-arg]
+    axes = drawing.subplots()
+    gap = 100 * (np.nanmax(means, axis=0) - means)
+    worst = max(1.0, float(np.nanmax(gap)))
+    axes.set_facecolor("white")
+    axes.imshow(np.ma.masked_invalid(gap), cmap="Greys", vmin=0, vmax=worst * 1.25, aspect="auto")
+    for row in range(len(labels)):
+        for column in range(len(tasks)):
+            value, behind = means[row, column], gap[row, column]
+            if math.isfinite(value):
+                axes.text(column, row, f"{100 * value:.1f}", ha="center", va="center", fontsize=LABEL_SIZE,
+                          color="white" if behind > 0.55 * worst * 1.25 else INK)  # fmt: skip
+            else:
+                axes.fill_between([column - 0.5, column + 0.5], row - 0.5, row + 0.5, facecolor="none",
+                                  edgecolor=FRONT, hatch="////", linewidth=0)  # fmt: skip
+    axes.set_xticks(range(len(tasks)), [short(task, 16) for task in tasks])
+    axes.set_yticks(range(len(labels)), [short(label) for label in labels])
+    axes.tick_params(length=0)
+    axes.xaxis.tick_top()
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    lay_out(drawing)
+    return drawing

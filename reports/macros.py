@@ -1,0 +1,106 @@
+"""numbers.tex: a macro for every aggregate, so that prose never goes stale; and run.bib, the run as a reference."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from reports.bibliography import Entry
+from reports.frame import COST_COLUMNS, Results, seeds_of, select, summary_of
+from reports.quantities import count, points, unit_for
+from reports.statistics import Summary, compare_paired
+from reports.templating import latex_environment
+
+_KINDS = {"bytes": "bytes", "seconds": "seconds"}
+
+
+def numbers(results: Results) -> str:
+    """Of all results, whatever the document's topic."""
+    lines = []
+    for backbone in results.backbones:
+        for label in results.labels:
+            cells = select(results.scored, backbone=backbone, label=label)
+            for task in results.tasks:
+                own = select(cells, task=task)
+                for what, value in {**_scores(own), **_difference(results, backbone, label, task)}.items():
+                    lines += _define(results, what, backbone, label, task, value)
+                for column in COST_COLUMNS:
+                    summary, _ = summary_of(own, column)
+                    if summary.n:
+                        lines += _define(
+                            results, f"cost|{column}", backbone, label, task, quantity(column, summary.mean)
+                        )
+            parameters, _ = summary_of(cells, "adapter_parameters")
+            if parameters.n:
+                lines += _define(results, "parameters", backbone, label, "", count(parameters.mean))
+            percent, _ = summary_of(cells, "percent")
+            if percent.n:
+                lines += _define(results, "percent", backbone, label, "", f"{percent.mean:.3g}\\,\\%")
+            peak, _ = summary_of(cells, "peak_memory_bytes")
+            if peak.n:
+                lines += _define(results, "peakmemory", backbone, label, "", f"{peak.mean / 1e6:,.0f}\\,MB")
+    return latex_environment().get_template("numbers.tex.jinja").render(lines=lines)
+
+
+def quantity(column: str, value: float) -> str:
+    """A cost with its unit, as LaTeX."""
+    kind = _KINDS.get(column.rpartition("_")[2])
+    if kind is None:
+        return count(value)
+    unit = unit_for(kind, [value])
+    return f"{value * unit.factor:,.{unit.decimals}f}\\,{unit.name}".replace("µ", "\\textmu ")
+
+
+def _scores(cells) -> dict[str, str]:
+    score, _ = summary_of(cells, "score")
+    if not score.n:
+        return {}
+    found = {"score": _with_spread(score), "mean": points(score.mean), "n": str(score.n),
+             "sd": "--" if score.sd is None else points(score.sd)}  # fmt: skip
+    validation, _ = summary_of(cells, "validation_score")
+    return found | ({"validation": _with_spread(validation)} if validation.n else {})
+
+
+def _difference(results: Results, backbone: str, label: str, task: str) -> dict[str, str]:
+    if results.reference in (None, label):
+        return {}
+    cells = select(results.scored, backbone=backbone, task=task)
+    found = compare_paired(seeds_of(select(cells, label=label)), seeds_of(select(cells, label=results.reference or "")))
+    if not found.n:
+        return {}
+    sign = points(found.mean, signed=True).replace("−", "$-$")
+    return {"difference": sign + ("" if found.sd is None else f"\\,$\\pm$\\,{points(found.sd)}")}
+
+
+def _with_spread(score: Summary) -> str:
+    return points(score.mean) + ("" if score.sd is None else f"\\,$\\pm$\\,{points(score.sd)}")
+
+
+def _define(results: Results, what: str, backbone: str, label: str, task: str, value: str) -> list[str]:
+    """Definitions under the backbone's name, and without it for the first backbone."""
+    names = [f"{backbone}|{label}|{task}"] + ([f"|{label}|{task}"] if backbone == results.backbones[0] else [])
+    safe = [re.sub(r"[^A-Za-z0-9_@.:+=/|-]", "-", name) for name in names]
+    return [f"\\benchdefine{{{what}|{name}}}{{{value}}}" for name in safe]
+
+
+def run_entry(results: Results) -> Entry:
+    """The run itself: suite, version, date, and a hash of its manifest that tells it from any other."""
+    environments = results.environments()
+    first = environments[0][0] if environments else {}
+    version = (first.get("versions") or {}).get("adaptbench")
+    notes = [f"adaptbench {version}"] if version else []
+    notes += [f"{len(results.cells)} cells", f"manifest SHA-256 {manifest_hash(results)[:16]}"]
+    notes += [f"created {results.manifest.created[:10]}"]
+    notes += [f"commit {str(first['commit'])[:12]}"] if first.get("commit") else []
+    fields = {
+        "author": "{adaptbench}",
+        "title": re.sub(r"[{}]", "", f"Results of the suite {results.name}"),
+        "year": results.manifest.created[:4],
+        "note": re.sub(r"[{}]", "", ", ".join(notes)),
+    }
+    return Entry("misc", "run-" + (re.sub(r"[^A-Za-z0-9-]+", "-", results.name).strip("-") or "results"), fields)
+
+
+def manifest_hash(results: Results) -> str:
+    """SHA-256 of manifest.json as it lies in the results folder."""
+    return hashlib.sha256((results.root / "manifest.json").read_bytes()).hexdigest()

@@ -1,0 +1,168 @@
+"""Tables of what papers claim and what the survey prints, each beside what was measured."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+
+import pandas as pd
+
+from reports.bibliography import Entry
+from reports.claims import Verdict
+from reports.compositions import AxisRating
+from reports.frame import Results
+from reports.quantities import plural
+from reports.structure import Cite, Code, Column, Emphasis, Inline, Number, Paragraph, Ref, Row, Source, Table, Text
+
+OUTCOMES = ("supported", "contradicted", "inconclusive", "not testable here")
+
+
+# The outcomes by how much they say.
+ORDER = ("contradicted", "supported", "inconclusive", "not testable here")
+
+
+def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = False) -> list[Table]:
+    """Claim, source, measured effect with interval and n, verdict, caveat; without the caveat where `brief`."""
+    if not verdicts:
+        return []
+    several = len({v.backbone for v in verdicts}) > 1
+    shared = _shared([v.caveat for v in verdicts])
+    rows: list[Row] = []
+    data = []
+    label = None
+    for v in verdicts:
+        name = f"{v.label} ({v.backbone})" if several else v.label
+        gap = label is not None and name != label
+        scope = str(v.claim.get("scope") or "")
+        source = _source(str(v.claim.get("source") or ""), references)
+        effect = _effect(v)
+        testable = v.verdict != "not testable here"
+        caveat = (" ".join(s for s in _sentences(v.caveat) if s not in shared) or None) if testable else v.measured
+        rows.append(
+            Row((name if name != label else "", str(v.claim["text"]), source, effect, str(v.n), v.verdict, caveat), gap)
+        )
+        label = name
+        data.append({"label": v.label, "method": v.method, "backbone": v.backbone, "claim": v.claim["text"],
+                     "source": v.claim.get("source"), "measure": v.claim.get("measure"),
+                     "comparator": v.claim.get("comparator"), "relation": v.claim.get("relation"),
+                     "margin": v.claim.get("margin"), "scope": scope, "verdict": v.verdict, "effect": v.effect,
+                     "low": v.low, "high": v.high, "level": v.level, "unit": v.unit, "n": v.n, "p": v.p,
+                     "measured": v.measured, "caveat": v.caveat, "cells": " ".join(v.cells)})  # fmt: skip
+    columns: tuple[Column, ...] = (
+        Column("Method", "label"),
+        Column("Claim, as we read it", "text", share=0.22),
+        Column("Source", "text", share=0.11),
+        Column("Measured", "text", share=0.1),
+        Column("n"),
+        Column("Verdict", "text", share=0.09),
+        Column("Caveat, or why there is no test", "text", share=0.27),
+    )
+    level = f"{100 * verdicts[0].level:.0f}"
+    caption: Text = (
+        f"What the papers claim, and what this run measured: effect with an interval of {level} % where the pairs are"
+        " enough for one, a difference of scores in points or a ratio to the comparator; n: pairs. A verdict is about"
+        " this backbone, budget and these tasks, which are tested together; p-values are corrected by Holm over all of"
+        " them. “Inconclusive” is the verdict wherever the interval allows both."
+        + (f" For all of them: {' '.join(shared)}" if shared else ""),
+    )
+    if brief:
+        columns, rows = columns[:-1], [Row(row.cells[:-1], row.gap) for row in rows]
+        columns = tuple(replace(c, share=1.45 * c.share) for c in columns)
+    return [Table("claims", caption, columns, tuple(rows), pd.DataFrame(data), wide=True)]
+
+
+def _sentences(text: str) -> list[str]:
+    return re.split(r"(?<=\.) (?=[A-Z])", text)
+
+
+def _shared(caveats: list[str]) -> list[str]:
+    """Sentences that every caveat has, which are said once, above the table."""
+    if len(caveats) < 2:
+        return []
+    return [sentence for sentence in _sentences(caveats[0]) if all(sentence in _sentences(c) for c in caveats)]
+
+
+def _source(key: str, references: dict[str, Entry]) -> str:
+    entry = references.get(key)
+    return Source(f"{entry.short}, {entry.year}", key) if entry else key
+
+
+def effect_text(v: Verdict) -> str | None:
+    """ "−0.4 points [−1.0, +0.2]", or "× 0.62 [0.60, 0.65]"."""
+    if v.effect is None or not math.isfinite(v.effect):
+        return None
+    points = v.unit == "points"
+
+    def one(value: float) -> str:
+        return f"{value:+.1f}".replace("-", "−") if points else f"{value:.3f}" if 0.9 < value < 1.1 else f"{value:.3g}"
+
+    main = (
+        f"{one(v.effect)} points"
+        if points
+        else f"× {one(v.effect)}"
+        if v.unit == "ratio"
+        else f"{one(v.effect)} {v.unit}"
+    )
+    if v.low is None or v.high is None or one(v.low) == one(v.high):
+        return main
+    return f"{main} [{one(v.low)}, {one(v.high)}]"
+
+
+def _effect(v: Verdict) -> Number | str | None:
+    text = effect_text(v)
+    return None if text is None or v.effect is None else Number(text, v.effect, cells=v.cells)
+
+
+def told(verdicts: list[Verdict]) -> list[Paragraph]:
+    """How many claims fared how, and which were contradicted or supported by a test."""
+    if not verdicts:
+        return [Paragraph(("The cards of these methods carry no claim that this run could test.",))]
+    counts = {outcome: sum(v.verdict == outcome for v in verdicts) for outcome in OUTCOMES}
+    text: list[Inline] = [f"The cards of these methods carry {plural(len(verdicts), 'claim')} of their papers (",
+                          Ref("tab:claims"), "). In this run "]  # fmt: skip
+    text.append(", ".join(f"{n} {'are' if n != 1 else 'is'} {outcome}" for outcome, n in counts.items() if n) + ".")
+    for outcome in ("contradicted", "supported"):
+        them = [v for v in verdicts if v.verdict == outcome][:4]
+        for i, v in enumerate(them):
+            lead = f" {outcome.capitalize()}: " if not i else "; "
+            text += [lead, Code(v.label), ", “", str(v.claim["text"]).rstrip("."), "”"]
+            if said := effect_text(v):
+                text.append(f" ({said})")
+        if them:
+            text.append("." if len(them) == counts[outcome] else f"; and {counts[outcome] - len(them)} more.")
+    text += [" A contradiction here does not refute a paper whose claim was made at another scale, nor does support"
+             " confirm it there; and ", Emphasis("inconclusive"), " is not a mild form of either."]  # fmt: skip
+    return [Paragraph(tuple(text))]
+
+
+def compositions(ratings: list[AxisRating], results: Results) -> list[Table]:
+    """The survey's ratings, printed beside measured, a row per composition and axis."""
+    if not ratings:
+        return []
+    rows: list[Row] = []
+    before: tuple[str, str] | None = None
+    for r in ratings:
+        head = (r.backbone, r.composition)
+        name = (
+            f"{r.composition} ({results.title('backbones', r.backbone)})"
+            if len(results.backbones) > 1
+            else r.composition
+        )
+        unit = "" if r.value is None else f"{r.value:.3g} {r.unit}".strip()
+        basis = f"{r.rule}" if r.computed is not None else r.reason or r.rule
+        rows.append(Row((name if head != before else "", r.axis, r.printed, r.computed or None, unit or None,
+                         r.agreement, basis), gap=before is not None and head != before))  # fmt: skip
+        before = head
+    columns = (
+        Column("Composition", "label"), Column("Axis", "label"), Column("printed", "label", group="Rating"),
+        Column("computed", "label", group="Rating"), Column("Value", "text", share=0.15),
+        Column("Agreement", "label"), Column("Rule, or why there is none", "text", share=0.3),
+    )  # fmt: skip
+    data = pd.DataFrame([r.__dict__ | {"labels": " ".join(r.labels)} for r in ratings])
+    caption: Text = (
+        "The survey's table of compositions ", Cite(("pfeiffer2023modular",)), " as we read it, beside ratings"
+        " computed from this run by the rules given: medians over the labels that compose in that way. The survey rates"
+        " ideas over a literature; this run measures a few configurations on one machine.",
+    )  # fmt: skip
+    return [Table("compositions", caption, columns, tuple(rows), data, wide=True)]
