@@ -67,7 +67,8 @@ def script() -> str:
 
 def _policy(style: str, code: str) -> str:
     """Only our own script may run and only our own style sheet apply, whatever a record holds."""
-    return f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(code)}; base-uri 'none'; form-action 'none'"
+    allowed = f"style-src {_digest(style)}; script-src {_digest(code)}"
+    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
 
 
 def _digest(text: str) -> str:

@@ -23,7 +23,7 @@ function curve(title, history, series, best, write) {
 }
 function learningCurves(detail, metric) {
   const { history, best_step: best } = detail;
-  const loss = (value, tick) => (typeof value !== "number" ? "–" : tick ? tickText("rest", value) : fixed(value, 4));
+  const loss = (value, tick) => (typeof value !== "number" ? "–" : tick ? tickText("plain", value) : fixed(value, 4));
   const score = (value, tick) => (typeof value !== "number" ? "–" : tick ? tickText("points", value) : points(value));
   return el("div", { class: "curves" },
     curve("Loss", history, [{ name: "training", kind: "train", of: (l) => l.train_loss }, { name: "validation", kind: "held", of: (l) => l.validation_loss }], best, loss),

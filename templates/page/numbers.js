@@ -46,6 +46,7 @@ function written(kind, value) {
   if (kind === "percent") return `${threeDigits(value)} %`;
   if (kind === "count") return count(value);
   if (kind === "rate") return fixed(value, 0);
+  if (kind === "plain") return threeDigits(value);
   return scaled(kind, value);
 }
 const unitOf = (measure) => (UNITS[measure.kind] ? ` (${UNITS[measure.kind]})` : "");
