@@ -29,9 +29,16 @@ LearningRate = Annotated[float, Field(gt=0, le=10, description="peak learning ra
 class Claim:
     """What a paper says of its method, as data, so that a report can hold it against what was measured.
 
-    `measure` is a column of the report's frame (`score`, `adapter_parameters`, `peak_memory_bytes`, …),
-    `comparator` another method's name, `relation` how the two should stand, `margin` the tolerance in the
-    measure's own unit, `scope` where the paper made the claim.
+    `measure` names one of `reports.pairing.MEASURES`. `comparator` is another method's name, or `backbone` for
+    the pretrained model itself. `relation` is how the measure should stand to `factor` times the comparator's;
+    `margin` is the tolerance, or for "higher" and "lower" the least gap: a fraction for scores (0.01 is one
+    point), a share of the comparator's for everything else. `text` is as we read the paper, `source` its key
+    in the card's `bibtex`, `scope` where the paper made the claim.
+
+    The claim holds between configurations that agree in `matched` (hyperparameters, or `adapter_parameters`
+    to within a tenth). With `varies`, a hyperparameter, the comparator is the same method with the next smaller
+    value of it (False is smaller than True) and all others equal, learning rate aside. `untestable` says what
+    a suite would have to vary for a test, where none can.
     """
 
     text: str
@@ -41,6 +48,10 @@ class Claim:
     relation: Literal["at least", "at most", "higher", "lower", "equal"]
     margin: float = 0.0
     scope: str = ""
+    factor: float = 1.0
+    matched: tuple[str, ...] = ()
+    varies: str = ""
+    untestable: str = ""
 
 
 @dataclass(frozen=True)

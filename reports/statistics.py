@@ -1,13 +1,18 @@
-"""Statistics over seeds: spread, Pareto fronts, paired comparisons. Arrays in, plain numbers out."""
+"""Statistics over seeds: spread, Pareto fronts, paired comparisons, power. Arrays in, plain numbers out.
+
+Every test here asks what other seeds would give: other draws of training examples, of their order and of the
+head. Test sets are the same for all seeds, so nothing here covers the choice of test examples.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 # A paired t-test on fewer differences has next to no power and leans wholly on their being normal:
 # below this the report says so and prints no p-value.
@@ -67,6 +72,77 @@ def compare_paired(a: dict[int, float], b: dict[int, float]) -> Comparison:
     return Comparison(mean, sd, n, float(stats.ttest_1samp(differences, 0.0).pvalue))
 
 
+@dataclass(frozen=True)
+class MeanDifference:
+    """The mean over tasks of the mean paired difference within each task, for these tasks and any seeds.
+
+    `se` is its standard error and `dof` its degrees of freedom (Welch, Satterthwaite); both are None where no
+    test is made. `n` counts pairs. Thresholds, margins and bounds are in the differences' own unit.
+    """
+
+    mean: float
+    se: float | None
+    dof: float | None
+    n: int
+    tasks: int
+
+    def p_above(self, threshold: float = 0.0) -> float | None:
+        """One-sided p-value against "the mean is at most `threshold`"."""
+        if self.se is None or self.dof is None:
+            return None
+        return float(stats.t.sf((self.mean - threshold) / self.se, self.dof))
+
+    def p_below(self, threshold: float = 0.0) -> float | None:
+        """One-sided p-value against "the mean is at least `threshold`"."""
+        if self.se is None or self.dof is None:
+            return None
+        return float(stats.t.cdf((self.mean - threshold) / self.se, self.dof))
+
+    def p_unequal(self) -> float | None:
+        """Two-sided p-value against "the mean is 0"."""
+        above, below = self.p_above(), self.p_below()
+        return None if above is None or below is None else 2 * min(above, below)
+
+    def p_equivalent(self, margin: float) -> float | None:
+        """Two one-sided tests (Schuirmann 1987): p-value against "the mean is `margin` or more away from 0"."""
+        above, below = self.p_above(-margin), self.p_below(margin)
+        return None if above is None or below is None else max(above, below)
+
+    def interval(self, level: float) -> tuple[float, float] | None:
+        """Confidence interval; at level 1 - 2α it excludes what a one-sided test at α rejects."""
+        if self.se is None or self.dof is None:
+            return None
+        reach = float(stats.t.ppf(0.5 + level / 2, self.dof)) * self.se
+        return self.mean - reach, self.mean + reach
+
+
+def mean_difference(differences: Mapping[str, Sequence[float]]) -> MeanDifference:
+    """From each task's paired differences over seeds. NaNs are missing pairs.
+
+    Pairs of one task are more alike than pairs of two, so that all pairs are not one sample: treated as one,
+    the tasks' unlike gaps count as noise, and few tasks as many. Each task is a stratum instead: the estimate
+    averages the tasks' means, its variance comes from the seeds within tasks, and the conclusion is about
+    these tasks. Seeds of different tasks are taken as independent, as they draw different data. Variances may
+    differ between tasks (one nears its ceiling first), hence Satterthwaite's degrees of freedom, which on one
+    task are those of the paired t-test. A test needs as many degrees of freedom within tasks as MIN_PAIRS
+    pairs of one task have, which three seeds on two tasks reach, and two pairs or more of every task.
+    """
+    arrays = [np.asarray(values, dtype=float) for values in differences.values()]
+    arrays = [kept for array in arrays if (kept := array[np.isfinite(array)]).size]
+    n, tasks = sum(array.size for array in arrays), len(arrays)
+    if not n:
+        return MeanDifference(float("nan"), None, None, 0, 0)
+    mean = float(np.mean([array.mean() for array in arrays]))
+    if n - tasks < MIN_PAIRS - 1 or min(array.size for array in arrays) < 2:
+        return MeanDifference(mean, None, None, n, tasks)
+    parts = np.array([array.var(ddof=1) / array.size for array in arrays]) / tasks**2
+    # Rounding makes equal differences unequal in their last bits: without spread there is no test.
+    if math.sqrt(parts.sum()) < 1e-12:
+        return MeanDifference(mean, None, None, n, tasks)
+    dof = parts.sum() ** 2 / sum(part**2 / (array.size - 1) for part, array in zip(parts, arrays, strict=True))
+    return MeanDifference(mean, float(np.sqrt(parts.sum())), float(dof), n, tasks)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """P-values adjusted by Holm's step-down procedure, in the order given."""
     p = np.asarray(p_values, dtype=float)
@@ -82,10 +158,20 @@ def seeds_needed(sd: float, difference: float, power: float = 0.8, alpha: float 
     deviation of the paired differences. None if more than 1,000."""
     if sd <= 0:
         return MIN_PAIRS
-    for n in range(2, 1001):
-        noncentrality = abs(difference) / sd * np.sqrt(n)
-        critical = stats.t.ppf(1 - alpha / 2, n - 1)
-        reached = stats.nct.sf(critical, n - 1, noncentrality) + stats.nct.cdf(-critical, n - 1, noncentrality)
-        if reached >= power:
-            return max(n, MIN_PAIRS)
-    return None
+    return next((n for n in range(MIN_PAIRS, 1001) if power_of(n, sd, difference, alpha) >= power), None)
+
+
+def power_of(n: int, sd: float, difference: float, alpha: float = ALPHA) -> float:
+    """Probability that a two-sided paired t-test on `n` pairs finds a true mean difference, given the standard
+    deviation of the paired differences."""
+    noncentrality = abs(difference) / sd * math.sqrt(n)
+    critical = stats.t.ppf(1 - alpha / 2, n - 1)
+    return float(stats.nct.sf(critical, n - 1, noncentrality) + stats.nct.cdf(-critical, n - 1, noncentrality))
+
+
+def detectable_difference(n: int, sd: float, power: float = 0.8, alpha: float = ALPHA) -> float | None:
+    """The least true difference that a two-sided paired t-test on `n` pairs finds with `power`, in the unit of
+    `sd`, the standard deviation of the paired differences. None below MIN_PAIRS pairs or without spread."""
+    if n < MIN_PAIRS or sd <= 0:
+        return None
+    return float(optimize.brentq(lambda d: power_of(n, sd, d, alpha) - power, 1e-6 * sd, 10 * sd))

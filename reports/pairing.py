@@ -1,0 +1,157 @@
+"""Which cells bear on a claim: the label it is about, the one it is compared with, and their figures in pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from reports.frame import Results, select
+from reports.structure import listing
+
+# Two configurations have the same number of parameters if the counts differ by less than this share.
+SAME_SIZE = 0.1
+TUNED = frozenset({"lr", "weight_decay"})
+
+
+class Measure(NamedTuple):
+    """What a claim may be about. `kind` decides how it is compared: scores by difference, the rest by ratio."""
+
+    words: str
+    kind: Literal["score", "timed", "counted"]
+    backbone: str | None = None
+
+
+MEASURES: dict[str, Measure] = {
+    "score": Measure("test score", "score"),
+    "adapter_parameters": Measure("number of trained parameters, the head apart", "counted", "backbone_parameters"),
+    "stored_bytes": Measure("storage per task", "counted"),
+    "training_memory_bytes": Measure("counted memory of a training step", "counted"),
+    "weights_bytes": Measure("memory of the weights", "counted"),
+    "train_flops": Measure("FLOPs of a training step", "counted"),
+    "inference_flops": Measure("FLOPs of inference", "counted"),
+    "peak_memory_bytes": Measure("peak memory in training", "timed"),
+    "step_seconds": Measure("time of a training step", "timed"),
+    "train_tokens_per_second": Measure("training throughput", "timed"),
+    "inference_seconds": Measure("inference time", "timed", "backbone_inference_seconds"),
+    "merged_inference_seconds": Measure("inference time once merged", "timed", "backbone_inference_seconds"),
+    "steps_to_target": Measure("number of steps to the best validation score that both reach", "timed"),
+}
+_MEMORY = ["weights_bytes", "gradient_bytes", "optimizer_bytes", "activation_bytes"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A claim about `label` on `backbone`, with the cells that bear on it."""
+
+    results: Results
+    backbone: str
+    label: str
+    claim: dict[str, Any]
+
+    @property
+    def measure(self) -> Measure:
+        return MEASURES[self.claim["measure"]]
+
+    def cells(self, label: str) -> pd.DataFrame:
+        rows = select(self.results.cells, backbone=self.backbone, label=label)
+        return rows.assign(training_memory_bytes=rows[_MEMORY].sum(axis=1, skipna=False))
+
+
+def comparator(setting: Setting) -> tuple[str | None, str]:
+    """The label to compare with, or why there is none."""
+    claim, results = setting.claim, setting.results
+    if claim["varies"]:
+        return _smaller(setting)
+    name = claim["comparator"]
+    if name == "backbone":
+        if setting.measure.backbone is None:
+            return None, f"The {setting.measure.words} is not known of the backbone alone."
+        return "backbone", ""
+    labels = [label for label in results.labels if results.method_of(label) == name and len(setting.cells(label))]
+    if not labels:
+        return None, f"The suite does not compare with {name}."
+    labels = [label for label in labels if all(_agree(setting, label, field) for field in claim["matched"])]
+    if not labels:
+        fields = listing([field.replace("_", " ") for field in claim["matched"]])
+        return None, f"The suite has no {name} of the same {fields}."
+    return (name if name in labels else labels[0]), ""
+
+
+def _hyperparameters(setting: Setting, label: str) -> dict[str, Any]:
+    return setting.results.manifest.cells[str(setting.cells(label).index[0])].hyperparameters
+
+
+def _agree(setting: Setting, label: str, field: str) -> bool:
+    if field == "adapter_parameters":
+        own, other = (setting.cells(each)[field].mean() for each in (setting.label, label))
+        return bool(abs(own - other) <= SAME_SIZE * max(own, other))
+    value = _hyperparameters(setting, setting.label).get(field)
+    return value is not None and value == _hyperparameters(setting, label).get(field)
+
+
+def _smaller(setting: Setting) -> tuple[str | None, str]:
+    """The label of the same method with the next smaller value of what varies."""
+    varies, results = setting.claim["varies"], setting.results
+    own = _hyperparameters(setting, setting.label)
+
+    def rest(hyperparameters: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in hyperparameters.items() if name not in TUNED | {varies}}
+
+    found = {
+        label: theirs[varies]
+        for label in results.labels
+        if results.method_of(label) == results.method_of(setting.label) and len(setting.cells(label))
+        if (theirs := _hyperparameters(setting, label)).get(varies) is not None
+        if varies in own and rest(theirs) == rest(own) and theirs[varies] < own[varies]
+    }
+    if not found:
+        return (
+            None,
+            f"The suite has no second configuration that differs in a smaller {varies.replace('_', ' ')} alone.",
+        )
+    return max(found, key=found.__getitem__), ""
+
+
+def pairs_of(setting: Setting, other: str) -> pd.DataFrame:
+    """Columns task, seed, a, b (the figure of the label and of the comparator) and the ids of their cells."""
+    column = setting.claim["measure"]
+    own = setting.cells(setting.label).reset_index()
+    theirs = own if other == "backbone" else setting.cells(other).reset_index()
+    merged = own.merge(theirs, on=["task", "seed"], suffixes=("", "_other"))
+    if column == "steps_to_target":
+        steps = [_steps_to_target(setting, *ids) for ids in zip(merged["id"], merged["id_other"], strict=True)]
+        merged[["a", "b"]] = np.array(steps, dtype=float).reshape(-1, 2)
+    else:
+        merged["a"] = merged[column]
+        merged["b"] = merged[setting.measure.backbone if other == "backbone" else f"{column}_other"]
+    kept = merged["a"].notna() & merged["b"].notna()
+    if setting.measure.kind != "score":
+        kept &= merged["b"] > 0
+    return merged.loc[kept, ["task", "seed", "a", "b", "id", "id_other"]]
+
+
+def _steps_to_target(setting: Setting, own: str, other: str) -> tuple[float, float]:
+    """Optimiser steps until each run's validation score first reaches the lower of their best scores, which
+    both reach; as fine as the evaluations lie. NaN without a history."""
+    history = setting.results.history
+    runs = [history[history["id"] == cell].sort_values("step") for cell in (own, other)]
+    if any(run["score"].notna().sum() == 0 for run in runs):
+        return float("nan"), float("nan")
+    target = min(run["score"].max() for run in runs)
+    first = [float(run.loc[run["score"] >= target, "step"].iloc[0]) for run in runs]
+    return first[0], first[1]
+
+
+def _why_no_pairs(setting: Setting, other: str) -> str:
+    rows = setting.cells(setting.label)
+    reasons = rows.loc[rows["status"] == "n/a", "reason"].dropna()
+    if len(reasons) == len(rows):
+        return f"The method does not apply here: {reasons.iloc[0]}"
+    for label in dict.fromkeys((setting.label, other)):
+        column = setting.measure.backbone if label == "backbone" else setting.claim["measure"]
+        if label != "backbone" and column in rows and setting.cells(label)[column].isna().all():
+            return f"The {setting.measure.words} of {label} was not measured."
+    return f"No task and seed has the {setting.measure.words} of both {setting.label} and {other}."
