@@ -9,16 +9,17 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reports import page_data, setup
+from reports import claims, page_data, setup
 from reports.bibliography import Entry
 from reports.frame import Results
 from reports.html_blocks import Writer, in_page_order, numbering
+from reports.html_claims import claims_view
 from reports.inline_svg import styles_to_classes
 from reports.structure import Document, listing
 from reports.templating import html_environment, resource
 
 # The parts of the page's script, in the order in which they are put together.
-SCRIPTS = ("dom", "numbers", "tables", "cells", "plot", "charts", "view", "main")
+SCRIPTS = ("dom", "numbers", "tables", "cells", "plot", "charts", "view", "claims", "main")
 
 
 def page(document: Document, results: Results, references: dict[str, Entry], output: Path) -> str:
@@ -34,6 +35,7 @@ def page(document: Document, results: Results, references: dict[str, Entry], out
             document=document,
             abstract=abstract,
             sections=body,
+            claims=claims_view(claims.assess(results), writer, len(results.backbones) > 1),
             environments=[
                 {"pairs": setup.environment_pairs(environment), "cells": len(ids)}
                 for environment, ids in results.environments()

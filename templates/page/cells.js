@@ -20,8 +20,8 @@ function measureColumn(key) {
   const measure = measureOf(key);
   const title = { score: "Score", adapter_parameters: "Adapter", step_seconds: "Step", inference_seconds: "Latency",
     stored_bytes: "Stored", wall_seconds: "Wall" }[key] || measure.title;
-  return { title, kind: "number", key, about: measure.title + unitOf(measure), value: (i) => columns[key][i],
-    text: (value) => written(measure.kind, value) };
+  const { unit, text } = columnUnit(measure.kind, columns[key]);
+  return { title, unit: unit === "points" ? "" : unit, kind: "number", about: measure.title + (unit ? ` (${unit})` : ""), value: (i) => columns[key][i], text };
 }
 
 function cellRow(index, position) {
@@ -86,7 +86,7 @@ function startCells() {
   listed.order = everyone;
   const body = el("tbody", {}, spacer(), spacer());
   const heads = CELL_COLUMNS.map((column) => el("th", { class: column.kind, scope: "col" },
-    el("button", { type: "button", title: column.about }, column.title)));
+    el("button", { type: "button", title: column.about }, column.unit ? `${column.title} (${column.unit})` : column.title)));
   const table = el("table", { id: "cell-table", "aria-label": "Cells" }, el("thead", {}, el("tr", {}, heads)), body);
   const scroller = el("div", { class: "scroll cells", tabindex: "0", role: "region", "aria-label": "List of cells" }, table);
   const shown = el("output", { id: "shown" });

@@ -10,4 +10,5 @@ startTheme();
 startPlot();
 startCells();
 startTables();
+startClaims();
 startView();

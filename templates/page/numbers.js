@@ -51,6 +51,18 @@ function written(kind, value) {
 }
 const unitOf = (measure) => (UNITS[measure.kind] ? ` (${UNITS[measure.kind]})` : "");
 
+// The unit of a column, as the tables choose it: the largest in which the greatest value is at least 10; three
+// digits for the smallest value, but never more than two decimals.
+function columnUnit(kind, values) {
+  if (!["bytes", "seconds"].includes(kind)) return { unit: UNITS[kind] || "", text: (value) => written(kind, value) };
+  const sizes = values.filter((value) => value).map(Math.abs);
+  const scales = SCALES[kind].slice(0, 3);
+  const [factor, unit] = scales.find(([f]) => sizes.reduce((a, b) => Math.max(a, b), 0) / f >= 10) || scales[2];
+  const least = sizes.reduce((a, b) => Math.min(a, b), Infinity);
+  const decimals = sizes.length ? Math.min(2, Math.max(0, 2 - Math.floor(Math.log10(least / factor)))) : 0;
+  return { unit, text: (value) => fixed(value / factor, decimals) };
+}
+
 // Ticks that people can read: 1, 2 or 5 times a power of ten; on a logarithmic axis powers of ten.
 function linearTicks(low, high, wanted) {
   const rough = (high - low || Math.abs(high) || 1) / wanted;

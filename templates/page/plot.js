@@ -136,9 +136,16 @@ function axisTitle(key) {
   const measure = measureOf(key);
   return `${measure.title}${unitOf(measure)}, ${measure.better} is better`;
 }
+// A staircase: up to the next point's cost, nothing better than this point's value is had.
 function frontLine(points) {
   const front = points.filter((point) => point.front);
-  return front.length > 1 && svg("polyline", { class: "front", points: front.map(({ px, py }) => `${px},${py}`).join(" "), "aria-hidden": "true" }) || null;
+  if (front.length < 2) return null;
+  const costsLess = measureOf(plot.x).better === "lower";
+  const places = front.flatMap(({ px, py }, i) => {
+    const next = front[i + 1];
+    return [[px, py], ...(next ? [costsLess ? [next.px, py] : [px, next.py]] : [])];
+  });
+  return svg("polyline", { class: "front", points: places.map((place) => place.join(",")).join(" "), "aria-hidden": "true" });
 }
 function spreads(points, x, y) {
   const bars = [];
@@ -238,7 +245,7 @@ function startPlot() {
   plot.x = ["adapter_parameters", "peak_memory_bytes", "wall_seconds"].find((key) => columns[key] && key !== plot.y) || measures[1][0];
   plot.backbone = overview.groups.find((group) => group.values[plot.y])?.backbone ?? 0;
   const tasks = overview.tasks.map(({ title }, number) => [number, title]);
-  if (tasks.length > 1) tasks.unshift([ALL, "all (mean of their means)"]);
+  if (tasks.length > 1) tasks.unshift([ALL, "all, mean of means"]);
   const whole = overview.groups.some((g) => g.task === ALL && g.backbone === plot.backbone && g.values[plot.x] && g.values[plot.y]);
   plot.task = whole ? ALL : overview.groups.find((g) => g.task !== ALL && g.values[plot.x] && g.values[plot.y])?.task ?? 0;
   const set = (name, read = String) => (value) => { plot[name] = read(value); drawPlot(); };
