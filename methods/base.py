@@ -37,8 +37,9 @@ class Claim:
 
     The claim holds between configurations that agree in `matched` (hyperparameters, or `adapter_parameters`
     to within a tenth). With `varies`, a hyperparameter, the comparator is the same method with the next smaller
-    value of it (False is smaller than True) and all others equal, learning rate aside. `untestable` says what
-    a suite would have to vary for a test, where none can.
+    value of it (False is smaller than True) and all others equal, learning rate aside. Only tasks of kind
+    `task_kind` count, and cells of at most `max_train_examples`, where the paper restricts itself so.
+    `untestable` says what a test would take, where no suite can make it.
     """
 
     text: str
@@ -51,6 +52,8 @@ class Claim:
     factor: float = 1.0
     matched: tuple[str, ...] = ()
     varies: str = ""
+    task_kind: str = ""
+    max_train_examples: int | None = None
     untestable: str = ""
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from reports.frame import Results, select
-from reports.pairing import MEASURES, Setting, comparator, pairs_of
+from reports.pairing import MEASURES, Setting, comparator, out_of_scope, pairs_of, why_no_pairs
 from reports.quantities import count
 from reports.statistics import ALPHA, MIN_PAIRS, MeanDifference, holm, mean_difference
 
@@ -74,7 +74,9 @@ def _corrected(verdict: Verdict, p: float) -> Verdict:
 
 
 def _with_defaults(claim: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {"margin": 0.0, "scope": "", "factor": 1.0, "matched": (), "varies": "", "untestable": ""}
+    """Cards of an earlier version, and of third parties, may lack the later fields."""
+    defaults = {"margin": 0.0, "scope": "", "factor": 1.0, "matched": (), "varies": "", "task_kind": "",
+                "max_train_examples": None, "untestable": ""}  # fmt: skip
     return defaults | dict(claim)
 
 
@@ -84,6 +86,8 @@ def _assess(setting: Setting) -> Verdict:
         return _verdict(setting, "not testable here", claim["untestable"])
     if claim["measure"] not in MEASURES:
         return _verdict(setting, "not testable here", f"No figure named {claim['measure']} is measured.")
+    if reason := out_of_scope(setting):
+        return _verdict(setting, "not testable here", reason)
     other, reason = comparator(setting)
     if other is None:
         return _verdict(setting, "not testable here", reason)
@@ -233,7 +237,7 @@ def _holds(value: float, claim: dict[str, Any]) -> bool:
 
 def _scale(setting: Setting) -> str:
     """Where the claim was made, and how large what was measured here is."""
-    rows = setting.cells(setting.label)
+    rows = select(setting.results.cells, backbone=setting.backbone, label=setting.label)
     backbone = rows["backbone_parameters"].max()
     examples = max(setting.results.manifest.cells[str(cell)].budget.train_examples for cell in rows.index)
     size = f" of {count(backbone)} parameters" if np.isfinite(backbone) else ""
@@ -251,11 +255,11 @@ def _possessive(label: str) -> str:
 
 
 def _points(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
+    return "0" if round(value, 1) == 0 else f"{value:+.1f}".replace("-", "−")
 
 
 def _ratio(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def _n(number: int, noun: str) -> str:

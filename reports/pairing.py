@@ -56,8 +56,24 @@ class Setting:
         return MEASURES[self.claim["measure"]]
 
     def cells(self, label: str) -> pd.DataFrame:
+        """The label's cells to which the claim applies."""
         rows = select(self.results.cells, backbone=self.backbone, label=label)
+        if self.claim["task_kind"]:
+            kinds = {task: self.results.card("tasks", task).get("kind") for task in self.results.tasks}
+            rows = rows[rows["task"].map(kinds) == self.claim["task_kind"]]
+        if (most := self.claim["max_train_examples"]) is not None:
+            cells = self.results.manifest.cells
+            rows = rows[[cells[str(cell)].budget.train_examples <= most for cell in rows.index]]
         return rows.assign(training_memory_bytes=rows[_MEMORY].sum(axis=1, skipna=False))
+
+
+def out_of_scope(setting: Setting) -> str:
+    """Why no cell of the label is one that the claim is about; empty where there are some."""
+    if len(setting.cells(setting.label)):
+        return ""
+    kind, most = setting.claim["task_kind"], setting.claim["max_train_examples"]
+    wanted = ([f"of kind {kind}"] if kind else []) + ([f"of at most {most:,} training examples"] if most else [])
+    return f"The claim is about tasks {' and '.join(wanted)}, which the suite does not have."
 
 
 def comparator(setting: Setting) -> tuple[str | None, str]:
@@ -110,7 +126,7 @@ def _smaller(setting: Setting) -> tuple[str | None, str]:
     if not found:
         return (
             None,
-            f"The suite has no second configuration that differs in a smaller {varies.replace('_', ' ')} alone.",
+            f"The suite has no second configuration that has a smaller {varies} and all else equal.",
         )
     return max(found, key=found.__getitem__), ""
 
@@ -145,7 +161,7 @@ def _steps_to_target(setting: Setting, own: str, other: str) -> tuple[float, flo
     return first[0], first[1]
 
 
-def _why_no_pairs(setting: Setting, other: str) -> str:
+def why_no_pairs(setting: Setting, other: str) -> str:
     rows = setting.cells(setting.label)
     reasons = rows.loc[rows["status"] == "n/a", "reason"].dropna()
     if len(reasons) == len(rows):

@@ -52,6 +52,7 @@ class AdapterDrop(Method):
                 relation="at least",
                 margin=0.01,
                 scope="RoBERTa-base on GLUE, with adapters dropped from up to five of twelve layers",
+                matched=("bottleneck",),
             ),
             Claim(
                 text="A training step takes less time than with adapters in every layer.",
@@ -59,6 +60,7 @@ class AdapterDrop(Method):
                 measure="step_seconds",
                 comparator="pfeiffer",
                 relation="lower",
+                matched=("bottleneck",),
             ),
             Claim(
                 text="Inference takes less time than with adapters in every layer.",
@@ -67,6 +69,7 @@ class AdapterDrop(Method):
                 comparator="pfeiffer",
                 relation="lower",
                 scope="most where several tasks are run on the same input",
+                matched=("bottleneck",),
             ),
         ),
     )

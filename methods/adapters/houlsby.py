@@ -52,6 +52,16 @@ class Houlsby(Method):
                 margin=0.004,
                 scope="BERT-large on GLUE, with 3.6 % of the parameters per task",
             ),
+            Claim(
+                text="It adds 3.6 % of the backbone's parameters per task.",
+                source="houlsby2019adapters",
+                measure="adapter_parameters",
+                comparator="backbone",
+                relation="at most",
+                factor=0.036,
+                margin=0.05,
+                scope="BERT-large on GLUE",
+            ),
         ),
     )
 

@@ -84,6 +84,7 @@ class IA3(Method):
                 comparator="full",
                 relation="higher",
                 scope="T0-3B, with tens of examples per task",
+                max_train_examples=100,
             ),
             Claim(
                 text="Trains fewer parameters than LoRA.",
@@ -91,6 +92,15 @@ class IA3(Method):
                 measure="adapter_parameters",
                 comparator="lora",
                 relation="lower",
+            ),
+            Claim(
+                text="It scores higher than in-context learning, and costs far less per prediction.",
+                source="liu2022tfew",
+                measure="inference_flops",
+                comparator="in-context learning",
+                relation="lower",
+                scope="T0 with 3 and 11 billion parameters",
+                untestable="No suite here prompts the backbone with examples.",
             ),
         ),
     )

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from methods.adapters.pfeiffer import insert_adapters
 from methods.anatomy import Anatomy
-from methods.base import Card, Method, TaskInfo
+from methods.base import Card, Claim, Method, TaskInfo
 from methods.composition.functions import Bottleneck, Nonlinearity
 
 
@@ -73,6 +73,17 @@ class MADX(Method):
   eprint = {2005.00052},
   archiveprefix = {arXiv},
 }""",
+        claims=(
+            Claim(
+                text="Invertible adapters at the embeddings help transfer to other languages.",
+                source="pfeiffer2020madx",
+                measure="score",
+                comparator="pfeiffer",
+                relation="higher",
+                scope="multilingual BERT and XLM-R, named entities and question answering",
+                untestable="It takes tasks in several languages, and no suite here has them.",
+            ),
+        ),
     )
 
     bottleneck: int = Field(64, ge=1, le=65536, description="width of the adapters in the layers")

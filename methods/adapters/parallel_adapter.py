@@ -63,6 +63,7 @@ class ParallelAdapter(Method):
                 comparator="pfeiffer",
                 relation="higher",
                 scope="BART-large and mBART on summarisation and translation",
+                matched=("bottleneck",),
             ),
         ),
     )

@@ -57,6 +57,17 @@ class Pfeiffer(Method):
                 relation="at least",
                 margin=0.01,
                 scope="BERT-base and RoBERTa-base on sixteen tasks of language understanding",
+                matched=("bottleneck",),
+            ),
+            Claim(
+                text="It trains about half as many parameters as two adapters per layer.",
+                source="pfeiffer2021adapterfusion",
+                measure="adapter_parameters",
+                comparator="houlsby",
+                relation="equal",
+                factor=0.5,
+                margin=0.05,
+                matched=("bottleneck",),
             ),
         ),
     )

@@ -43,8 +43,9 @@ class TopLayers(Method):
                 measure="score",
                 comparator="full",
                 relation="at least",
-                margin=0.1,
+                margin=0.0,
                 scope="BERT and RoBERTa, base and large, with the last fourth of the layers",
+                factor=0.9,
             ),
         ),
     )

@@ -117,6 +117,7 @@ class Hyperdecoder(Method):
                 comparator="hyperformer",
                 relation="higher",
                 scope="T5 on mixtures of tasks, with generated adapters in the decoder",
+                task_kind="mixture",
             ),
         ),
     )

@@ -95,6 +95,7 @@ class HyperFormer(Method):
                 comparator="houlsby",
                 relation="higher",
                 scope="T5 on a mixture of the GLUE tasks, which the shared networks learn from together",
+                task_kind="mixture",
             ),
         ),
     )

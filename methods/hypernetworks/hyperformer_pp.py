@@ -86,6 +86,7 @@ class HyperFormerPP(Method):
                 comparator="houlsby",
                 relation="higher",
                 scope="T5 on a mixture of the GLUE tasks, which the shared network learns from together",
+                task_kind="mixture",
             ),
             Claim(
                 text="Fewer parameters are trained than with separate adapters.",
@@ -94,6 +95,7 @@ class HyperFormerPP(Method):
                 comparator="houlsby",
                 relation="lower",
                 scope="0.29 % of the backbone's parameters per task, on eight tasks",
+                task_kind="mixture",
             ),
             Claim(
                 text="One hypernetwork for all layers has fewer parameters than one for each.",

@@ -138,6 +138,16 @@ class AdaLoRA(Method):
                 comparator="lora",
                 relation="higher",
                 scope="DeBERTa-v3-base on GLUE and SQuAD, BART-large on summarisation; most at small budgets",
+                matched=("rank", "targets"),
+            ),
+            Claim(
+                text="The gain over LoRA is largest at the smallest budgets.",
+                source="zhang2023adalora",
+                measure="score",
+                comparator="lora",
+                relation="higher",
+                scope="DeBERTa-v3-base on GLUE and SQuAD",
+                untestable="It takes both methods at several ranks, and no suite here pairs them so.",
             ),
         ),
     )

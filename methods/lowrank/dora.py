@@ -81,13 +81,15 @@ class DoRA(LoRA):
                 comparator="lora",
                 relation="higher",
                 scope="Llama on commonsense reasoning, and vision-language models",
+                matched=("rank", "targets"),
             ),
             Claim(
                 text="Once merged, no added latency at inference.",
                 source="liu2024dora",
                 measure="merged_inference_seconds",
-                comparator="full",
-                relation="equal",
+                comparator="backbone",
+                relation="at most",
+                margin=0.05,
             ),
         ),
     )

@@ -82,6 +82,16 @@ class PiSSA(LoRA):
                 comparator="lora",
                 relation="higher",
                 scope="language models of 184 million to 70 billion parameters, mathematics and code",
+                matched=("rank", "targets"),
+            ),
+            Claim(
+                text="It reaches LoRA's quality in fewer steps.",
+                source="meng2024pissa",
+                measure="steps_to_target",
+                comparator="lora",
+                relation="lower",
+                scope="language models of 184 million to 70 billion parameters, mathematics and code",
+                matched=("rank", "targets"),
             ),
         ),
     )

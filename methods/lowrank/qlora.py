@@ -149,10 +149,11 @@ class QLoRA(LoRA):
             Claim(
                 text="Training takes less memory than LoRA.",
                 source="dettmers2023qlora",
-                measure="peak_memory_bytes",
+                measure="training_memory_bytes",
                 comparator="lora",
                 relation="lower",
                 scope="Llama on a GPU",
+                matched=("rank", "targets"),
             ),
         ),
     )

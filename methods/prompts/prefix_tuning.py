@@ -93,6 +93,24 @@ class PrefixTuning(Method):
                 margin=0.01,
                 scope="GPT-2 and BART, generation from tables and summarisation, with 0.1 % of the parameters",
             ),
+            Claim(
+                text="Better than full fine-tuning when training data are few.",
+                source="li2021prefix",
+                measure="score",
+                comparator="full",
+                relation="higher",
+                scope="GPT-2 and BART, 50 to 500 training examples",
+                max_train_examples=500,
+            ),
+            Claim(
+                text="Prefixes produced by a network in training score higher than ones trained directly.",
+                source="li2021prefix",
+                measure="score",
+                comparator="prefix_tuning",
+                relation="higher",
+                scope="GPT-2 on generation from tables",
+                varies="reparametrise",
+            ),
         ),
     )
 

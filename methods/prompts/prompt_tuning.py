@@ -70,6 +70,16 @@ class PromptTuning(Method):
                 comparator="prefix_tuning",
                 relation="lower",
             ),
+            Claim(
+                text="The gap to full fine-tuning closes as the backbone grows.",
+                source="lester2021prompt",
+                measure="score",
+                comparator="full",
+                relation="at least",
+                margin=0.01,
+                scope="T5 of 60 million to 11 billion parameters on SuperGLUE",
+                untestable="It takes backbones of one family in several sizes, and no suite here varies the size.",
+            ),
         ),
     )
 

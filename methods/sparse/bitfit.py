@@ -50,6 +50,15 @@ class BitFit(Method):
                 margin=0.01,
                 scope="BERT and RoBERTa on GLUE",
             ),
+            Claim(
+                text="With large training data full fine-tuning pulls ahead.",
+                source="benzaken2022bitfit",
+                measure="score",
+                comparator="full",
+                relation="lower",
+                scope="BERT on GLUE",
+                untestable="It takes training sets of several sizes, and no suite here varies them.",
+            ),
         ),
     )
 

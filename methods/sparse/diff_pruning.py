@@ -126,9 +126,19 @@ class DiffPruning(Method):
             Claim(
                 text="Training takes no less memory than full fine-tuning.",
                 source="guo2021diffpruning",
-                measure="peak_memory_bytes",
+                measure="training_memory_bytes",
                 comparator="full",
                 relation="at least",
+            ),
+            Claim(
+                text="It changes half a percent of the parameters.",
+                source="guo2021diffpruning",
+                measure="adapter_parameters",
+                comparator="backbone",
+                relation="at most",
+                factor=0.005,
+                margin=0.05,
+                scope="BERT-large on GLUE",
             ),
         ),
     )

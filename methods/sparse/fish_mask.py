@@ -98,6 +98,7 @@ class FishMask(Method):
                 comparator="random_mask",
                 relation="higher",
                 scope="BERT-large on GLUE",
+                matched=("adapter_parameters",),
             ),
             Claim(
                 text="A fixed mask of a small part of the parameters reaches full fine-tuning.",

@@ -121,11 +121,12 @@ class SpIEL(Method):
                 comparator="lora",
                 relation="higher",
                 scope="instruction tuning of Llama 2 with 7 and 13 billion parameters",
+                matched=("adapter_parameters",),
             ),
             Claim(
                 text="Training takes less memory than full fine-tuning.",
                 source="ansell2024spiel",
-                measure="peak_memory_bytes",
+                measure="training_memory_bytes",
                 comparator="full",
                 relation="lower",
                 scope="instruction tuning of Llama 2 with 7 and 13 billion parameters",
