@@ -89,7 +89,7 @@ def overview(results: Results) -> dict[str, Any]:
     labels, tasks, backbones = _Index(results.labels), _Index(results.tasks), _Index(results.backbones)
     statuses, protocols = _Index(), _Index()
     table = results.cells
-    columns = {
+    columns: dict[str, list[Any]] = {
         "backbone": [backbones(name) for name in table["backbone"]],
         "label": [labels(name) for name in table["label"]],
         "task": [tasks(name) for name in table["task"]],
