@@ -56,7 +56,7 @@ def effect_text(verdict: Verdict) -> str:
         return ""
     write = _points if verdict.unit == "points" else _ratio
     unit = " points" if verdict.unit == "points" else ""
-    if verdict.low is None or verdict.high is None:
+    if verdict.low is None or verdict.high is None or verdict.low == verdict.high:
         return f"{write(verdict.effect)}{unit}"
     return f"{write(verdict.effect)}{unit} [{write(verdict.low)}, {write(verdict.high)}]"
 
@@ -66,7 +66,7 @@ def _points(value: float) -> str:
 
 
 def _ratio(value: float) -> str:
-    return f"×{value:.3g}"
+    return f"×{value:.2f}" if value >= 0.1 else f"×{value:.2g}"
 
 
 class _Zone(NamedTuple):

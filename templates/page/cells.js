@@ -18,7 +18,7 @@ function labelOf(index) {
 }
 function measureColumn(key) {
   const measure = measureOf(key);
-  const title = { score: "Score", adapter_parameters: "Adapter", step_seconds: "Step", inference_seconds: "Latency",
+  const title = { score: "Score", peak_memory_bytes: "Memory", adapter_parameters: "Adapter", step_seconds: "Step", inference_seconds: "Latency",
     stored_bytes: "Stored", wall_seconds: "Wall" }[key] || measure.title;
   const { unit, text } = columnUnit(measure.kind, columns[key]);
   return { title, unit: unit === "points" ? "" : unit, kind: "number", about: measure.title + (unit ? ` (${unit})` : ""), value: (i) => columns[key][i], text };
