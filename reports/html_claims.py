@@ -13,7 +13,12 @@ from reports.html_blocks import Writer, records_link
 from reports.structure import Cite
 
 # In the order in which they are shown, each with the class of its mark.
-OUTCOMES: dict[Outcome, str] = {"supported": "good", "contradicted": "bad", "inconclusive": "open", "not testable here": "void"}
+OUTCOMES: dict[Outcome, str] = {
+    "supported": "good",
+    "contradicted": "bad",
+    "inconclusive": "open",
+    "not testable here": "void",
+}
 
 # The drawing of an interval, in units of its own.
 _WIDTH, _HEIGHT, _EDGE = 220, 34, 8

@@ -18,11 +18,11 @@ import pandas as pd
 
 from bench.records import Record
 from reports import setup
-from reports.frame import NOT_RUN, Results
+from reports.frame import Results
 from reports.statistics import summarise
 
 # Characters of a log that the page carries: of a cell that failed, and of all others together.
-FAILED_LOG, ALL_LOGS = 8_000, 4_000_000
+FAILED_LOG, ALL_LOGS = 8_000, 3_000_000
 # A method, task or backbone that stands for all of them.
 ALL = -1
 
@@ -202,24 +202,32 @@ def details(results: Results, output: Path) -> dict[str, Any]:
             environment = json.dumps(setup.environment_pairs(record.environment))
             found |= record.model_dump(mode="json", exclude={"id", "cell", "status", "environment", "schema_version"})
             found["environment"] = environments(environment) if record.environment else None
+            if record.cost is not None and len(record.cost.phases) == 1:
+                del found["cost"]["phases"]  # the one phase is the whole
         found |= _files(results.root / "cells" / cell_id, output, scored_log if record and record.test else FAILED_LOG)
         cells.append(found)
-    suite = results.suite
-    return _finite(
-        {
-            "cells": cells,
-            "shared": [json.loads(text) for text in shared.values],
-            "environments": [json.loads(text) for text in environments.values],
-            "plugins": suite.get("plugins") or [],
-            "not_run": NOT_RUN,
-        }
-    )
+    keys = _Index()
+    return {
+        "cells": [packed(_finite(found), keys) for found in cells],
+        "keys": [json.loads(text) for text in keys.values],
+        "shared": [json.loads(text) for text in shared.values],
+        "environments": [json.loads(text) for text in environments.values],
+        "plugins": results.suite.get("plugins") or [],
+    }
+
+
+def packed(value: Any, keys: _Index) -> Any:
+    """The same data with the keys of mappings told once: of thousands of records they are a third. A mapping is
+    the number of its keys and then its values, a list -1 and then its items."""
+    if isinstance(value, dict):
+        return [keys(json.dumps(list(value))), *(packed(inner, keys) for inner in value.values())]
+    return [-1, *(packed(inner, keys) for inner in value)] if isinstance(value, list) else value
 
 
 def _files(folder: Path, output: Path, longest: int) -> dict[str, Any]:
     """Links to what the cell left behind, relative to the page, and the end of its log."""
     links = [
-        (name, quote(Path(os.path.relpath(folder / name, output)).as_posix()))
+        [name, quote(Path(os.path.relpath(folder / name, output)).as_posix())]
         for name in ("record.json", "log.txt")
         if (folder / name).exists()
     ]

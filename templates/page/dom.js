@@ -22,14 +22,22 @@ const indexOfId = new Map(overview.ids.map((id, index) => [id, index]));
 const familyClass = (family) => `f-${FAMILIES.includes(family) ? family : "other"}`;
 const FAMILIES = ["baseline", "sparse", "low-rank", "adapter", "soft-prompt", "hypernetwork"];
 
+// Details are read when the first cell is opened. They are packed: a list begins with -1, a mapping with the number
+// of its keys.
 let loadedDetails = null;
-function detailsOf(index) {
-  loadedDetails = loadedDetails || readJson("details");
-  return loadedDetails.cells[index];
-}
 function sharedDetails() {
-  detailsOf(0);
+  loadedDetails = loadedDetails || readJson("details");
   return loadedDetails;
+}
+function unpack(value, keys) {
+  if (!Array.isArray(value)) return value;
+  const [number, ...inner] = value;
+  const items = inner.map((one) => unpack(one, keys));
+  return number < 0 ? items : Object.fromEntries(keys[number].map((key, i) => [key, items[i]]));
+}
+function detailsOf(index) {
+  const { cells, keys } = sharedDetails();
+  return unpack(cells[index], keys);
 }
 
 const recordsLink = (ids) => (ids.length === 1 ? `#cell-${ids[0]}` : `#records=${ids.join(",")}`);

@@ -12,28 +12,11 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from reports import document, frame, html
 from tests.reports import many_cells
-from tests.reports.browser import launch
+from tests.reports.browser import launch, write_page
 
 LOADS = 5
 TARGET_SECONDS = 3.0
-
-
-def write_page(folder: Path) -> Path:
-    """The page alone: its figures are drawn by matplotlib, which is none of its business."""
-    import matplotlib.pyplot as plt
-
-    results = frame.read(many_cells.write(folder / "results"))
-    made = document.compose(results, {})
-    (folder / "figures").mkdir()
-    for figure in made.figures:
-        drawing = figure.draw()
-        drawing.savefig(folder / "figures" / f"{figure.key}.svg")
-        plt.close(drawing)
-    page = folder / "index.html"
-    page.write_text(html.page(made, results, {}, folder), encoding="utf-8")
-    return page
 
 
 def timed(page: Page, what: str, act: str, until: str) -> tuple[str, float]:
@@ -50,7 +33,7 @@ def timed(page: Page, what: str, act: str, until: str) -> tuple[str, float]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        path = write_page(Path(name))
+        path = write_page(many_cells.write(Path(name) / "results"), Path(name) / "page")
         print(f"page of 5,000 cells: {path.stat().st_size / 1e6:.1f} MB")
         browser = launch(playwright)
         loads = []

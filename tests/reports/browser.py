@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from reports import bibliography, document, frame, html
+from reports.style import screen
+from reports.templating import resource
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -16,6 +20,22 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 def launch(playwright: Any) -> Any:
     return playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+
+
+def write_page(results: Path, folder: Path) -> Path:
+    """The page alone, without tables, LaTeX and PDF."""
+    read = frame.read(results)
+    texts = [str(card.get("bibtex") or "") for kind in read.manifest.cards.values() for card in kind.values()]
+    references = bibliography.merge([*texts, resource("references.bib")])
+    made = document.compose(read, references)
+    (folder / "figures").mkdir(parents=True)
+    for figure in made.figures:
+        with screen():
+            drawing = figure.draw()
+        drawing.savefig(folder / "figures" / f"{figure.key}.svg")
+    page = folder / "index.html"
+    page.write_text(html.page(made, read, references, folder), encoding="utf-8")
+    return page
 
 
 @dataclass
