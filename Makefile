@@ -74,7 +74,7 @@ $(READY): pyproject.toml constraints.txt Makefile
 	@touch $@
 
 $(AXE)/.ready: Makefile
-	npm install --prefix $(AXE) --no-save --no-audit --no-fund --silent axe-core@4.11
+	npm install --prefix $(AXE) --no-save --no-audit --no-fund --silent axe-core@4.14
 	@touch $@
 
 $(ADAPTERHUB)/.ready: Makefile

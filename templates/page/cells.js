@@ -52,13 +52,14 @@ function drawRows(scroller, body, everything) {
     row.setAttribute("aria-rowindex", position + 2);
     wanted.set(index, row);
   }
-  for (const [index, row] of rows) if (!wanted.has(index)) row.remove();
-  listed.rows = wanted;
   const [above, below] = [body.firstElementChild, body.lastElementChild];
   above.firstElementChild.style.height = `${first * ROW}px`;
   below.firstElementChild.style.height = `${(shown.length - last) * ROW}px`;
   above.hidden = first === 0;
   below.hidden = last === shown.length;
+  // After the spaces have grown: a list that were shorter for a moment would scroll up.
+  for (const [index, row] of rows) if (!wanted.has(index)) row.remove();
+  listed.rows = wanted;
   let before = above;
   for (const row of wanted.values()) {
     if (before.nextElementSibling !== row) before.after(row);
