@@ -43,7 +43,7 @@ function detailsOf(index) {
 const recordsLink = (ids) => (ids.length === 1 ? `#cell-${ids[0]}` : `#records=${ids.join(",")}`);
 
 function choice(title, options, selected, onchange) {
-  const select = el("select", { onchange: () => onchange(select.value) },
+  const select = el("select", { "aria-label": title, onchange: () => onchange(select.value) },
     options.map(([value, text]) => el("option", { value, selected: String(value) === String(selected) }, text)));
   return el("label", {}, el("span", {}, title), select);
 }

@@ -151,8 +151,8 @@ function spreads(points, x, y) {
   const bars = [];
   for (const point of points) {
     const family = familyClass(point.label.family);
-    if (point.sy) bars.push(svg("line", { class: `bar ${family}`, x1: point.px, x2: point.px, y1: y.place(point.y - point.sy), y2: y.place(point.y + point.sy) }));
-    if (point.sx && point.x - point.sx > 0) bars.push(svg("line", { class: `bar ${family}`, y1: point.py, y2: point.py, x1: x.place(point.x - point.sx), x2: x.place(point.x + point.sx) }));
+    if (point.sy) bars.push(svg("line", { class: `spread ${family}`, x1: point.px, x2: point.px, y1: y.place(point.y - point.sy), y2: y.place(point.y + point.sy) }));
+    if (point.sx && point.x - point.sx > 0) bars.push(svg("line", { class: `spread ${family}`, y1: point.py, y2: point.py, x1: x.place(point.x - point.sx), x2: x.place(point.x + point.sx) }));
   }
   return svg("g", { "aria-hidden": "true" }, bars);
 }

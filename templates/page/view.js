@@ -126,7 +126,7 @@ function recordsView(ids) {
 
 // The address says what is open, so that a view can be linked, and left with the browser's way back.
 function route() {
-  const hash = decodeURIComponent(location.hash.slice(1));
+  const hash = location.hash.slice(1);
   const dialog = byId("view");
   const cell = hash.startsWith("cell-") && indexOfId.has(hash.slice(5)) ? hash.slice(5) : null;
   const records = hash.startsWith("records=") ? hash.slice(8).split(",") : null;
