@@ -31,8 +31,7 @@ def write_page(results: Path, folder: Path) -> Path:
     (folder / "figures").mkdir(parents=True)
     for figure in made.figures:
         with screen():
-            drawing = figure.draw()
-        drawing.savefig(folder / "figures" / f"{figure.key}.svg")
+            figure.draw().savefig(folder / "figures" / f"{figure.key}.svg")
     page = folder / "index.html"
     page.write_text(html.page(made, read, references, folder), encoding="utf-8")
     return page
