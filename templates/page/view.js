@@ -32,7 +32,7 @@ function cellView(id) {
     detail.history?.length ? part("Learning curve", learningCurves(detail, primaryMetric(detail, task)), historyTable(detail)) : null,
     detail.parameters ? part("Parameters", pairs(parameterPairs(detail.parameters))) : null,
     detail.cost ? part("Cost", pairs(costPairs(detail.cost)), phaseTable(detail.cost.phases)) : null,
-    part("To repeat it", el("p", { class: "muted" }, "A suite of this one cell, whose id is the same:"), repeatBlock(index, common)),
+    part("To repeat it", el("p", { class: "muted" }, "A suite of this one cell; under the revisions named below its id is the same:"), repeatBlock(index, common)),
     part("Hyperparameters", pairs([["method", label.method], ...Object.entries(common.hyperparameters).map(([k, v]) => [k, plainValue(v)])])),
     part("Budget", pairs([...Object.entries(common.budget), ["precision", common.precision]].map(([k, v]) => [spoken(k), plainValue(v)]))),
     detail.data ? part("Data used", pairs(Object.entries(detail.data).map(([k, v]) => [spoken(k), plainValue(v)]))) : null,

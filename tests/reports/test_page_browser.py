@@ -127,7 +127,9 @@ def test_points_are_the_means_of_the_records(report: Report, opened, records, ta
             expected.setdefault(record["cell"]["label"], []).append(record)
 
     def of(record: dict) -> float | None:
-        return record["parameters"]["adapter"] if measure == "adapter_parameters" else (record["cost"] or {}).get(measure)
+        return (
+            record["parameters"]["adapter"] if measure == "adapter_parameters" else (record["cost"] or {}).get(measure)
+        )
 
     assert {label for label, *_ in shown} == set(expected)
     points = {}
@@ -198,7 +200,9 @@ def test_a_cell_shows_all_that_its_record_holds(usual: Path, report: Report, ope
     page = opened(report.page, f"#cell-{cell_id}")
     view = page.locator("#view")
     text = view.inner_text()
-    assert page.locator("#view-title").inner_text() == f"lt_sft on {record['cell']['task']}, seed {record['cell']['seed']}"
+    assert (
+        page.locator("#view-title").inner_text() == f"lt_sft on {record['cell']['task']}, seed {record['cell']['seed']}"
+    )
     for name in ("test", "validation"):
         for value in record[name].values():
             assert f"{100 * value:.1f}" in text
@@ -233,7 +237,13 @@ def test_a_cell_tells_how_to_repeat_it(report: Report, opened, records):
         "backbones": [cell["backbone"]], "tasks": [cell["task"]], "methods": {cell["label"]: cell["hyperparameters"]},
         "seeds": [cell["seed"]], "budget": cell["budget"], "precision": cell["precision"],
     }  # fmt: skip
-    assert shlex.split(commands.splitlines()[0]) == ["bench", "run", f"{cell_id}.yaml", "--results", f"results/{cell_id}"]
+    assert shlex.split(commands.splitlines()[0]) == [
+        "bench",
+        "run",
+        f"{cell_id}.yaml",
+        "--results",
+        f"results/{cell_id}",
+    ]
 
 
 def test_cells_without_a_score_say_why(report: Report, opened, records):
@@ -335,7 +345,9 @@ def test_a_phone_needs_no_scrolling_sideways(report: Report, opened, records):
     view = page.locator("#view")
     assert view.evaluate("el => el.scrollWidth") <= 375
     assert view.evaluate("el => el.getBoundingClientRect().left") == 0
-    smallest = page.eval_on_selector_all("#plot-tools select, .legend button, .close", "els => els.map(e => e.offsetHeight)")
+    smallest = page.eval_on_selector_all(
+        "#plot-tools select, .legend button, .close", "els => els.map(e => e.offsetHeight)"
+    )
     assert min(smallest) >= 24
 
 

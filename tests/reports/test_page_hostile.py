@@ -21,7 +21,10 @@ NAMES = (
     "__proto__",
     "x" * 300,
 )
-LOG = "\x1b[31m<b>red</b></pre></script><script>alert(5)</script>\n" * 20 + "\udcff broken".encode("utf-8", "replace").decode()
+LOG = (
+    "\x1b[31m<b>red</b></pre></script><script>alert(5)</script>\n" * 20
+    + "\udcff broken".encode("utf-8", "replace").decode()
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for seed in range(2):
             cell = synthetic.cell("lora", "rotten_tomatoes", seed, label=name)
             cells.append(cell.model_copy(update={"hyperparameters": {name: name, "lr": 0.1}}))
-            made = synthetic.record(cells[-1], reason=name) if seed else synthetic.record(cells[-1], "failed", reason=name)
+            made = (
+                synthetic.record(cells[-1], reason=name) if seed else synthetic.record(cells[-1], "failed", reason=name)
+            )
             environment = {"processor": name, "versions": {name: name}}
             records.append(made.model_copy(update={"id": cells[-1].id, "environment": environment}))
     methods, tasks = synthetic.method_cards(), {k: dict(v) for k, v in synthetic.TASKS.items()}
@@ -101,6 +106,11 @@ def test_links_to_files_work_where_folders_have_odd_names(path: Path, opened):
 
 
 def test_strange_addresses_do_nothing(path: Path, opened):
-    for fragment in ("#cell-<img src=x onerror=alert(1)>", "#records=<script>alert(1)</script>", "#%", "#cell-__proto__"):
+    for fragment in (
+        "#cell-<img src=x onerror=alert(1)>",
+        "#records=<script>alert(1)</script>",
+        "#%",
+        "#cell-__proto__",
+    ):
         page = opened(path, fragment)
         assert page.locator("#cell-table tbody a").count() > 0
