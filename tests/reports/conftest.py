@@ -39,7 +39,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens a page in a window of its own; whatever a test does, the page may ask for nothing and complain of nothing."""
+    """Opens a page in a window of its own; the page may ask for nothing and complain of nothing."""
     from browser import watch
 
     windows, pages = [], []

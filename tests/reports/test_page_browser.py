@@ -118,7 +118,8 @@ def test_points_are_the_means_of_the_records(report: Report, opened, records, ta
     page.locator("#plot-table summary").click()
     shown = page.eval_on_selector_all(
         "#plot-table tbody tr",
-        "els => els.map(el => [el.cells[0].innerText, ...[1, 2].map(i => [+el.cells[i].dataset.value, el.cells[i].innerText]),"
+        "els => els.map(el => [el.cells[0].innerText,"
+        " ...[1, 2].map(i => [+el.cells[i].dataset.value, el.cells[i].innerText]),"
         " el.cells[4].innerText, el.querySelector('a').hash])",
     )
     expected: dict[str, list[dict]] = {}
@@ -368,10 +369,12 @@ def test_the_policy_stops_scripts_styles_and_requests(report: Report, browser: A
       const script = document.createElement("script");
       script.textContent = "window.ran = true";
       document.body.append(script);
-      document.body.insertAdjacentHTML("beforeend", '<img src="x" onerror="window.ran = true"><p id="styled" style="color: red">x</p>');
+      document.body.insertAdjacentHTML("beforeend",
+        '<img src="x" onerror="window.ran = true"><p id="styled" style="color: red">x</p>');
       const asked = await fetch("https://example.org/").then(() => true, () => false);
       await new Promise((done) => setTimeout(done, 100));
-      return [window.ran === true, asked, getComputedStyle(document.getElementById("styled")).color === "rgb(255, 0, 0)"];
+      const { color } = getComputedStyle(document.getElementById("styled"));
+      return [window.ran === true, asked, color === "rgb(255, 0, 0)"];
     }""")
     page.close()
     assert ran == [False, False, False]
