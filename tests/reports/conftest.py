@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import synthetic_results
@@ -19,3 +21,37 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def report(usual: Path) -> Report:
     return build_report(usual)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, where it and Playwright are installed."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    from browser import CHROMIUM, launch
+
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
+    with sync_api.sync_playwright() as playwright:
+        started = launch(playwright)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page in a window of its own; the page may ask for nothing and complain of nothing."""
+    from browser import watch
+
+    windows, pages = [], []
+
+    def open_page(path: Path, fragment: str = "", **options: Any) -> Any:
+        windows.append(browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options)))
+        windows[-1].set_default_timeout(10_000)
+        pages.append(watch(windows[-1], path, fragment))
+        return pages[-1].page
+
+    yield open_page
+    for page in pages:
+        page.assert_quiet()
+    for window in windows:
+        window.close()

@@ -340,6 +340,15 @@ def write_usual(root: Path, seeds: int = 3) -> Path:
     return write(root, cells, records)
 
 
+def with_claims(root: Path, claims: dict[str, list[dict[str, Any]]]) -> None:
+    """Puts claims on the cards of a results folder."""
+    store = RecordStore(root)
+    manifest = store.manifest()
+    for method, theirs in claims.items():
+        manifest.cards["methods"][method]["claims"] = theirs
+    store.write_manifest(manifest)
+
+
 if __name__ == "__main__":
     import sys
 

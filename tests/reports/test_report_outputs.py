@@ -93,6 +93,7 @@ class _Page(HTMLParser):
         super().__init__()
         self.loads: list[str] = []
         self.scripts: list[str] = []
+        self.data: list[str] = []
         self.handlers: list[str] = []
         self.ids: list[str] = []
         self.anchors: list[str] = []
@@ -114,6 +115,8 @@ class _Page(HTMLParser):
                 self.anchors.append(target)
         if tag not in self.VOID:
             self.open.append(tag)
+        if tag == "script":
+            (self.data if given.get("type") == "application/json" else self.scripts).append("")
 
     def handle_startendtag(self, tag, attrs):
         self.handle_starttag(tag, attrs)
@@ -125,7 +128,12 @@ class _Page(HTMLParser):
             self.unbalanced.append(tag)
 
     def handle_data(self, data):
-        (self.scripts if self.open[-1:] == ["script"] else self.text).append(data)
+        if self.open[-1:] != ["script"]:
+            self.text.append(data)
+        elif self.scripts:  # the page's own script comes last
+            self.scripts[-1] += data
+        else:
+            self.data[-1] += data
 
 
 def _parse(page: Path) -> _Page:
@@ -141,8 +149,12 @@ def test_page_is_self_contained_and_consistent(report: Report):
     assert page.loads == []
     assert page.handlers == []
     assert len(page.ids) == len(set(page.ids))
+    overview, _ = map(json.loads, page.data)
+    known = set(overview["ids"])
     for target in page.anchors:
-        if target.startswith("#"):
+        if target.startswith(("#cell-", "#records=")):
+            assert set(re.sub("#cell-|#records=", "", target).split(",")) <= known, target
+        elif target.startswith("#"):
             assert target[1:] in page.ids, target
         elif not target.startswith("https://"):
             assert (report.folder / target).exists(), target
@@ -157,6 +169,11 @@ def test_policy_lets_only_the_pages_own_script_run(report: Report):
     (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in policy
+    (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
+    digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"<[^>]*\sstyle=", text.partition("<body>")[2].partition("<script")[0])
     assert "default-src 'none'" in policy
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from reports.bibliography import merge, parse
 from reports.escape import is_balanced_formula, latex_text
 from reports.figures import short
-from reports.html import formula_svg
+from reports.inline_svg import formula_svg
 from reports.labels import Anchor, place_around, spread_out
 from reports.latex import equation
 from reports.quantities import count, points, unit_for

@@ -1,0 +1,257 @@
+"""What the page's script reads: every cell and every mean behind a point, as JSON that cannot become mark-up.
+
+`overview` is read when the page opens and holds columns, one value per cell; `details` is read when the first
+cell is opened and holds one entry per cell, in the same order.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from urllib.parse import quote
+
+import pandas as pd
+
+from bench.records import Record
+from reports import setup
+from reports.frame import Results
+from reports.statistics import summarise
+
+# Characters of a log that the page carries: of a cell that failed, and of all others together.
+FAILED_LOG, ALL_LOGS = 8_000, 3_000_000
+# A method, task or backbone that stands for all of them.
+ALL = -1
+
+
+class Measure(NamedTuple):
+    """A column of numbers: how it is called, in which kind of unit it is written, and which end of it is good.
+    `profiled` measures depend on the protocol of the profile, and are averaged within one only."""
+
+    key: str
+    title: str
+    kind: Literal["points", "percent", "count", "bytes", "seconds", "flops", "rate"]
+    better: Literal["higher", "lower"] = "lower"
+    profiled: bool = True
+
+
+MEASURES = (
+    Measure("score", "Score (test)", "points", "higher", profiled=False),
+    Measure("validation_score", "Score (validation)", "points", "higher", profiled=False),
+    Measure("adapter_parameters", "Adapter parameters", "count", profiled=False),
+    Measure("percent", "Adapter parameters, share of the backbone", "percent", profiled=False),
+    Measure("total_parameters", "Trained parameters, head included", "count", profiled=False),
+    Measure("peak_memory_bytes", "Peak memory", "bytes"),
+    Measure("activation_bytes", "Saved activations", "bytes"),
+    Measure("optimizer_bytes", "Optimiser state", "bytes"),
+    Measure("gradient_bytes", "Gradients", "bytes"),
+    Measure("weights_bytes", "Weights", "bytes"),
+    Measure("stored_bytes", "Stored per task", "bytes"),
+    Measure("step_seconds", "Time of a training step", "seconds"),
+    Measure("train_tokens_per_second", "Training tokens per second", "rate", "higher"),
+    Measure("train_flops", "FLOPs of a training step", "flops"),
+    Measure("inference_seconds", "Latency of a batch", "seconds"),
+    Measure("merged_inference_seconds", "Latency of a batch, merged", "seconds"),
+    Measure("inference_flops", "FLOPs of a batch at inference", "flops"),
+    Measure("wall_seconds", "Wall time of the cell", "seconds", profiled=False),
+)
+
+
+def script_text(data: Any) -> str:
+    """JSON for a script element: no character of it can end the element or begin mark-up."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+class _Index:
+    """Distinct values by the order in which they came; each is named by its number."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self.numbers: dict[str, int] = {}
+        for value in values:
+            self(value)
+
+    def __call__(self, value: str) -> int:
+        return self.numbers.setdefault(value, len(self.numbers))
+
+    @property
+    def values(self) -> list[Any]:
+        return list(self.numbers)
+
+
+def overview(results: Results) -> dict[str, Any]:
+    """The columns of all cells, what their numbers stand for, and the means of every group of seeds."""
+    labels, tasks, backbones = _Index(results.labels), _Index(results.tasks), _Index(results.backbones)
+    statuses, protocols = _Index(), _Index()
+    table = results.cells
+    columns: dict[str, list[Any]] = {
+        "backbone": [backbones(name) for name in table["backbone"]],
+        "label": [labels(name) for name in table["label"]],
+        "task": [tasks(name) for name in table["task"]],
+        "seed": table["seed"].astype(int).tolist(),
+        "status": [statuses(name) for name in table["status"]],
+        "protocol": [_protocol(results.records.get(str(cell_id)), protocols) for cell_id in table.index],
+    }
+    measured = {m.key: _numbers(table[m.key]) for m in MEASURES if table[m.key].notna().any()}
+    return {
+        "ids": table.index.tolist(),
+        "columns": columns | measured,
+        "measures": [m._asdict() for m in MEASURES if m.key in measured],
+        "statuses": statuses.values,
+        "labels": [_label(results, name) for name in results.labels],
+        "tasks": [{"name": n, "title": results.title("tasks", n), "metric": results.metric(n)} for n in results.tasks],
+        "backbones": [{"name": n, "title": results.title("backbones", n)} for n in results.backbones],
+        "groups": groups(columns, measured),
+    }
+
+
+def _label(results: Results, name: str) -> dict[str, str]:
+    method = results.method_of(name)
+    return {
+        "name": name,
+        "method": method,
+        "title": results.title("methods", method),
+        "family": results.family_of(name),
+    }
+
+
+def _protocol(record: Record | None, protocols: _Index) -> int | None:
+    if record is None or record.cost is None:
+        return None
+    return protocols(json.dumps(record.cost.protocol, sort_keys=True))
+
+
+def _numbers(column: pd.Series) -> list[float | None]:
+    return [_number(value) for value in column.tolist()]
+
+
+def _number(value: float) -> float | int | None:
+    """Whole numbers as such, which is shorter; what is not finite as nothing."""
+    if not math.isfinite(value):
+        return None
+    return int(value) if float(value).is_integer() else value
+
+
+def groups(columns: dict[str, list], measured: dict[str, list[float | None]]) -> list[dict[str, Any]]:
+    """Per (backbone, task, label) the mean, spread and count over seeds of each measure; then per (backbone,
+    label) the mean of the tasks' means, where the label has one on every task that any label has."""
+    members: dict[tuple[int, int, int], list[int]] = {}
+    for i, key in enumerate(zip(columns["backbone"], columns["task"], columns["label"], strict=True)):
+        members.setdefault(key, []).append(i)
+    profiled = {m.key for m in MEASURES if m.profiled}
+    made = []
+    for (backbone, task, label), rows in members.items():
+        used = {columns["protocol"][i] for i in rows} - {None}
+        values = {
+            key: _summary([column[i] for i in rows])
+            for key, column in measured.items()
+            if key not in profiled or len(used) == 1
+        }
+        made.append({"backbone": backbone, "task": task, "label": label, "protocol": min(used, default=None),
+                     "values": {k: v for k, v in values.items() if v}})  # fmt: skip
+    return made + [group for backbone in sorted(set(columns["backbone"])) for group in _over_tasks(made, backbone)]
+
+
+def _summary(values: Sequence[float | None]) -> list[float | int | None] | None:
+    """[mean, sd, n], or nothing."""
+    found = summarise([math.nan if value is None else value for value in values])
+    return [_number(found.mean), found.sd, found.n] if found.n else None
+
+
+def _over_tasks(made: list[dict[str, Any]], backbone: int) -> list[dict[str, Any]]:
+    own = [group for group in made if group["backbone"] == backbone]
+    tasks = {group["task"] for group in own}
+    if len(tasks) < 2:
+        return []
+    by_label: dict[int, list[dict[str, Any]]] = {}
+    for group in own:
+        by_label.setdefault(group["label"], []).append(group)
+    found = []
+    for measure in MEASURES:
+        having = [group for group in own if measure.key in group["values"]]
+        wanted = {group["task"] for group in having}
+        if not wanted or (measure.profiled and len({group["protocol"] for group in having}) > 1):
+            continue
+        for label, theirs in by_label.items():
+            values = [group["values"][measure.key] for group in theirs if measure.key in group["values"]]
+            if len(values) == len(wanted):
+                mean = _number(summarise([value[0] for value in values]).mean)
+                found.append((label, measure.key, [mean, None, sum(value[2] for value in values)]))
+    return [
+        {"backbone": backbone, "task": ALL, "label": label, "protocol": None,
+         "values": {key: value for of, key, value in found if of == label}}
+        for label in by_label
+    ]  # fmt: skip
+
+
+def details(results: Results, output: Path) -> dict[str, Any]:
+    """What the cell views show. What many cells share (configurations, environments) is there once."""
+    shared, environments = _Index(), _Index()
+    scored_log = min(FAILED_LOG, ALL_LOGS // max(1, len(results.manifest.cells)))
+    cells = []
+    for cell_id, cell in results.manifest.cells.items():
+        record = results.records.get(cell_id)
+        common = cell.model_dump(mode="json", exclude={"seed", "task", "backbone", "label", "method"})
+        found: dict[str, Any] = {"cell": shared(json.dumps(common, sort_keys=True))}
+        if record is not None:
+            environment = json.dumps(setup.environment_pairs(record.environment))
+            found |= record.model_dump(mode="json", exclude={"id", "cell", "status", "environment", "schema_version"})
+            found["environment"] = environments(environment) if record.environment else None
+            if record.cost is not None and len(record.cost.phases) == 1:
+                del found["cost"]["phases"]  # the one phase is the whole
+        found |= _files(results.root / "cells" / cell_id, output, scored_log if record and record.test else FAILED_LOG)
+        cells.append(found)
+    keys = _Index()
+    return {
+        "cells": [packed(_finite(found), keys) for found in cells],
+        "keys": [json.loads(text) for text in keys.values],
+        "shared": [json.loads(text) for text in shared.values],
+        "environments": [json.loads(text) for text in environments.values],
+        "plugins": results.suite.get("plugins") or [],
+    }
+
+
+def packed(value: Any, keys: _Index) -> Any:
+    """The same data with the keys of mappings told once: of thousands of records they are a third. A mapping is
+    the number of its keys and then its values, a list -1 and then its items."""
+    if isinstance(value, dict):
+        return [keys(json.dumps(list(value))), *(packed(inner, keys) for inner in value.values())]
+    return [-1, *(packed(inner, keys) for inner in value)] if isinstance(value, list) else value
+
+
+def _files(folder: Path, output: Path, longest: int) -> dict[str, Any]:
+    """Links to what the cell left behind, relative to the page, and the end of its log."""
+    links = [
+        [name, quote(Path(os.path.relpath(folder / name, output)).as_posix())]
+        for name in ("record.json", "log.txt")
+        if (folder / name).exists()
+    ]
+    return {"files": links, "log": tail(folder / "log.txt", longest)}
+
+
+def tail(path: Path, longest: int) -> str:
+    """The last lines of a file, at most `longest` characters."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - longest))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+    if size > longest and "\n" in text:
+        text = "…\n" + text.split("\n", 1)[1]
+    return text.strip("\n")
+
+
+def _finite(value: Any) -> Any:
+    """The same data with nothing where a number is not finite: JSON has no word for it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, (list, tuple)) else value

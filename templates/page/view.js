@@ -1,0 +1,157 @@
+// A view over the page: one cell with all that it left behind, or the records behind a number.
+const pairs = (entries) => el("dl", { class: "pairs" }, entries.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+const spoken = (name) => name.replaceAll("_", " ");
+const plainValue = (value) => (Array.isArray(value) ? value.join(", ") || "none"
+  : value !== null && typeof value === "object" ? JSON.stringify(value) : typeof value === "number" && Number.isInteger(value) ? fixed(value, 0) : String(value));
+const part = (title, ...content) => (content.some(Boolean) ? el("section", {}, el("h3", {}, title), content) : null);
+
+function small(heads, rows) {
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": heads.map(([text]) => text).filter(Boolean).join(", ") }, el("table", {},
+    el("thead", {}, el("tr", {}, heads.map(([text, kind]) => (text ? el("th", { scope: "col", class: `plain ${kind}` }, text) : el("td", {}))))),
+    el("tbody", {}, rows)));
+}
+const numberCell = (value, text) => el("td", { class: "number", "data-value": value }, value === null || value === undefined ? "–" : text(value));
+
+function cellView(id) {
+  const index = indexOfId.get(id);
+  const detail = detailsOf(index);
+  const { shared, environments } = sharedDetails();
+  const common = shared[detail.cell];
+  const label = labelOf(index);
+  const task = overview.tasks[columns.task[index]];
+  const status = overview.statuses[columns.status[index]];
+  const environment = typeof detail.environment === "number" ? environments[detail.environment] : null;
+  return [
+    el("h2", { id: "view-title", tabindex: "-1" }, `${label.name} on ${task.name}, seed ${columns.seed[index]}`),
+    el("p", { class: "about" }, statusMark(status), " ", el("code", {}, id), ` · ${overview.backbones[columns.backbone[index]].title}`,
+      label.title === label.name ? "" : ` · ${label.title}`, ` · ${label.family}`,
+      detail.files.map(([name, address]) => [" · ", el("a", { href: address }, name)])),
+    detail.reason ? part("Reason", el("pre", {}, detail.reason)) : null,
+    detail.status === undefined && detail.started === undefined ? el("p", {}, "The run did not reach this cell.") : null,
+    metricsOf(detail),
+    detail.history?.length ? part("Learning curve", learningCurves(detail, primaryMetric(detail, task)), historyTable(detail)) : null,
+    detail.parameters ? part("Parameters", pairs(parameterPairs(detail.parameters))) : null,
+    detail.cost ? part("Cost", pairs(costPairs(detail.cost)), phaseTable(detail.cost.phases)) : null,
+    part("To repeat it", el("p", { class: "muted" }, "A suite of this one cell; under the revisions named below its id is the same:"), repeatBlock(index, common)),
+    part("Hyperparameters", pairs([["method", label.method], ...Object.entries(common.hyperparameters).map(([k, v]) => [k, plainValue(v)])])),
+    part("Budget", pairs([...Object.entries(common.budget), ["precision", common.precision]].map(([k, v]) => [spoken(k), plainValue(v)]))),
+    detail.data ? part("Data used", pairs(Object.entries(detail.data).map(([k, v]) => [spoken(k), plainValue(v)]))) : null,
+    part("Revisions", pairs([["method", common.method_revision], ["task", common.task_revision], ["backbone", common.backbone_revision]])),
+    environment ? part("Environment", pairs(environment)) : null,
+    detail.log ? part("End of the log", el("pre", { class: "log", tabindex: "0" }, detail.log)) : null,
+    detail.started ? el("p", { class: "muted" }, `${detail.started} to ${detail.finished}, attempt ${detail.attempts}, wall time ${fixed(detail.wall_seconds, 1)} s`) : null,
+  ];
+}
+function primaryMetric(detail, task) {
+  const names = Object.keys(detail.history[0].validation);
+  return names.find((name) => spoken(name) === task.metric) || names[0];
+}
+function metricsOf(detail) {
+  const names = [...new Set([...Object.keys(detail.test || {}), ...Object.keys(detail.validation || {})])];
+  if (!names.length) return null;
+  return part("Metrics (points)", small([["Metric", "label"], ["test", "number"], ["validation", "number"]], names.map((name) =>
+    el("tr", {}, el("th", { scope: "row" }, spoken(name)), numberCell(detail.test[name], points), numberCell(detail.validation[name], points)))));
+}
+function historyTable({ history, best_step: best }) {
+  const metrics = Object.keys(history[0].validation);
+  const heads = [["phase", "label"], ["step", "number"], ["training loss", "number"], ["validation loss", "number"], ...metrics.map((name) => [spoken(name), "number"])];
+  const loss = (value) => fixed(value, 4);
+  return el("details", {}, el("summary", {}, "As a table"), small(heads, history.map((line) => el("tr", { class: line.step === best ? "best" : null },
+    el("td", {}, line.phase), numberCell(line.step, (v) => fixed(v, 0)), numberCell(line.train_loss, loss), numberCell(line.validation_loss, loss),
+    metrics.map((name) => numberCell(line.validation[name], points))))));
+}
+function parameterPairs({ adapter, head, total, backbone, percent }) {
+  const whole = (value) => fixed(value, 0);
+  return [["adapter", `${whole(adapter)}, ${threeDigits(percent)} % of the backbone`], ["head", whole(head)], ["trained in all", whole(total)], ["backbone", whole(backbone)]];
+}
+function costText(name, value) {
+  if (name.endsWith("_bytes")) return scaled("bytes", value);
+  if (name.endsWith("_seconds")) return scaled("seconds", value);
+  return name.endsWith("_flops") ? scaled("flops", value) : fixed(value, 0);
+}
+const costName = (name) => spoken(name.replace(/_(bytes|seconds)$/, "")).replace("flops", "FLOPs");
+function costPairs(cost) {
+  const figures = Object.entries(cost).filter(([name, value]) => typeof value === "number");
+  const protocol = Object.entries(cost.protocol || {}).map(([name, value]) => `${spoken(name)} ${Array.isArray(value) ? value.join(" × ") : plainValue(value)}`);
+  return [...figures.map(([name, value]) => [costName(name), costText(name, value)]), ["protocol", protocol.join(", ")]];
+}
+function phaseTable(phases) {
+  if (!phases || phases.length < 2) return null;
+  const keys = Object.keys(phases[0]).filter((key) => key !== "name");
+  return small([["Phase", "label"], ...keys.map((key) => [costName(key), "number"])], phases.map((phase) => el("tr", {}, el("th", { scope: "row" }, phase.name),
+    keys.map((key) => numberCell(phase[key], (value) => (key === "share" ? threeDigits(value) : costText(key, value)))))));
+}
+
+// A suite file is YAML, and JSON is YAML: quoted texts need no other care. The quoted delimiter keeps the shell out.
+function repeatCommand(index, common) {
+  const { plugins } = sharedDetails();
+  const id = overview.ids[index];
+  const lines = Object.entries({
+    backbones: [overview.backbones[columns.backbone[index]].name],
+    tasks: [overview.tasks[columns.task[index]].name],
+    methods: { [labelOf(index).name]: common.hyperparameters },
+    seeds: [columns.seed[index]],
+    budget: common.budget,
+    precision: common.precision,
+    ...(plugins.length ? { plugins } : {}),
+  }).map(([key, value]) => `${key}: ${JSON.stringify(value)}`);
+  return [`cat > ${id}.yaml <<'END'`, ...lines, "END", `bench run ${id}.yaml --results results/${id}`, `bench show ${id} --results results/${id}`].join("\n");
+}
+function repeatBlock(index, common) {
+  const text = repeatCommand(index, common);
+  const button = el("button", { type: "button", class: "quiet", onclick: async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(button.nextElementSibling);
+      button.textContent = "Selected";
+    }
+  } }, "Copy");
+  return el("div", { class: "repeat" }, button, el("pre", { tabindex: "0" }, text));
+}
+
+function recordsView(ids) {
+  const keys = ["score", "adapter_parameters", "peak_memory_bytes", "step_seconds", "inference_seconds", "stored_bytes"].filter((key) => columns[key]);
+  const known = ids.filter((id) => indexOfId.has(id));
+  const rows = known.map((id) => {
+    const index = indexOfId.get(id);
+    return el("tr", {}, el("th", { scope: "row" }, el("a", { href: `#cell-${id}` }, labelOf(index).name)), el("td", {}, overview.tasks[columns.task[index]].name),
+      numberCell(columns.seed[index], String), keys.map((key) => numberCell(columns[key][index], (value) => written(measureOf(key).kind, value))));
+  });
+  const heads = [["Method", "label"], ["Task", "label"], ["Seed", "number"], ...keys.map((key) => [measureOf(key).title + unitOf(measureOf(key)), "number"])];
+  return [el("h2", { id: "view-title", tabindex: "-1" }, `The ${known.length} records behind this number`),
+    el("p", { class: "muted" }, "Each leads to its cell: metrics, learning curve, log, environment, and the command that repeats it."), small(heads, rows)];
+}
+
+// The address says what is open, so that a view can be linked, and left with the browser's way back.
+function route() {
+  const hash = location.hash.slice(1);
+  const dialog = byId("view");
+  const cell = hash.startsWith("cell-") && indexOfId.has(hash.slice(5)) ? hash.slice(5) : null;
+  const records = hash.startsWith("records=") ? hash.slice(8).split(",") : null;
+  if (!cell && !records) {
+    if (dialog.open) dialog.close();
+    const folded = hash && document.getElementById(hash)?.closest("details");
+    if (folded) folded.open = true;
+    return;
+  }
+  byId("view-body").replaceChildren(...(cell ? cellView(cell) : recordsView(records)).filter(Boolean));
+  if (!dialog.open) dialog.showModal();
+  dialog.scrollTop = 0;
+  byId("view-title").focus({ preventScroll: true });
+}
+function leaveView() {
+  if (!/^#(cell-|records=)/.test(location.hash)) return;
+  const place = scrollY;
+  location.hash = "_";
+  scrollTo(0, place);
+}
+function startView() {
+  const dialog = byId("view");
+  dialog.prepend(el("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => dialog.close() }, "×"));
+  dialog.addEventListener("close", leaveView);
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  addEventListener("hashchange", route);
+  route();
+}

@@ -1,0 +1,71 @@
+"""How long the page of 5,000 cells takes, in a real browser: python -m tests.performance.page_load.
+
+Prints the median of several loads; the target is three seconds until the plot and the list can be used.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from tests.reports import many_cells
+from tests.reports.browser import launch, write_page
+
+LOADS = 5
+TARGET_SECONDS = 3.0
+
+
+def timed(page: Page, what: str, act: str, until: str) -> tuple[str, float]:
+    """Milliseconds from an action in the page to the frame that shows its outcome."""
+    script = f"""async () => {{
+      const start = performance.now();
+      {act};
+      await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+      if (!({until})) throw new Error("not done: {what}");
+      return performance.now() - start;
+    }}"""
+    return what, page.evaluate(script)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        path = write_page(many_cells.write(Path(name) / "results"), Path(name) / "page")
+        print(f"page of 5,000 cells: {path.stat().st_size / 1e6:.1f} MB")
+        browser = launch(playwright)
+        loads = []
+        for _ in range(LOADS):
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            start = time.perf_counter()
+            page.goto(path.as_uri(), wait_until="load")
+            page.locator("#cell-table tbody a").first.wait_for()
+            page.locator(".point").first.wait_for()
+            page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+            loads.append(time.perf_counter() - start)
+            if len(loads) < LOADS:
+                page.close()
+        verdict = "within" if max(loads) < TARGET_SECONDS else "NOT within"
+        print(f"load until usable: median {statistics.median(loads):.2f} s, worst {max(loads):.2f} s of {LOADS}, "
+              f"{verdict} {TARGET_SECONDS:.0f} s")  # fmt: skip
+        rows = "document.querySelectorAll('#cell-table tbody tr').length"
+        for what, milliseconds in (
+            timed(page, "sort 5,000 cells", "document.querySelectorAll('#cell-table thead button')[4].click()", "true"),
+            timed(page, "scroll to the end", "document.querySelector('.cells').scrollTop = 1e9", f"{rows} < 100"),
+            timed(page, "filter by words", "const f = document.getElementById('filter'); f.value = 'lora failed';"
+                  " f.dispatchEvent(new Event('input'))", f"{rows} < 100"),
+            timed(page, "open a cell (details read for the first time)",
+                  "location.hash = document.querySelector('#cell-table tbody a').getAttribute('href');"
+                  " await new Promise((done) => setTimeout(done, 0))", "document.getElementById('view').open"),
+            timed(page, "draw every cell as a point", "document.getElementById('view').close();"
+                  " const s = [...document.querySelectorAll('#plot-tools select')].at(-1); s.value = 'each';"
+                  " s.dispatchEvent(new Event('change'))", "document.querySelectorAll('.point').length > 1000"),
+        ):  # fmt: skip
+            print(f"{what}: {milliseconds:.0f} ms")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""A real browser for the page's tests, and a watch over what a page does in it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports import bibliography, document, frame, html
+from reports.style import screen
+from reports.templating import resource
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def launch(playwright: Any) -> Any:
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+
+
+def write_page(results: Path, folder: Path) -> Path:
+    """The page alone, without tables, LaTeX and PDF."""
+    read = frame.read(results)
+    texts = [str(card.get("bibtex") or "") for kind in read.manifest.cards.values() for card in kind.values()]
+    references = bibliography.merge([*texts, resource("references.bib")])
+    made = document.compose(read, references)
+    (folder / "figures").mkdir(parents=True)
+    for figure in made.figures:
+        with screen():
+            figure.draw().savefig(folder / "figures" / f"{figure.key}.svg")
+    page = folder / "index.html"
+    page.write_text(html.page(made, read, references, folder), encoding="utf-8")
+    return page
+
+
+@dataclass
+class Watched:
+    """A page that was opened, and all that it did which it should not."""
+
+    page: Any
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def assert_quiet(self) -> None:
+        assert self.requests == []
+        assert self.complaints == []
+
+
+def watch(context: Any, path: Path, fragment: str = "") -> Watched:
+    """Opens the page; any request but for the page itself is refused and noted, any word of the console too."""
+    page = context.new_page()
+    watched = Watched(page)
+    own = path.as_uri()
+
+    def check(route: Any) -> None:
+        if route.request.url.partition("#")[0] == own:
+            route.continue_()
+        else:
+            watched.requests.append(route.request.url)
+            route.abort()
+
+    page.route("**/*", check)
+    page.on("console", lambda message: watched.complaints.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: watched.complaints.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: (watched.complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.goto(own + fragment)
+    return watched

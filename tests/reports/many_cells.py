@@ -1,0 +1,42 @@
+"""Thousands of cells with logs, for what must not stall: python -m tests.reports.many_cells FOLDER."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import synthetic_results as synthetic
+
+from bench.records import RecordStore
+
+LABELS, TASKS, SEEDS = 25, 20, 10
+
+
+def write(root: Path) -> Path:
+    """5,000 cells: 25 configurations on 20 tasks with ten seeds. Every 50th failed."""
+    methods = list(itertools.islice(itertools.cycle(synthetic.METHODS), LABELS))
+    labels = [(m, m if i < len(synthetic.METHODS) else f"{m}@{i}") for i, m in enumerate(methods)]
+    tasks = [*synthetic.TASKS, *(f"task_{i}" for i in range(len(synthetic.TASKS), TASKS))]
+    cells = []
+    for position, (method, label) in enumerate(labels):
+        for task in tasks:
+            for seed in range(SEEDS):
+                cell = synthetic.cell(method, task, seed, label)
+                cells.append(cell.model_copy(update={"hyperparameters": cell.hyperparameters | {"variant": position}}))
+    records = (
+        synthetic.record(cell, "failed", reason=synthetic.OUT_OF_MEMORY) if i % 50 == 49 else synthetic.record(cell)
+        for i, cell in enumerate(cells)
+    )
+    synthetic.write(root, cells, records)
+    store = RecordStore(root)
+    for cell in cells:
+        lines = (f"step {step:4d}  loss {1 / (1 + step):.4f}  lr 1.0e-3" for step in range(0, 200, 2))
+        store.log(cell.id).write_text("\n".join(lines), encoding="utf-8")
+    return root
+
+
+if __name__ == "__main__":
+    print(write(Path(sys.argv[1])))
