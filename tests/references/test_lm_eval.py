@@ -1,4 +1,4 @@
-"""Answers by likelihood, example by example, against EleutherAI's lm-evaluation-harness on the same model and prompts."""
+"""Answers by likelihood, one by one, against EleutherAI's lm-evaluation-harness on the same model and prompts."""
 
 from __future__ import annotations
 
