@@ -31,11 +31,15 @@ CELL = Cell(
         {"method_revision": "2"},
         {"task": "bbc_news"},
         {"task_revision": "2"},
+        {"task_options": {"label": "stars"}},
+        {"form": "text"},
+        {"sources": {"imdb": "1"}},
+        {"forgetting": {"sotu": "1"}},
         {"seed": 1},
         {"precision": "no"},
         *({"budget": Budget(**{name: value})} for name, value in {
             "train_examples": 7, "validation_examples": 7, "test_examples": 7, "epochs": 7, "batch_size": 7,
-            "max_length": 9, "warmup": 0.5, "max_grad_norm": 7,
+            "max_length": 9, "max_target_length": 7, "warmup": 0.5, "max_grad_norm": 7,
         }.items()),
     ],
 )  # fmt: skip
@@ -45,8 +49,8 @@ def test_id_changes_with_everything_that_can_change_the_result(change):
 
 def test_every_budget_value_is_covered_above():
     assert set(Budget.model_fields) == {
-        "train_examples", "validation_examples", "test_examples", "epochs", "batch_size", "max_length", "warmup",
-        "max_grad_norm",
+        "train_examples", "validation_examples", "test_examples", "epochs", "batch_size", "max_length",
+        "max_target_length", "warmup", "max_grad_norm",
     }  # fmt: skip
 
 
