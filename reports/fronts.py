@@ -133,7 +133,10 @@ def _draw_heatmap(labels: list[str], tasks: list[str], means: np.ndarray) -> Dra
     gap = 100 * (np.nanmax(means, axis=0) - means)
     worst = max(1.0, float(np.nanmax(gap)))
     axes.set_facecolor("white")
-    axes.imshow(np.ma.masked_invalid(gap), cmap="Greys", vmin=0, vmax=worst * 1.25, aspect="auto")
+    # Squares, not an image: the figure stays vector.
+    edges = np.arange(len(tasks) + 1) - 0.5, np.arange(len(labels) + 1) - 0.5
+    axes.pcolormesh(*edges, np.ma.masked_invalid(gap), cmap="Greys", vmin=0, vmax=worst * 1.25)
+    axes.invert_yaxis()
     for row in range(len(labels)):
         for column in range(len(tasks)):
             value, behind = means[row, column], gap[row, column]

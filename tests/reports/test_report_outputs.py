@@ -52,7 +52,8 @@ def test_tables_can_be_taken_elsewhere(report: Report):
 def test_every_reference_is_defined(report: Report):
     source = "".join(p.read_text() for p in [report.folder / "report.tex", *report.folder.glob("tables/*.tex")])
     cited = {key for keys in re.findall(r"\\cite[tp]\{([^}]*)\}", source) for key in keys.split(",")}
-    entries = re.findall(r"@\w+\{([^,]+),", (report.folder / "references.bib").read_text())
+    bibliography = (report.folder / "references.bib").read_text() + (report.folder / "run.bib").read_text()
+    entries = re.findall(r"@\w+\{([^,]+),", bibliography)
     assert len(entries) == len(set(entries))
     assert cited <= set(entries)
     # Every method and every data set is cited, the survey and the software too.
