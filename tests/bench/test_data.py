@@ -11,7 +11,8 @@ from datasets import Dataset, DatasetDict
 from transformers import AutoTokenizer
 
 from bench.cell import Budget
-from bench.data import DataError, LengthBuckets, eval_loader, prepare, train_loader
+from bench.data import DataError, LengthBuckets, demonstrations, eval_loader, prepare, train_loader
+from bench.forms.sequence import Classification
 from tasks.base import Card, Task
 from tasks.splits import split_by_hash
 
@@ -20,10 +21,11 @@ class Given(Task):
     """A task with the data that a test gives it."""
 
     def __init__(self, splits: dict[str, list[tuple[str, int]]]) -> None:
+        super().__init__()
         self.splits = splits
         # Data is cached by the task's name: every test's data gets one of its own.
         name = f"given-{abs(hash(repr(splits)))}"
-        self.card = Card(name, name, "classification", ("accuracy",), ("no", "yes"), "", "", "", "", "")  # type: ignore[misc]
+        self.card = Card(name, name, "classification", ("accuracy",), "", "", "", "", "", labels=("no", "yes"))
 
     def load(self) -> DatasetDict:
         return DatasetDict(
@@ -35,6 +37,12 @@ class Given(Task):
 
     def score(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
         return {"accuracy": 0.0}
+
+
+@pytest.fixture
+def form(tokenizer):
+    """A task in the form in which an encoder gets it."""
+    return lambda task, max_length=128: Classification(task, tokenizer, max_length)
 
 
 @pytest.fixture
@@ -53,46 +61,46 @@ def rows(count: int, start: int = 0) -> list[tuple[str, int]]:
     return list(texts.items())
 
 
-def test_texts_of_a_later_split_leave_the_earlier_ones(tokenizer):
+def test_texts_of_a_later_split_leave_the_earlier_ones(form):
     shared = rows(5, start=9)
     task = Given(
         {"train": rows(20) + shared[:3], "validation": rows(10, 1) + shared[3:4], "test": rows(10, 2) + shared}
     )
-    splits = prepare(task, tokenizer, Budget(train_examples=100), seed=0)
+    splits = prepare(form(task), Budget(train_examples=100), seed=0)
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (20, 10, 15)
     assert splits.duplicates_removed == 4
 
 
-def test_equal_texts_up_to_case_and_space_count_as_one(tokenizer):
+def test_equal_texts_up_to_case_and_space_count_as_one(form):
     task = Given(
         {"train": [("A  Red house", 1), ("blue", 0)], "validation": [("sky", 0)], "test": [("a red HOUSE", 1)]}
     )
-    assert len(prepare(task, tokenizer, Budget(), seed=0).train) == 1
+    assert len(prepare(form(task), Budget(), seed=0).train) == 1
 
 
-def test_training_examples_depend_on_the_seed_and_test_examples_do_not(tokenizer):
+def test_training_examples_depend_on_the_seed_and_test_examples_do_not(form):
     task = Given({"train": rows(200), "validation": rows(50, 1), "test": rows(50, 2)})
     budget = Budget(train_examples=30, validation_examples=20, test_examples=20)
-    first, again, other = (prepare(task, tokenizer, budget, seed) for seed in (0, 0, 1))
+    first, again, other = (prepare(form(task), budget, seed) for seed in (0, 0, 1))
     assert first.train["input_ids"] == again.train["input_ids"]
     assert first.train["input_ids"] != other.train["input_ids"]
     assert first.test["input_ids"] == other.test["input_ids"]
     assert len(first.train) == 30
 
 
-def test_tokens_are_those_of_the_tokenizer_cut_to_length(tokenizer):
+def test_tokens_are_those_of_the_tokenizer_cut_to_length(form, tokenizer):
     text = "red house blue sky " * 20
     task = Given({"train": [(text, 1)], "validation": [("sky", 0)], "test": [("tree", 0)]})
-    (ids,) = prepare(task, tokenizer, Budget(max_length=16), seed=0).train["input_ids"]
+    (ids,) = prepare(form(task, 16), Budget(), seed=0).train["input_ids"]
     assert ids == tokenizer(text, truncation=True, max_length=16)["input_ids"]
     assert len(ids) == 16
 
 
-def test_the_second_use_comes_from_the_cache(tokenizer, monkeypatch):
+def test_the_second_use_comes_from_the_cache(form, monkeypatch):
     task = Given({"train": rows(20), "validation": rows(5, 1), "test": rows(5, 2)})
-    first = prepare(task, tokenizer, Budget(), seed=0)
+    first = prepare(form(task), Budget(), seed=0)
     monkeypatch.setattr(task, "load", lambda: pytest.fail("loaded again"))
-    assert prepare(task, tokenizer, Budget(), seed=0).train["input_ids"] == first.train["input_ids"]
+    assert prepare(form(task), Budget(), seed=0).train["input_ids"] == first.train["input_ids"]
 
 
 @pytest.mark.parametrize(
@@ -103,9 +111,9 @@ def test_the_second_use_comes_from_the_cache(tokenizer, monkeypatch):
         ({"train": [("c", 5)], "validation": [("a", 0)], "test": [("b", 0)]}, "label 5 in split 'train'"),
     ],
 )
-def test_data_that_breaks_the_contract_is_named(tokenizer, splits, message):
+def test_data_that_breaks_the_contract_is_named(form, splits, message):
     with pytest.raises(DataError, match=message):
-        prepare(Given(splits), tokenizer, Budget(), seed=0)
+        prepare(form(Given(splits)), Budget(), seed=0)
 
 
 def test_an_epoch_has_every_example_once_and_the_next_has_another_order():
@@ -129,20 +137,20 @@ def test_bucketing_pads_far_less_than_chance():
     assert padding(list(LengthBuckets(lengths.tolist(), 16, seed=0))) < 0.3 * padding(shuffled)
 
 
-def test_batches_are_padded_and_masked(tokenizer):
+def test_batches_are_padded_and_masked(form, tokenizer):
     task = Given({"train": [("red", 1), ("red house blue sky", 0)], "validation": [("a", 0)], "test": [("b", 0)]})
-    split = prepare(task, tokenizer, Budget(), seed=0).train
-    loader, _ = train_loader(split, tokenizer, batch_size=2, seed=0)
+    split = prepare(form(task), Budget(), seed=0).train
+    loader, _ = train_loader(split, form(task), batch_size=2, seed=0)
     (batch,) = loader
     assert batch["input_ids"].shape == (2, 8)
     assert sorted(batch["attention_mask"].sum(1).tolist()) == [3, 6]
     assert torch.equal(batch["input_ids"] == tokenizer.pad_token_id, batch["attention_mask"] == 0)
 
 
-def test_evaluation_sees_every_example_once_longest_first(tokenizer):
+def test_evaluation_sees_every_example_once_longest_first(form):
     task = Given({"train": rows(50), "validation": rows(5, 1), "test": rows(5, 2)})
-    split = prepare(task, tokenizer, Budget(), seed=0).train
-    lengths = [n for batch in eval_loader(split, tokenizer, 8) for n in batch["attention_mask"].sum(1).tolist()]
+    split = prepare(form(task), Budget(), seed=0).train
+    lengths = [n for batch in eval_loader(split, form(task), 8) for n in batch["attention_mask"].sum(1).tolist()]
     assert lengths == sorted((len(ids) for ids in split["input_ids"]), reverse=True)
 
 
@@ -161,3 +169,13 @@ def test_hash_splits_depend_on_neither_order_nor_duplicates():
 def test_a_text_with_contradicting_labels_is_left_out():
     splits = split_by_hash([("red", 0), ("RED ", 1), ("red", 0), ("blue", 0)])
     assert [text for split in splits.values() for text in split["text"]] == ["blue"]
+
+
+def test_demonstrations_are_the_first_of_the_training_examples(form, tokenizer):
+    task = Given({"train": rows(30), "validation": rows(5, 1), "test": rows(5, 2)})
+    budget = Budget(train_examples=10)
+    shown = demonstrations(task, budget, seed=3, count=4)
+    trained = prepare(form(task), budget, seed=3).train["input_ids"]
+    assert [tokenizer(row["text"])["input_ids"] for row in shown] == trained[:4]
+    assert len(demonstrations(task, budget, seed=3, count=20)) == 10
+    assert demonstrations(task, budget, seed=3, count=0) == []

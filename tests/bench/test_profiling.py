@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from accelerate import Accelerator
 from transformers import BertConfig, BertForSequenceClassification
 
 from bench.cell import Budget
+from bench.forms.sequence import Classification
 from bench.profiling import PeakMemory, count_parameters, profile
 from methods.anatomy import Anatomy
 from methods.baselines.full import Full
@@ -30,7 +33,9 @@ def cost_of(method):
     memory = PeakMemory(accelerator.device)
     budget = Budget(batch_size=BATCH, max_length=LENGTH)
     total = sum(p.numel() for p in model.parameters())
-    return total, profile(accelerator, memory, anatomy, method, plain.eval(), budget, num_labels=2)
+    task = SimpleNamespace(card=SimpleNamespace(labels=("no", "yes")))
+    form = Classification(task, None, LENGTH)
+    return total, profile(accelerator, memory, anatomy, method, plain.eval(), budget, form)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from bench.backbones import Backbone
 from bench.cell import Budget
 from bench.data import Splits, prepare, train_loader
 from bench.evaluation import evaluate
+from bench.forms.base import Head
+from bench.forms.sequence import Classification
 from bench.training import Diverged, Material, phase_ends, train
 from methods.anatomy import Anatomy
 from methods.base import Method, Phase
@@ -38,18 +40,16 @@ class Setup:
     accelerator: Accelerator
     anatomy: Anatomy
     splits: Splits
-    tokenizer: object
-    task: object
+    form: Classification
 
     def train(self, method: Method, budget: Budget = BUDGET):
-        method.adapt(self.anatomy, self.task)
+        method.adapt(self.anatomy, self.form.task)
         torch.manual_seed(0)
         return train(
             self.accelerator,
             self.anatomy,
             method,
-            Material(self.task, self.splits),
-            self.tokenizer,
+            Material(self.form, self.splits),
             budget,
             0,
             lambda *_: None,
@@ -62,13 +62,13 @@ def setup(tiny_backbone, colours, tmp_path, monkeypatch):
 
     def make() -> Setup:
         backbone = Backbone.find(str(tiny_backbone))
-        tokenizer = backbone.tokenizer()
-        model, head = backbone.load(2, seed=0)
+        form = Classification(colours, backbone.tokenizer(), BUDGET.max_length)
+        model, head = backbone.load(Head("sequence", 2), seed=0)
         for module in model.modules():  # dropout would tie the comparison to the order of random draws
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
         accelerator = Accelerator(cpu=True)
-        return Setup(accelerator, Anatomy(model, head), prepare(colours, tokenizer, BUDGET, 0), tokenizer, colours)
+        return Setup(accelerator, Anatomy(model, head), prepare(form, BUDGET, 0), form)
 
     return make
 
@@ -78,7 +78,7 @@ def test_full_fine_tuning_gives_the_weights_of_a_loop_written_by_hand(setup):
     result = made.train(Full(lr=1e-3, weight_decay=0.1))
 
     model = reference.anatomy.model.train()
-    loader, sampler = train_loader(reference.splits.train, reference.tokenizer, 8, 0)
+    loader, sampler = train_loader(reference.splits.train, reference.form, 8, 0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
     checkpoints, step = {}, 0
     for epoch in range(3):
@@ -106,7 +106,7 @@ def test_the_checkpoint_restored_is_the_best_on_validation(setup):
     assert result.best_step == max(standings, key=standings.__getitem__)
     from bench.data import eval_loader
 
-    loss, scores = evaluate(made.anatomy.model, eval_loader(made.splits.validation, made.tokenizer, 16), made.task)
+    loss, scores = evaluate(made.anatomy.model, eval_loader(made.splits.validation, made.form, 16), made.form)
     assert scores == result.validation
     assert loss == pytest.approx(-standings[result.best_step][1], abs=1e-5)
 
