@@ -271,7 +271,8 @@ def test_what_does_not_apply_gives_a_reason(name, architecture):
 
 def test_every_native_method_is_covered():
     native = {name for name in Registry().names("methods") if ":" not in name}
-    assert native == {label.partition("@")[0] for label in METHODS}
+    # Prompting changes no model: tests/bench/test_kinds.py has it.
+    assert native - {"zero_shot", "few_shot"} == {label.partition("@")[0] for label in METHODS}
     assert len(native) >= 32
     assert len(INAPPLICABLE) <= 0.1 * len(METHODS) * len(ARCHITECTURES)
 
