@@ -37,7 +37,7 @@ from reports.topics import TOPICS, Topic, focus
 ROWS_PER_SLIDE = 16
 CLAIMS_PER_SLIDE = 5
 # What a talk of this family's own methods can go through.
-METHODS_SHOWN = 7
+METHODS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ class Slide:
     block: Table | Figure | None = None
     words: str = ""
     minutes: float = 1.0
+
+    @property
+    def letters(self) -> int:
+        """About how much there is to read, tables apart."""
+        return sum(len(piece) if isinstance(piece, str) else 15 for point in self.points for piece in point)
 
 
 @dataclass(frozen=True)
