@@ -17,8 +17,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import FileLock
-
 
 class BackboneError(Exception):
     """A backbone cannot be had; the message says in one line why, and what to do."""
@@ -91,6 +89,8 @@ class Gguf:
 
     @cached_property
     def weights(self) -> Path:
+        from filelock import FileLock
+
         folder = cache_folder() / "converted" / f"{self.file.stem}-{digest([self.file])}"
         if folder.is_dir():
             return folder
