@@ -10,7 +10,7 @@ from tasks.hub import HubTask
 HEAD = """# Built-in tasks
 
 Made from the cards by `python -m tests.tasks.listing`. Of data from the hub the repository and its commit are given; of
-four whose commit could not be verified when this was written, the branch.
+five whose commit could not be verified when this was written, the branch.
 
 | task | kind | metrics (primary first) | train / validation / test | data | licence |
 | --- | --- | --- | --- | --- | --- |
