@@ -21,6 +21,12 @@ from reports.structure import Cite
 from reports.templating import resource
 from reports.topics import TOPICS
 
+COSTS = {
+    "peak": "peak_memory_bytes",
+    "speed": "train_tokens_per_second",
+    "step": "step_seconds",
+    "latency": "inference_seconds",
+}
 needs_latex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="latexmk is not installed")
 
 
@@ -95,6 +101,29 @@ def test_numbers_of_the_pdf_are_those_of_the_records(adapters: Report, families:
     for label, mean, sd in printed:
         assert mean == f"{100 * statistics.mean(by_label[label]):.1f}"
         assert sd == f"{100 * statistics.stdev(by_label[label]):.1f}"
+
+
+@needs_latex
+def test_costs_of_the_pdf_are_those_of_the_records(adapters: Report, families: Path):
+    """Peak memory, throughput, step time and latency, read from the PDF's table of costs."""
+    text = subprocess.run(["pdftotext", "-layout", str(adapters.pdf), "-"], capture_output=True, text=True).stdout
+    by_label: dict[str, list[dict]] = {}
+    for record in _records(families):
+        by_label.setdefault(record["cell"]["label"], []).append(record)
+    row = re.compile(
+        r"(?:^|\s)(?P<label>[a-z][a-z0-9_]+)\s+[\d.]+[kMB]?\s+[\d.]+\s+[\d.,]+[kM]?\s+[\d.,]+\s+(?P<peak>[\d,]+)"
+        r"\s+(?P<speed>[\d,]+) ± [\d,.]+\s+(?P<step>[\d.,]+) ± [\d,.]+\s+(?P<latency>[\d.]+) ± [\d.]+"
+    )
+    found = list(row.finditer(text))
+    assert {match["label"] for match in found} == set(by_label)
+    for match in found:
+        costs = [record["cost"] for record in by_label[match["label"]]]
+        mean = {name: statistics.mean(cost[name] for cost in costs) for name in COSTS.values()}
+        shown = {name: float(match[group].replace(",", "")) for group, name in COSTS.items()}
+        assert shown["peak_memory_bytes"] == round(mean["peak_memory_bytes"] / 1e6)
+        assert shown["train_tokens_per_second"] == round(mean["train_tokens_per_second"])
+        assert shown["step_seconds"] == pytest.approx(1000 * mean["step_seconds"], abs=0.51)
+        assert shown["inference_seconds"] == pytest.approx(1000 * mean["inference_seconds"], abs=0.051)
 
 
 def test_a_topic_shows_its_family_and_the_best_of_the_others_on_validation_data(adapters: Report, families: Path):
