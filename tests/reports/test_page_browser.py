@@ -320,7 +320,8 @@ def test_everything_can_be_done_by_keyboard(report: Report, opened):
     page.locator("#cell-table tbody a").first.focus()
     name = page.evaluate(f"{focused}.innerText")
     page.keyboard.press("Enter")
-    assert page.locator("#view-title").inner_text().startswith(name)
+    # The address changes first, and the view after it.
+    page.wait_for_function("name => document.querySelector('#view-title').innerText.startsWith(name)", arg=name)
     assert page.evaluate(f"{focused}.id") == "view-title"
 
 
