@@ -144,7 +144,7 @@ def _list(arguments: argparse.Namespace) -> int:
     registry = Registry()
     names = {
         "methods": [*registry.names("methods"), *(f"{name}:<type>" for name in registry.libraries("methods"))],
-        "tasks": registry.names("tasks"),
+        "tasks": [*registry.names("tasks"), *registry.made_to_order()],
         "backbones": backbones.names(),
         "suites": suite.built_in(),
     }
@@ -155,6 +155,8 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.kind == "methods":
         inside = [name for library in registry.libraries("methods") for name in registry.names_in(library)]
         names["methods"] = registry.names("methods") + inside
+    if arguments.kind == "tasks":
+        names["tasks"] = registry.names("tasks")
     _console().print(_details(arguments.kind, names[arguments.kind]))
     return 0
 
@@ -168,7 +170,7 @@ def _details(kind: str, names: list[str]) -> Table:
 
     columns = {
         "methods": ("method", "family", "composition", "paper", "hyperparameters and defaults"),
-        "tasks": ("task", "kind", "metrics", "licence", "source"),
+        "tasks": ("task", "kind", "metrics", "size", "offline", "licence", "source"),
         "backbones": ("backbone", "architecture", "parameters", "licence"),
         "suites": ("suite", "description"),
     }
@@ -192,7 +194,9 @@ def _details(kind: str, names: list[str]) -> Table:
             table.add_row(name, cls.card.family, cls.card.composition, cls.card.citation, escape(fields))
         else:
             metrics = ", ".join(cls.card.metrics)
-            table.add_row(name, cls.card.kind, metrics, escape(cls.card.licence), cls.card.citation)
+            offline = "yes" if cls.card.offline else "no"
+            licence = escape(cls.card.licence)
+            table.add_row(name, cls.card.kind, metrics, cls.card.size, offline, licence, cls.card.citation)
     return table
 
 

@@ -43,10 +43,10 @@ from tasks.base import Task, TaskUnavailable
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# Exceptions whose message is meant for the user; of others the report shows the type as well.
 # How much general text tells what was forgotten, and in which windows.
 GENERAL_TEXT = Budget(train_examples=1, validation_examples=1, test_examples=64, batch_size=8, max_length=256)
 
+# Exceptions whose message is meant for the user; of others the report shows the type as well.
 EXPECTED = (BackboneError, DataError, Diverged, PluginError, TaskUnavailable)
 
 
