@@ -304,12 +304,13 @@ def test_everything_can_be_done_by_keyboard(report: Report, opened):
     assert second != first
     assert second.startswith(page.locator(".tip b").inner_text())
     page.keyboard.press("Enter")
-    assert page.locator("#view").is_visible()
+    # The address changes first, and the view after it.
+    page.locator("#view").wait_for(state="visible")
     page.keyboard.press("Tab")
     inside = page.evaluate(f"document.getElementById('view').contains({focused})")
     assert inside
     page.keyboard.press("Escape")
-    assert not page.locator("#view").is_visible()
+    page.locator("#view").wait_for(state="hidden")
     assert page.evaluate(f"{focused}.getAttribute('aria-label')") == second
     # Out of the plot in one step, not through all points.
     page.keyboard.press("Tab")
@@ -320,7 +321,6 @@ def test_everything_can_be_done_by_keyboard(report: Report, opened):
     page.locator("#cell-table tbody a").first.focus()
     name = page.evaluate(f"{focused}.innerText")
     page.keyboard.press("Enter")
-    # The address changes first, and the view after it.
     page.wait_for_function("name => document.querySelector('#view-title').innerText.startsWith(name)", arg=name)
     assert page.evaluate(f"{focused}.id") == "view-title"
 
