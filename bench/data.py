@@ -26,6 +26,9 @@ from tasks.splits import text_key
 # the order of examples stays close to random.
 BATCHES_PER_BUCKET = 20
 
+# The file in a cached task's folder that tells where its raw data came from.
+ORIGIN = "origin.json"
+
 
 class DataError(Exception):
     """A task's data cannot be used; the message is one line."""
@@ -39,6 +42,7 @@ class Splits:
     validation: Dataset
     test: Dataset
     duplicates_removed: int
+    commits: dict[str, str]
 
 
 def prepare(form: Form, budget: Budget, seed: int) -> Splits:
@@ -46,7 +50,7 @@ def prepare(form: Form, budget: Budget, seed: int) -> Splits:
 
     Raises DataError where the task's data is not as `Task.load` promises.
     """
-    data, duplicates = _tokenised(form)
+    data, origin = _tokenised(form)
 
     def draw(split: str, count: int, generator: np.random.Generator) -> Dataset:
         return data[split].select(generator.permutation(len(data[split]))[:count])
@@ -55,7 +59,7 @@ def prepare(form: Form, budget: Budget, seed: int) -> Splits:
         train=draw("train", budget.train_examples, _training_order(seed)),
         validation=draw("validation", budget.validation_examples, np.random.default_rng(0)),
         test=draw("test", budget.test_examples, np.random.default_rng(0)),
-        duplicates_removed=duplicates,
+        **origin,
     )
 
 
@@ -72,8 +76,8 @@ def _training_order(seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, 1])
 
 
-def _tokenised(form: Form) -> tuple[DatasetDict, int]:
-    """The whole task, tokenised, from the cache or into it."""
+def _tokenised(form: Form) -> tuple[DatasetDict, dict[str, Any]]:
+    """The whole task, tokenised, from the cache or into it, and what is to be told of its raw data."""
     task = form.task
     folder = _cache_folder() / _cache_key(form)
     if not folder.is_dir():
@@ -84,12 +88,13 @@ def _tokenised(form: Form) -> tuple[DatasetDict, int]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent))
         data.save_to_disk(str(temporary))
-        (temporary / "duplicates.json").write_text(json.dumps(duplicates))
+        origin = {"duplicates_removed": duplicates, "commits": task.commits()}
+        (temporary / ORIGIN).write_text(json.dumps(origin))
         try:
             temporary.rename(folder)
         except OSError:  # another worker was faster, with the same content
             shutil.rmtree(temporary)
-    return DatasetDict(load_from_disk(str(folder))), json.loads((folder / "duplicates.json").read_text())
+    return DatasetDict(load_from_disk(str(folder))), json.loads((folder / ORIGIN).read_text())
 
 
 def _cache_folder() -> Path:
@@ -101,7 +106,7 @@ def _cache_key(form: Form) -> str:
     under development never meets its own stale cache."""
     task = form.task
     options = task.options.model_dump_json()
-    digest = hashlib.sha256(f"{task.name} {task.revision} {options} {form.max_length} {form.key}".encode())
+    digest = hashlib.sha256(f"{ORIGIN} {task.name} {task.revision} {options} {form.max_length} {form.key}".encode())
     for kind in (type(task), type(form)):
         digest.update(inspect.getsource(inspect.getmodule(kind) or kind).encode())
     backend = json.loads(form.tokenizer.backend_tokenizer.to_str())

@@ -40,7 +40,7 @@ class Evaluation(BaseModel):
 
 class DataUse(BaseModel):
     """Examples used, and what was left out: `duplicates_removed` counts training or validation texts
-    dropped because a later split holds them too."""
+    dropped because a later split holds them too, `commits` the repositories that the data came from."""
 
     train: int
     validation: int
@@ -48,6 +48,7 @@ class DataUse(BaseModel):
     duplicates_removed: int
     train_tokens: int = Field(description="tokens seen in training, padding excluded")
     steps: int
+    commits: dict[str, str] = {}
 
 
 class Parameters(BaseModel):

@@ -171,6 +171,7 @@ class Work:
             validation=len(splits.validation),
             test=len(splits.test),
             duplicates_removed=splits.duplicates_removed,
+            commits=splits.commits,
             train_tokens=training.train_tokens,
             steps=training.steps,
         )

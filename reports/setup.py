@@ -44,7 +44,10 @@ def budgets(results: Results) -> list[Table]:
             "Clip": budget.max_grad_norm,
         }
         rows.append(Row((task, *(_plain(value) for value in values.values()))))
-        measured = {"duplicates_removed": use.duplicates_removed if use else None}
+        measured = {
+            "duplicates_removed": use.duplicates_removed if use else None,
+            "commits": " ".join(f"{repo}@{commit}" for repo, commit in use.commits.items()) if use else None,
+        }
         data.append({"task": task} | values | measured | {"cells": " ".join(ids)})
     if len(rows) <= TASKS_SIDE_BY_SIDE:
         turned = _turned([row.cells[0] for row in rows], data)
@@ -65,7 +68,7 @@ def _turned(tasks: list[Any], data: list[dict[str, Any]]) -> tuple[tuple[Column,
     names = {"Train": "Training examples", "Validation": "Validation examples", "Test": "Test examples",
              "Steps": "Optimiser steps", "Batch": "Batch size", "Length": "Length (tokens)",
              "Warm-up": "Warm-up (share)", "Clip": "Clipping norm"}  # fmt: skip
-    shown = [name for name in data[0] if name not in ("task", "cells", "duplicates_removed")]
+    shown = [name for name in data[0] if name not in ("task", "cells", "duplicates_removed", "commits")]
     rows = [Row((names.get(name, name), *(_plain(line[name]) for line in data))) for name in shown]
     return (Column("Per cell", "label"), *(Column(str(task)) for task in tasks)), tuple(rows)
 

@@ -99,6 +99,10 @@ class Task(ABC):
         Raises TaskUnavailable where the data cannot be had.
         """
 
+    def commits(self) -> dict[str, str]:
+        """The commit of every repository that the loaded data came from, by the repository's id."""
+        return {}
+
     @abstractmethod
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
         """Every metric of the card, from predictions and references of equal length, by kind:

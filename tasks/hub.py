@@ -90,7 +90,6 @@ class HubTask(Task):
         return fetch(source, split)
 
     def commits(self) -> dict[str, str]:
-        """The commit of every repository that the data came from, by its id, once it has been loaded."""
         return {source.repo: commit(source) for source in self.sources()}
 
     @classmethod

@@ -31,6 +31,9 @@ class MixtureTask(Task):
     def members(self) -> tuple[str, ...]:
         return tuple(task.name for task in self.tasks)
 
+    def commits(self) -> dict[str, str]:
+        return {repo: commit for task in self.tasks for repo, commit in task.commits().items()}
+
     def load(self) -> DatasetDict:
         """All columns of all tasks, and `task`, an index into `members`. Training examples are mixed in shares
         pᵢ ∝ nᵢ^(1/temperature), each at most once: as many as the task that is scarcest for its share allows."""

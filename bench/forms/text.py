@@ -98,27 +98,33 @@ class Prompted(Form):
         return whole[: len(start)], whole[len(start) :]
 
     def score(self, model: nn.Module, contexts: list[list[int]], answers: list[list[int]]) -> tuple[Tensor, Tensor]:
-        """Log-probabilities (batch, longest answer) of the answers' tokens, zero beside them, and the mask."""
+        """Log-probabilities (batch, longest answer) of the answers' tokens, zero beside them, and the mask. An answer's
+        last token is not read; so answers to one context that differ in that alone take one pass of the model."""
         import torch
         from torch.nn import functional as F
 
         device = next(model.parameters()).device
         width = max(map(len, answers))
+        pairs = [(tuple(c), tuple(a[:-1])) for c, a in zip(contexts, answers, strict=True)]
+        read = {pair: place for place, pair in enumerate(dict.fromkeys(pairs))}
         labels = torch.full((len(answers), width), IGNORED)
         if self.encodes:
-            inputs = self._padded(contexts, device)
+            inputs = self._padded([list(context) for context, _ in read], device)
             start = model.config.decoder_start_token_id  # type: ignore[union-attr]
-            decoder = torch.full((len(answers), width), self.tokenizer.pad_token_id)
+            decoder = torch.full((len(read), width), self.tokenizer.pad_token_id)
+            for row, (_, stem) in enumerate(read):
+                decoder[row, : len(stem) + 1] = torch.tensor([start, *stem])
             for row, answer in enumerate(answers):
                 labels[row, : len(answer)] = torch.tensor(answer)
-                decoder[row, : len(answer)] = torch.tensor([start, *answer[:-1]])
             logits = model(**inputs, decoder_input_ids=decoder.to(device)).logits
         else:
-            inputs = self._padded([c + a for c, a in zip(contexts, answers, strict=True)], device)
+            inputs = self._padded([[*context, *stem] for context, stem in read], device)
             for row, answer in enumerate(answers):
                 labels[row, width - len(answer) :] = torch.tensor(answer)
-            logits = model(**inputs, logits_to_keep=width + 1).logits[:, :-1]
+            logits = model(**inputs, logits_to_keep=width).logits
         labels = labels.to(device)
+        if len(read) < len(pairs):
+            logits = logits[torch.tensor([read[pair] for pair in pairs], device=device)]
         found = -F.cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
         return found, labels != IGNORED
 

@@ -78,8 +78,7 @@ class LocalLauncher:
 
     def __init__(self, preload: Iterable[str] = ()) -> None:
         """`preload` names modules that the jobs will import; the server imports them once, for all."""
-        # Inherited by the server and its workers: what is embedded needs no hub, and a fork no second pool.
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        # Inherited by the server and its workers: a fork needs no second pool.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["bench.worker", *preload])

@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tasks.hub import HubTask
+    from tests.hub.server import Hub
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", "good", "bad", "film", "plot"]
 
@@ -86,3 +91,19 @@ def json_lines(folder: Path, name: str, rows: list[dict]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
+
+
+def publish(hub: Hub, task: type[HubTask], splits: dict[str, list[dict]], config: str | None = None) -> None:
+    """Rows as a data set of a hub's, known by the commit to which the task is pinned."""
+    source = task.sources()[0]
+    columns = {split: {key: [row[key] for row in rows] for key in rows[0]} for split, rows in splits.items()}
+    dataset(hub.path("datasets", source.repo), {config or source.config or "default": columns})
+    if len(source.revision) == 40:
+        hub.pinned[source.repo] = source.revision
+
+
+def glue_rows(count: int, label: int = 2, mark: str = "") -> list[dict]:
+    return [
+        {"sentence1": f"{mark} first {i}", "sentence2": f"second {i}", "label": i % label, "idx": i}
+        for i in range(count)
+    ]

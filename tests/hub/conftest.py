@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks import glue
 from tests.conftest import ROOT
 from tests.hub import build
 from tests.hub.server import Hub
@@ -49,3 +50,13 @@ def python(hub: Hub, tmp_path: Path) -> Callable[..., subprocess.CompletedProces
         )  # fmt: skip
 
     return run
+
+
+@pytest.fixture
+def rte(hub: Hub) -> Hub:
+    """RTE with unlabelled test rows, as the real one."""
+    hidden = [row | {"label": -1} for row in build.glue_rows(20, mark="hidden")]
+    build.publish(
+        hub, glue.RTE, {"train": build.glue_rows(400), "validation": build.glue_rows(30, mark="held"), "test": hidden}
+    )
+    return hub

@@ -6,11 +6,9 @@ import json
 import subprocess
 from typing import Any
 
-import pytest
-
 from tasks import commonsense, glue, mathematics, reading, superglue, tagging, text_classification
 from tasks.hub import HubTask
-from tests.hub import build
+from tests.hub.build import dataset, glue_rows, publish
 from tests.hub.server import Hub
 
 LOAD = """
@@ -42,32 +40,8 @@ def load(python, *tasks: type[HubTask], **environ: str) -> list[Any]:
     return [line.removeprefix("ERROR ") if line.startswith("ERROR") else json.loads(line[5:])[1] for line in lines]
 
 
-def publish(hub: Hub, task: type[HubTask], splits: dict[str, list[dict]], config: str | None = None) -> None:
-    """Rows as a data set of the hub's, known by the commit to which the task is pinned."""
-    source = task.sources()[0]
-    columns = {split: {key: [row[key] for row in rows] for key in rows[0]} for split, rows in splits.items()}
-    build.dataset(hub.path("datasets", source.repo), {config or source.config or "default": columns})
-    if len(source.revision) == 40:
-        hub.pinned[source.repo] = source.revision
-
-
 def every(splits: tuple[str, ...], rows: list[dict]) -> dict[str, list[dict]]:
     return {split: rows for split in splits}
-
-
-def glue_rows(count: int, label: int = 2, mark: str = "") -> list[dict]:
-    return [
-        {"sentence1": f"{mark} first {i}", "sentence2": f"second {i}", "label": i % label, "idx": i}
-        for i in range(count)
-    ]
-
-
-@pytest.fixture
-def rte(hub: Hub) -> Hub:
-    """RTE with unlabelled test rows, as the real one."""
-    hidden = [row | {"label": -1} for row in glue_rows(20, mark="hidden")]
-    publish(hub, glue.RTE, {"train": glue_rows(400), "validation": glue_rows(30, mark="held"), "test": hidden})
-    return hub
 
 
 def test_glue_and_again_from_the_cache_once_the_hub_is_gone(rte: Hub, python):
@@ -121,7 +95,7 @@ def test_collections(hub: Hub, python):
         config: {split: {key: [row[key] for row in rows] for key in rows[0]} for split in ("train", "validation")}
         for config, rows in configs.items()
     }
-    build.dataset(hub.path("datasets", source), columns)
+    dataset(hub.path("datasets", source), columns)
     hub.pinned[source] = superglue.COMMIT
     publish(hub, mathematics.GSM8K, every(
         ("train", "test"), [{"question": "Half of 48?", "answer": "48/2 = <<48/2=24>>24\n#### 24"}]))  # fmt: skip
