@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # How much general text tells what was forgotten, and in which windows.
-GENERAL_TEXT = Budget(train_examples=1, validation_examples=1, test_examples=64, batch_size=8, max_length=256)
+GENERAL_TEXT = Budget(train_examples=1, validation_examples=1, test_examples=32, batch_size=8, max_length=256)
 
 # Exceptions whose message is meant for the user; of others the report shows the type as well.
 EXPECTED = (BackboneError, DataError, Diverged, PluginError, TaskUnavailable)
@@ -161,7 +161,9 @@ class Work:
         test = self.accelerator.prepare(eval_loader(splits.test, self.form, cell.budget.batch_size * 2))
         _, record.test = evaluate(anatomy.model, test, self.form)
         if cell.forgetting and self.form.head.kind == "language":
-            forgotten = {"before": before, "after": self._general_loss(anatomy.model)}
+            # Of what was not trained, nothing is forgotten: the second reading would be the first.
+            after = self._general_loss(anatomy.model) if training.steps else before
+            forgotten = {"before": before, "after": after}
         record.forgetting = forgotten
         record.validation, record.history = training.validation, training.history
         record.best_step = training.best_step

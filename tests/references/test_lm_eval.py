@@ -20,7 +20,8 @@ ROWS = [
     {"text": "so-so", "label": 2},
     {"text": "naïve but charming", "label": 1},
 ]
-ANSWERS = ("bad", "very good", "so_so")
+# Two differ in their last token alone, and are scored in one pass.
+ANSWERS = ("bad", "very good", "so_so", "bag")
 
 
 def harness(model, form: Likelihood, rows: list[dict]) -> list[list[float]]:
