@@ -291,7 +291,9 @@ class _Reader:
 
     def budget(self, file: SuiteFile, name: str, plugin: Plugin | None) -> Budget:
         """The suite's budget with the task's own values in place of the common ones."""
-        own = plugin.cls.Options.model_fields if plugin else {}
+        if plugin is None:  # whose options could not be told from budget values
+            return file.budget
+        own = plugin.cls.Options.model_fields
         overrides = {key: value for key, value in file.tasks[name].items() if key not in own and key != "form"}
         place = ("tasks", name)
         return self.validate(Budget, file.budget.model_dump() | overrides, place, "budget value") or file.budget

@@ -124,6 +124,14 @@ def test_a_file_that_is_no_suite(tmp_path, text, message):
     assert str(path) in str(caught.value)
 
 
+def test_a_missing_file_is_one_line_and_its_columns_are_no_mistake(write_suite):
+    path = write_suite(tasks={"files:none.csv": {"text": "review", "label": "stars"}})
+    with pytest.raises(SuiteError) as caught:
+        Suite.load(str(path))
+    (line,) = str(caught.value).splitlines()
+    assert "none.csv: no such file or folder" in line
+
+
 def test_an_unknown_suite_suggests_the_nearest():
     with pytest.raises(SuiteError, match="did you mean 'quick'"):
         Suite.load("quikc")
