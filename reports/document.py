@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from reports import (
@@ -113,18 +113,21 @@ def _results(results: Results, view: Results, topic: Topic, found: list[tables.D
         nothing = Paragraph(("No cell of this suite has a score yet, so that there is nothing to compare.",))
         return Section("results", "Results", (nothing, *findings.unfinished(view), *missing))
     claims = verdict_tables.claims(verdicts, references)
+    varied = sweeps.sweeps(view)
     parts = [
-        Section("scores", "Scores", (*_cut(results, view, topic), *findings.scores(view), *tables.scores(view),
-                                     *fronts.heatmap(view))),
+        Section("scores", "Scores", (*_cut(results, view, topic), *_shown(findings.scores(view, topic.family),
+                                     [*tables.scores(view), *fronts.heatmap(view)]))),
         Section("differences", "Differences to full fine-tuning",
                 (*findings.differences(view, found), *tables.differences(view, found))),
         Section("tradeoff", "Score against trainable parameters",
-                (*findings.tradeoff(view), *figures.tradeoff(view))),
+                _shown(findings.tradeoff(view), figures.tradeoff(view))),
         Section("cost", "Memory, throughput and latency",
-                (*findings.costs(view), *figures.cost(view), *fronts.fronts(view), *tables.costs(view))),
+                _shown(findings.costs(view, topic.family),
+                       [*figures.cost(view), *fronts.fronts(view), *tables.costs(view)])),
         Section("choices", "Which configuration for which constraint", _choices(view)),
-        Section("curves", "Learning curves", (*findings.curves(view), *figures.curves(view))),
-        Section("sweeps", "What the suite varies", tuple(sweeps.sweeps(view))),
+        Section("curves", "Learning curves", _shown(findings.curves(view), figures.curves(view))),
+        Section("sweeps", "What the suite varies", _shown([Paragraph((
+            "Some configurations differ in one thing alone.",))] if varied else [], varied)),
         Section("claims", "Claims of the papers", (*verdict_tables.told(verdicts), *claims)),
     ]  # fmt: skip
     if missing or findings.unfinished(view):
@@ -133,6 +136,17 @@ def _results(results: Results, view: Results, topic: Topic, found: list[tables.D
                     key="results")  # fmt: skip
     parts.append(Section("reading", "Reading the numbers", (prompt,)))
     return Section("results", "Results", (), tuple(part for part in parts if part.blocks))
+
+
+def _shown(said: Sequence[Paragraph], blocks: Sequence[Table | Figure]) -> tuple[Block, ...]:
+    """What is said, which names all that is shown, and then what is shown."""
+    if not said or not blocks:
+        return (*said, *blocks)
+    refs: list[Inline] = [" See "]
+    for i, block in enumerate(blocks):
+        refs += ["" if not i else " and " if i == len(blocks) - 1 else ", ", Ref(block.label)]
+    last = replace(said[-1], text=(*said[-1].text, *refs, "."))
+    return (*said[:-1], last, *blocks)
 
 
 def _cut(results: Results, view: Results, topic: Topic) -> list[Block]:

@@ -20,6 +20,8 @@ from reports.structure import Figure, listing
 from reports.style import FRONT, INK, PAGE_WIDTH, families_in, look
 from reports.tables import CostGroup, cost_groups, keyed
 
+# Up to as many, a heat map would repeat the table of scores.
+FEW_TASKS = 2
 COSTS = {
     "peak_memory_bytes": ("Peak memory", "bytes"),
     "step_seconds": ("Time of a training step", "seconds"),
@@ -104,9 +106,10 @@ def _draw(results: Results, found: dict[str, tuple[float, dict[str, float]]]) ->
 
 
 def heatmap(results: Results) -> list[Figure]:
-    """Gap of every label's mean test score to the best mean on each task, where there are two tasks or more."""
+    """Gap of every label's mean test score to the best mean on each task, where there are so many that the table of
+    scores does not show it at sight."""
     made = []
-    backbones = [b for b in results.backbones if select(results.scored, backbone=b)["task"].nunique() > 1]
+    backbones = [b for b in results.backbones if select(results.scored, backbone=b)["task"].nunique() > FEW_TASKS]
     for position, backbone in enumerate(backbones):
         scored = select(results.scored, backbone=backbone)
         tasks = [task for task in results.tasks if task in set(scored["task"])]

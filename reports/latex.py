@@ -60,7 +60,7 @@ def write_source(document: Document, output: Path, style: Style) -> None:
             style=style,
             abstract=text(document.abstract),
             body="\n".join(_section(section, 0) for section in document.sections),
-            appendix="\\FloatBarrier\n".join(_section(section, 0) for section in document.appendix),
+            appendix="\n".join(_section(section, 0) for section in document.appendix),
             end=END,
         )
     )
@@ -146,7 +146,7 @@ def table(one: Table) -> str:
         .render(
             key=one.key,
             wide=one.wide,
-            continued=i > 0,
+            part=i + 1,
             caption=text(one.caption),
             label=one.label,
             tabular=tabular(replace(one, rows=rows)),

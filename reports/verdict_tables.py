@@ -9,11 +9,11 @@ from dataclasses import replace
 import pandas as pd
 
 from reports.bibliography import Entry
-from reports.claims import Verdict
+from reports.claims import Verdict, asked
 from reports.compositions import AxisRating
 from reports.frame import Results
-from reports.quantities import plural
-from reports.structure import Cite, Code, Column, Emphasis, Inline, Number, Paragraph, Ref, Row, Source, Table, Text
+from reports.quantities import numeral, plural
+from reports.structure import Cite, Code, Column, Emphasis, Inline, Number, Paragraph, Ref, Row, Source, Table, Text, listing
 
 OUTCOMES = ("supported", "contradicted", "inconclusive", "not testable here")
 
@@ -23,7 +23,8 @@ ORDER = ("contradicted", "supported", "inconclusive", "not testable here")
 
 
 def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = False) -> list[Table]:
-    """Claim, source, measured effect with interval and n, verdict, caveat; without the caveat where `brief`."""
+    """Claim, source, measured effect with interval and n, what it has to be, verdict, caveat; without the caveat where
+    `brief`."""
     if not verdicts:
         return []
     several = len({v.backbone for v in verdicts}) > 1
@@ -40,7 +41,8 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = 
         testable = v.verdict != "not testable here"
         caveat = (" ".join(s for s in _sentences(v.caveat) if s not in shared) or None) if testable else v.measured
         rows.append(
-            Row((name if name != label else "", str(v.claim["text"]), source, effect, str(v.n), v.verdict, caveat), gap)
+            Row((name if name != label else "", str(v.claim["text"]), source, asked(v.claim) if testable else None,
+                 effect, str(v.n), v.verdict, caveat), gap)
         )
         label = name
         data.append({"label": v.label, "method": v.method, "backbone": v.backbone, "claim": v.claim["text"],
@@ -51,24 +53,26 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = 
                      "measured": v.measured, "caveat": v.caveat, "cells": " ".join(v.cells)})  # fmt: skip
     columns: tuple[Column, ...] = (
         Column("Method", "label"),
-        Column("Claim, as we read it", "text", share=0.22),
-        Column("Source", "text", share=0.11),
+        Column("Claim, as we read it", "text", share=0.2),
+        Column("Source", "text", share=0.1),
+        Column("Holds if", "text", share=0.09),
         Column("Measured", "text", share=0.1),
         Column("n"),
         Column("Verdict", "text", share=0.09),
-        Column("Caveat, or why there is no test", "text", share=0.27),
+        Column("Caveat, or why there is no test", "text", share=0.21),
     )
     level = f"{100 * verdicts[0].level:.0f}"
     caption: Text = (
-        f"What the papers claim, and what this run measured: effect with an interval of {level} % where the pairs are"
-        " enough for one, a difference of scores in points or a ratio to the comparator; n: pairs. A verdict is about"
-        " this backbone, budget and these tasks, which are tested together; p-values are corrected by Holm over all of"
-        " them. “Inconclusive” is the verdict wherever the interval allows both."
-        + (f" For all of them: {' '.join(shared)}" if shared else ""),
+        "What the papers claim, and what this run measured: the method's score minus the comparator's, or the ratio of"
+        f" their costs (×), with an interval of {level} % where the pairs are enough for one; n: pairs of task and seed."
+        " A verdict is about this backbone, budget and these tasks, which are tested together. One on scores and times"
+        " needs a one-sided test that Holm's correction over all claims leaves standing; intervals are not corrected,"
+        " and one that lies where the claim holds may still be “inconclusive”."
+        + "".join(f" {s.replace('Here: ', 'All of this holds for ')}" for s in shared),
     )
     if brief:
         columns, rows = columns[:-1], [Row(row.cells[:-1], row.gap) for row in rows]
-        columns = tuple(replace(c, share=1.45 * c.share) for c in columns)
+        columns = tuple(replace(c, share=1.35 * c.share) for c in columns)
     return [Table("claims", caption, columns, tuple(rows), pd.DataFrame(data), wide=True)]
 
 
@@ -95,7 +99,9 @@ def effect_text(v: Verdict) -> str | None:
     points = v.unit == "points"
 
     def one(value: float) -> str:
-        return f"{value:+.1f}".replace("-", "−") if points else f"{value:.3f}" if 0.9 < value < 1.1 else f"{value:.3g}"
+        if points:
+            return f"{value:+.1f}".replace("-", "−")
+        return f"{value:.3f}" if 0.9 < value < 1.1 else f"{value:#.3g}".rstrip(".")
 
     main = (
         f"{one(v.effect)} points"
@@ -121,7 +127,7 @@ def told(verdicts: list[Verdict]) -> list[Paragraph]:
     counts = {outcome: sum(v.verdict == outcome for v in verdicts) for outcome in OUTCOMES}
     text: list[Inline] = [f"The cards of these methods carry {plural(len(verdicts), 'claim')} of their papers (",
                           Ref("tab:claims"), "). In this run "]  # fmt: skip
-    text.append(", ".join(f"{n} {'are' if n != 1 else 'is'} {outcome}" for outcome, n in counts.items() if n) + ".")
+    text.append(listing([f"{numeral(n)} {'are' if n != 1 else 'is'} {o}" for o, n in counts.items() if n]) + ".")
     for outcome in ("contradicted", "supported"):
         them = [v for v in verdicts if v.verdict == outcome][:4]
         for i, v in enumerate(them):
@@ -131,9 +137,15 @@ def told(verdicts: list[Verdict]) -> list[Paragraph]:
                 text.append(f" ({said})")
         if them:
             text.append("." if len(them) == counts[outcome] else f"; and {counts[outcome] - len(them)} more.")
-    text += [" A contradiction here does not refute a paper whose claim was made at another scale, nor does support"
-             " confirm it there; and ", Emphasis("inconclusive"), " is not a mild form of either."]  # fmt: skip
+    if counts["contradicted"] or counts["supported"]:
+        text.append(" A verdict holds at this scale: it neither refutes nor confirms a claim that was made at another.")
+    if counts["inconclusive"]:
+        text += [" ", Emphasis("Inconclusive"), " is not a mild form of either: the pairs are too few, or the effect is"
+                 " too near to what the claim asks."]  # fmt: skip
     return [Paragraph(tuple(text))]
+
+
+_VALUES = {"percent": "{:.3g} %".format, "ratio": "× {:.3g}".format, "points": "{:+.1f} points".format}
 
 
 def compositions(ratings: list[AxisRating], results: Results) -> list[Table]:
@@ -149,7 +161,7 @@ def compositions(ratings: list[AxisRating], results: Results) -> list[Table]:
             if len(results.backbones) > 1
             else r.composition
         )
-        unit = "" if r.value is None else f"{r.value:.3g} {r.unit}".strip()
+        unit = "" if r.value is None else _VALUES[r.unit](r.value).replace("-", "−")
         basis = f"{r.rule}" if r.computed is not None else r.reason or r.rule
         rows.append(Row((name if head != before else "", r.axis, r.printed, r.computed or None, unit or None,
                          r.agreement, basis), gap=before is not None and head != before))  # fmt: skip
