@@ -41,8 +41,8 @@ from reports.structure import (
 )
 from reports.topics import TOPICS, Topic, focus
 
-# A table of claims that is longer than this may move to the appendix.
-MANY_CLAIMS = 12
+# A table of claims that is longer than this may move to the appendix; of more than so many it is the first to go.
+MANY_CLAIMS, PAGES_OF_CLAIMS = 12, 24
 
 
 def compose(results: Results, references: dict[str, Entry], topic: Topic = TOPICS["all"], run: str = "") -> Document:
@@ -112,7 +112,7 @@ def _results(results: Results, view: Results, topic: Topic, found: list[tables.D
     if view.scored.empty:
         nothing = Paragraph(("No cell of this suite has a score yet, so that there is nothing to compare.",))
         return Section("results", "Results", (nothing, *findings.unfinished(view), *missing))
-    claims = verdict_tables.claims(verdicts, references)
+    claims = [*verdict_tables.claims(verdicts, references), *verdict_tables.untestable(verdicts, references)]
     varied = sweeps.sweeps(view)
     parts = [
         Section("scores", "Scores", (*_cut(results, view, topic), *_shown(findings.scores(view, topic.family),
@@ -176,14 +176,17 @@ def _spare(sections: tuple[Section, ...], verdicts: list[Verdict]) -> tuple[str,
         block.label for block in Document("", "", "", (), (), sections).walk() if isinstance(block, (Table, Figure))
     }
     inner = {s.label for section in sections for one in section.sections for s in (one, *one.sections)}
-    first = ["tab:claims"] if len(verdicts) > MANY_CLAIMS else []
+    n = len(verdict_tables.testable(verdicts) or verdicts)
+    first = ["tab:claims"] if MANY_CLAIMS < n <= PAGES_OF_CLAIMS else []
+    last = ["tab:claims"] if n > PAGES_OF_CLAIMS else []
 
     def of(*stems: str) -> list[str]:
         """The first of a kind."""
         return [label for stem in stems for label in (stem, f"{stem}-1") if label in there]
 
     order = [*first, *of("fig:cost", "tab:choices", "fig:fronts", "tab:unfinished", "tab:cost", "tab:hyperparameters"),
-             *of("fig:learning-rate", "fig:train-size", "fig:backbone-size", "fig:curves", "fig:heatmap"),
+             *of("fig:learning-rate", "fig:train-size", "fig:backbone-size", "fig:curves", "fig:heatmap",
+                 "tab:untestable"),
              *sorted(label for label in inner if label.startswith("sec:detail-"))]  # fmt: skip
     kinds = (
         "fig:cost",
@@ -197,7 +200,7 @@ def _spare(sections: tuple[Section, ...], verdicts: list[Verdict]) -> tuple[str,
     )
     later = [label for label in sorted(there) for kind in kinds
              if label.startswith(f"{kind}-") and not label.endswith("-1") and label not in order]  # fmt: skip
-    return tuple(dict.fromkeys([*(label for label in order if label in there | inner), *later]))
+    return tuple(dict.fromkeys([*(label for label in order if label in there | inner), *later, *last]))
 
 
 def known_only(document: Document, references: dict[str, Entry]) -> Document:

@@ -23,8 +23,9 @@ ORDER = ("contradicted", "supported", "inconclusive", "not testable here")
 
 
 def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = False) -> list[Table]:
-    """Claim, source, measured effect with interval and n, what it has to be, verdict, caveat; without the caveat where
-    `brief`."""
+    """Claim, source, what the effect has to be, effect with interval and n, verdict, caveat; without the caveat where
+    `brief`. Only claims that could be tested, if any could."""
+    verdicts = testable(verdicts) or verdicts
     if not verdicts:
         return []
     several = len({v.backbone for v in verdicts}) > 1
@@ -38,10 +39,10 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = 
         scope = str(v.claim.get("scope") or "")
         source = _source(str(v.claim.get("source") or ""), references)
         effect = _effect(v)
-        testable = v.verdict != "not testable here"
-        caveat = (" ".join(s for s in _sentences(v.caveat) if s not in shared) or None) if testable else v.measured
+        tested = v.verdict != "not testable here"
+        caveat = (" ".join(s for s in _sentences(v.caveat) if s not in shared) or None) if tested else v.measured
         rows.append(
-            Row((name if name != label else "", str(v.claim["text"]), source, asked(v.claim) if testable else None,
+            Row((name if name != label else "", str(v.claim["text"]), source, asked(v.claim) if tested else None,
                  effect, str(v.n), v.verdict, caveat), gap)
         )
         label = name
@@ -74,6 +75,30 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = 
         columns, rows = columns[:-1], [Row(row.cells[:-1], row.gap) for row in rows]
         columns = tuple(replace(c, share=1.35 * c.share) for c in columns)
     return [Table("claims", caption, columns, tuple(rows), pd.DataFrame(data), wide=True)]
+
+
+def testable(verdicts: list[Verdict]) -> list[Verdict]:
+    return [v for v in verdicts if v.verdict != "not testable here"]
+
+
+def untestable(verdicts: list[Verdict], references: dict[str, Entry]) -> list[Table]:
+    """Claims that this run cannot test, and why, where `claims` leaves them out."""
+    left = [v for v in verdicts if v not in testable(verdicts)]
+    if not left or len(left) == len(verdicts):
+        return []
+    rows: list[Row] = []
+    for v in left:
+        same = bool(rows) and v.label == left[len(rows) - 1].label
+        source = _source(str(v.claim.get("source") or ""), references)
+        rows.append(Row(("" if same else v.label, str(v.claim["text"]), source, v.measured), bool(rows) and not same))
+    columns = (
+        Column("Method", "label"), Column("Claim, as we read it", "text", share=0.36),
+        Column("Source", "text", share=0.16), Column("Why there is no test", "text", share=0.33),
+    )  # fmt: skip
+    data = pd.DataFrame([{"label": v.label, "backbone": v.backbone, "claim": v.claim["text"],
+                          "source": v.claim.get("source"), "why": v.measured} for v in left])  # fmt: skip
+    return [Table("untestable", ("Claims of the papers that this run cannot test, and why.",), columns, tuple(rows), data,
+                  wide=True)]  # fmt: skip
 
 
 def _sentences(text: str) -> list[str]:
@@ -125,8 +150,10 @@ def told(verdicts: list[Verdict]) -> list[Paragraph]:
     if not verdicts:
         return [Paragraph(("The cards of these methods carry no claim that this run could test.",))]
     counts = {outcome: sum(v.verdict == outcome for v in verdicts) for outcome in OUTCOMES}
+    parted = 0 < len(testable(verdicts)) < len(verdicts)
     text: list[Inline] = [f"The cards of these methods carry {plural(len(verdicts), 'claim')} of their papers (",
-                          Ref("tab:claims"), "). In this run "]  # fmt: skip
+                          Ref("tab:claims"), *(("; untested ones: ", Ref("tab:untestable")) if parted else ()),
+                          "). In this run "]  # fmt: skip
     text.append(listing([f"{numeral(n)} {'are' if n != 1 else 'is'} {o}" for o, n in counts.items() if n]) + ".")
     for outcome in ("contradicted", "supported"):
         them = [v for v in verdicts if v.verdict == outcome][:4]
