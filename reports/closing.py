@@ -41,6 +41,7 @@ def _scores(view: Results, topic: Topic) -> Text:
     own = [label for label in view.labels if topic.family in (None, view.family_of(label))]
     others = [label for label in own if label != view.reference]
     text: list[Inline] = []
+    whose = " of this family" if topic.family else ""
     before = None
     for task in view.tasks[:3]:
         scored = select(view.scored, task=task, backbone=view.backbones[0])
@@ -53,11 +54,11 @@ def _scores(view: Results, topic: Topic) -> Text:
         full = f" ({points(means[view.reference])} for full fine-tuning)" if view.reference in means else ""
         where, scored_there = f"n {view.title('tasks', task)} ", f"{points(means[best])} points{full}"
         if before is None and len(others) == 1:
-            text += [f"O{where}", Code(best), f", the only configuration{' of this family' if topic.family else ''}, has"
-                     f" a mean test score of {scored_there}"]  # fmt: skip
+            text += [f"O{where}", Code(best), f", the only configuration{whose}, has a mean test score of"
+                     f" {scored_there}"]  # fmt: skip
         elif before is None:
-            text += [f"O{where}the configuration{' of this family' if topic.family else ''} with the highest mean"
-                     " validation score is ", Code(best), f", whose mean test score is {scored_there}"]  # fmt: skip
+            text += [f"O{where}the configuration{whose} with the highest mean validation score is ", Code(best),
+                     f", whose mean test score is {scored_there}"]  # fmt: skip
         elif before == best:
             text.append(f"; o{where}it has {scored_there}")
         else:

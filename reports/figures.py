@@ -29,6 +29,8 @@ LABEL_SIZE = 7
 PANELS_PER_ROW = 3
 # Of more points than this in one panel, only those on the front are named.
 CROWD = 16
+# Of more points than this, a single panel takes the width of the page.
+NAMED_IN_COLUMN = 9
 # Of more lines than this, each family has a panel of its own.
 NAMED_LINES = 12
 
@@ -49,7 +51,7 @@ def tradeoff(results: Results) -> list[Figure]:
                  + (" Named are those on the front." if crowded(points, tasks) else ""),),
                 f"Scatter plots of test score against trainable parameters for {listing(tasks)}.",
                 partial(_draw_tradeoff, results, points, tasks),
-                wide=len(tasks) > 1 or crowded(points, tasks),
+                wide=_wide(points, tasks),
             )
         )  # fmt: skip
     return made
@@ -91,8 +93,13 @@ def crowded(points: list[Point], tasks: list[str]) -> bool:
     return len(points) > CROWD * len(tasks)
 
 
+def _wide(points: list[Point], tasks: list[str]) -> bool:
+    """Whether names need more room than a column has."""
+    return len(tasks) > 1 or len(points) > NAMED_IN_COLUMN
+
+
 def _draw_tradeoff(results: Results, points: list[Point], tasks: list[str]) -> Drawing:
-    drawing, panels = grid_of(len(tasks), 2.35, wide=len(tasks) > 1 or crowded(points, tasks))
+    drawing, panels = grid_of(len(tasks), 2.35, wide=_wide(points, tasks))
     shown = [[point for point in points if point.task == task] for task in tasks]
     for axes, task, panel in zip(panels, tasks, shown, strict=True):
         positive = [point.parameters for point in panel if point.parameters > 0] or [1e4]

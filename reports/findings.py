@@ -43,9 +43,9 @@ def scores(results: Results, family: str | None = None) -> list[Paragraph]:
             elif means:
                 low, high = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
                 text += ["On ", Code(task), f" the mean test {results.metric(task)} runs from {points(means[low])}"
-                         " (", Code(low), f") to {points(means[high])} points (", Code(high), "). "]  # fmt: skip
-                if own := {label: mean for label, mean in means.items() if results.family_of(label) == family}:
-                    text.append(f"Of the {family} family: {_each(own, points)}. ")
+                         " (", Code(low), f") to {points(means[high])} points (", Code(high), ")"]  # fmt: skip
+                own = {label: mean for label, mean in means.items() if results.family_of(label) == family}
+                text.append(f"; of the {family} family: {_each(own, points)}. " if own else ". ")
         if not text:
             continue
         if len(results.backbones) > 1:

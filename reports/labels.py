@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
-
 # A text that is further from its point (in points) has a leader line.
 NEAR = 9
 
@@ -60,7 +59,8 @@ def place_around(axes: Axes, anchors: Sequence[Anchor], obstacles: Sequence[Bbox
         x, y = to_data.transform(((left + right) / 2, (bottom + top) / 2))
         # On white, above the grid and below the points.
         axes.text(x, y, anchor.text, color=anchor.color, fontsize=size, ha="center", va="center", zorder=1.2,
-                  clip_on=False, in_layout=False, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0})  # fmt: skip
+                  clip_on=False, in_layout=False,
+                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 0})  # fmt: skip
 
 
 def _nearest(anchor: Anchor, boxes: np.ndarray) -> np.ndarray:

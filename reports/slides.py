@@ -37,7 +37,7 @@ from reports.topics import TOPICS, Topic, focus
 ROWS_PER_SLIDE = 16
 CLAIMS_PER_SLIDE = 5
 # What a talk of this family's own methods can go through.
-METHODS_SHOWN = 5
+METHODS_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def _measured(view: Results, topic: Topic) -> list[Slide]:
     made = []
     said = [s for paragraph in findings.scores(view, topic.family) for s in sentences(paragraph.text)]
     for table in tables.scores(view)[:1]:
-        made.append(Slide("Scores", tuple(said[: 4 if topic.family else 2]), _short(table)))
+        made.append(Slide("Scores", tuple(said[:2]), _short(table)))
     found = tables.compare_with_reference(view)
     tested = [s for paragraph in findings.differences(view, found) for s in sentences(_without_refs(paragraph.text))]
     for figure in figures.tradeoff(view)[:1]:

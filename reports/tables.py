@@ -260,8 +260,9 @@ def memory(results: Results) -> list[Table]:
         columns, rows, data, most = _measured(results, group, cells, _MEMORY)
         caption = (
             f"Memory of training on {results.title('backbones', group.backbone)}, mean over up to"
-            f" {_n(most, 'profiled cell')} ({listing(list(group.tasks))}). The parts are counted from tensors in the costliest phase; the peak"
-            " is measured and also holds what the parts leave out (temporary buffers, the allocator's reserve)."
+            f" {_n(most, 'profiled cell')} ({listing(list(group.tasks))}). The parts are counted from"
+            " tensors in the costliest phase; the peak is measured and also holds what"
+            " the parts leave out (temporary buffers, the allocator's reserve)."
         )
         made.append(Table(keyed("memory", position, len(groups)), (caption,), columns, rows, data, wide=True))
     return made

@@ -13,7 +13,21 @@ from reports.claims import Verdict, asked
 from reports.compositions import AxisRating
 from reports.frame import Results
 from reports.quantities import numeral, plural
-from reports.structure import Cite, Code, Column, Emphasis, Inline, Number, Paragraph, Ref, Row, Source, Table, Text, listing
+from reports.structure import (
+    Cite,
+    Code,
+    Column,
+    Emphasis,
+    Inline,
+    Number,
+    Paragraph,
+    Ref,
+    Row,
+    Source,
+    Table,
+    Text,
+    listing,
+)
 
 OUTCOMES = ("supported", "contradicted", "inconclusive", "not testable here")
 
@@ -25,9 +39,9 @@ ORDER = ("contradicted", "supported", "inconclusive", "not testable here")
 def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = False) -> list[Table]:
     """Claim, source, what the effect has to be, effect with interval and n, verdict, caveat; without the caveat where
     `brief`. Only claims that could be tested, if any could."""
-    verdicts = testable(verdicts) or verdicts
-    if not verdicts:
-        return []
+    if not testable(verdicts):
+        return _left_out("claims", verdicts, references)
+    verdicts = testable(verdicts)
     several = len({v.backbone for v in verdicts}) > 1
     shared = _shared([v.caveat for v in verdicts])
     rows: list[Row] = []
@@ -39,11 +53,21 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = 
         scope = str(v.claim.get("scope") or "")
         source = _source(str(v.claim.get("source") or ""), references)
         effect = _effect(v)
-        tested = v.verdict != "not testable here"
-        caveat = (" ".join(s for s in _sentences(v.caveat) if s not in shared) or None) if tested else v.measured
+        caveat = " ".join(s for s in _sentences(v.caveat) if s not in shared) or None
         rows.append(
-            Row((name if name != label else "", str(v.claim["text"]), source, asked(v.claim) if tested else None,
-                 effect, str(v.n), v.verdict, caveat), gap)
+            Row(
+                (
+                    name if name != label else "",
+                    str(v.claim["text"]),
+                    source,
+                    asked(v.claim),
+                    effect,
+                    str(v.n),
+                    v.verdict,
+                    caveat,
+                ),
+                gap,
+            )
         )
         label = name
         data.append({"label": v.label, "method": v.method, "backbone": v.backbone, "claim": v.claim["text"],
@@ -60,12 +84,13 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = 
         Column("Measured", "text", share=0.1),
         Column("n"),
         Column("Verdict", "text", share=0.09),
-        Column("Caveat, or why there is no test", "text", share=0.21),
+        Column("Caveat", "text", share=0.21),
     )
     level = f"{100 * verdicts[0].level:.0f}"
     caption: Text = (
-        "What the papers claim, and what this run measured: the method's score minus the comparator's, or the ratio of"
-        f" their costs (×), with an interval of {level} % where the pairs are enough for one; n: pairs of task and seed."
+        "What the papers claim, and what this run measured: the method's score minus the comparator's, or the ratio"
+        f" of what else is compared (×), with an interval of {level} % where the pairs are enough for one; n: pairs of"
+        " task and seed."
         " A verdict is about this backbone, budget and these tasks, which are tested together. One on scores and times"
         " needs a one-sided test that Holm's correction over all claims leaves standing; intervals are not corrected,"
         " and one that lies where the claim holds may still be “inconclusive”."
@@ -83,21 +108,29 @@ def testable(verdicts: list[Verdict]) -> list[Verdict]:
 
 def untestable(verdicts: list[Verdict], references: dict[str, Entry]) -> list[Table]:
     """Claims that this run cannot test, and why, where `claims` leaves them out."""
-    left = [v for v in verdicts if v not in testable(verdicts)]
-    if not left or len(left) == len(verdicts):
+    tested = testable(verdicts)
+    return _left_out("untestable", [v for v in verdicts if v not in tested], references) if tested else []
+
+
+def _left_out(key: str, left: list[Verdict], references: dict[str, Entry]) -> list[Table]:
+    if not left:
         return []
+    several = len({v.backbone for v in left}) > 1
     rows: list[Row] = []
+    before = None
     for v in left:
-        same = bool(rows) and v.label == left[len(rows) - 1].label
+        name = f"{v.label} ({v.backbone})" if several else v.label
         source = _source(str(v.claim.get("source") or ""), references)
-        rows.append(Row(("" if same else v.label, str(v.claim["text"]), source, v.measured), bool(rows) and not same))
+        row = ("" if name == before else name, str(v.claim["text"]), source, v.measured)
+        rows.append(Row(row, gap=before not in (None, name)))
+        before = name
     columns = (
         Column("Method", "label"), Column("Claim, as we read it", "text", share=0.36),
         Column("Source", "text", share=0.16), Column("Why there is no test", "text", share=0.33),
     )  # fmt: skip
     data = pd.DataFrame([{"label": v.label, "backbone": v.backbone, "claim": v.claim["text"],
                           "source": v.claim.get("source"), "why": v.measured} for v in left])  # fmt: skip
-    return [Table("untestable", ("Claims of the papers that this run cannot test, and why.",), columns, tuple(rows), data,
+    return [Table(key, ("Claims of the papers that this run cannot test, and why.",), columns, tuple(rows), data,
                   wide=True)]  # fmt: skip
 
 
