@@ -142,11 +142,15 @@ def _shown(said: Sequence[Paragraph], blocks: Sequence[Table | Figure]) -> tuple
     """What is said, which names all that is shown, and then what is shown."""
     if not said or not blocks:
         return (*said, *blocks)
-    refs: list[Inline] = [" See "]
+    last = replace(said[-1], text=(*said[-1].text, " See ", *_refs(blocks), "."))
+    return (*said[:-1], last, *blocks)
+
+
+def _refs(blocks: Sequence[Table | Figure]) -> list[Inline]:
+    refs: list[Inline] = []
     for i, block in enumerate(blocks):
         refs += ["" if not i else " and " if i == len(blocks) - 1 else ", ", Ref(block.label)]
-    last = replace(said[-1], text=(*said[-1].text, *refs, "."))
-    return (*said[:-1], last, *blocks)
+    return refs
 
 
 def _cut(results: Results, view: Results, topic: Topic) -> list[Block]:
@@ -165,8 +169,8 @@ def _choices(view: Results) -> tuple[Block, ...]:
     made = choices.decisions(view)
     if not made:
         return ()
-    say = Paragraph((Ref(made[0].label), " asks the question the other way round: given a constraint, which"
-                     " configuration would a user of validation data have chosen?"))  # fmt: skip
+    say = Paragraph((*_refs(made), f" ask{'s' if len(made) == 1 else ''} the question the other way round: given a"
+                     " constraint, which configuration would a user of validation data have chosen?"))  # fmt: skip
     return (say, *made)
 
 

@@ -17,7 +17,7 @@ from reports.labels import Anchor, place_around
 from reports.quantities import unit_for
 from reports.statistics import pareto_front, summarise
 from reports.structure import Figure, listing
-from reports.style import FRONT, INK, PAGE_WIDTH, families_in, look
+from reports.style import FRONT, INK, PAGE_WIDTH, families_in, look, scale
 from reports.tables import CostGroup, cost_groups, keyed
 
 # Up to as many, a heat map would repeat the table of scores.
@@ -63,7 +63,7 @@ def _points(results: Results, group: CostGroup) -> dict[str, tuple[float, dict[s
 
 
 def _draw(results: Results, found: dict[str, tuple[float, dict[str, float]]]) -> Drawing:
-    drawing = drawing_of(PAGE_WIDTH, 4.3)
+    drawing = drawing_of(PAGE_WIDTH, 4.3 if scale() == 1 else 3.2)  # a slide is less high
     panels = drawing.subplots(2, 2, sharey=True).ravel().tolist()
     positions: list[list[tuple[str, float, float, bool]]] = []
     for axes, (column, (title, kind)) in zip(panels, COSTS.items(), strict=True):

@@ -63,7 +63,12 @@ def test_every_reference_is_defined(report: Report):
     software = {"paszke2019pytorch", "wolf2020transformers", "lhoest2021datasets", "gugger2022accelerate"}
     assert cited >= used | software | {"pfeiffer2023modular", "wang2020minilm"}
     labels = set(re.findall(r"\\label\{([^}]*)\}", source))
-    assert set(re.findall(r"\\ref\{([^}]*)\}", source)) <= labels
+    referred = set(re.findall(r"\\ref\{([^}]*)\}", source))
+    assert referred <= labels
+    # No table or figure of the main part stands unannounced.
+    main = (report.folder / "report.tex").read_text().partition("\\bibliography{")[0]
+    shown = {f"tab:{key}" for key in re.findall(r"\\input\{tables/([^}]*)\}", main)}
+    assert shown | set(re.findall(r"\\label\{(fig:[^}]*)\}", main)) <= referred
 
 
 @pytest.mark.skipif(shutil.which("latexmk") is None, reason="latexmk is not installed")
