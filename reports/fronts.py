@@ -91,14 +91,14 @@ def _draw(results: Results, found: dict[str, tuple[float, dict[str, float]]]) ->
         axes.grid(axis="x", visible=False)
         positions.append([(*point, on) for point, on in zip(placed, on_front, strict=True)])
     for axes in panels[::2]:
-        axes.set_ylabel("Mean test score (points)")
+        axes.set_ylabel("Score (points)")
     family_legend(drawing, families_in({results.family_of(label) for label in found}))
     lay_out(drawing)
     for axes, named in zip(panels, positions, strict=True):
         anchors, obstacles = [], front_boxes(axes)
         for label, x, y, on in named:
             px, py = axes.transData.transform((x, y))
-            if on or len(named) <= CROWD:
+            if on or len(named) <= CROWD * scale():
                 anchors.append(Anchor(px, py, short(label), look(results.family_of(label)).color))
             obstacles.append(Bbox.from_extents(px - 2.5, py - 2.5, px + 2.5, py + 2.5))
         place_around(axes, anchors, obstacles, LABEL_SIZE)

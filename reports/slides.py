@@ -178,7 +178,7 @@ def _family(results: Results, view: Results, topic: Topic) -> list[Slide]:
             summary = str(card.get("summary") or "").split(". ")[0].rstrip(".")
             described.append((Code(label), *background.cited(card), f": {summary}." if summary else ""))
         if len(own) > METHODS_SHOWN:
-            described.append((f"and {plural(len(own) - METHODS_SHOWN, 'more')}: {listing(own[METHODS_SHOWN:])}.",))
+            described.append((f"and {plural(len(own) - METHODS_SHOWN, 'other')}: {listing(own[METHODS_SHOWN:])}.",))
         made.append(Slide("The methods compared", tuple(described), words="Explain one of them on the board."))
     return made
 
