@@ -6,7 +6,7 @@ from typing import Any
 
 from reports import schematics
 from reports.frame import Results
-from reports.structure import Block, Cite, Code, Equation, Inline, Math, Paragraph, Prompt, Section, Text
+from reports.structure import Block, Cite, Code, Equation, Inline, Math, Paragraph, Prompt, Ref, Section, Text
 from reports.style import families_in
 from reports.topics import FEW_LABELS, Topic
 
@@ -71,15 +71,18 @@ def section(results: Results, view: Results, topic: Topic) -> Section:
     """The topic's family in detail, the others briefly; a subsection per family where the topic is all of them."""
     families = families_in({results.family_of(label) for label in results.labels})
     if topic.family is None:
-        drawn = schematics.figures([f for f in families if f != "baseline"])
+        drawn: list[Block] = [*schematics.figures([f for f in families if f != "baseline"])]
+        if drawn:
+            drawn.insert(0, Paragraph((Ref("fig:schematic"), " draws what each family trains, and where.")))
         many = len(results.labels) > FEW_LABELS
         return Section("background", "Background", tuple(drawn), tuple(_family(results, f, many) for f in families))
     own = [label for label in results.labels if results.family_of(label) == topic.family]
     prompt = Prompt(("Explain the method you studied in your own words, on an example, and check a parameter count of"
                      " this report by hand.",), key="background")  # fmt: skip
+    drawn = [*schematics.figures([topic.family])]
     family = Section(
         f"family-{topic.family}", _TITLES.get(topic.family, topic.title),
-        (*_three(topic), *schematics.figures([topic.family]), *_methods(results, own), prompt),
+        (*_three(topic, drawn), *drawn, *_methods(results, own), prompt),
     )  # fmt: skip
     others = [f for f in families if f != topic.family]
     related = tuple(
@@ -88,8 +91,9 @@ def section(results: Results, view: Results, topic: Topic) -> Section:
     return Section("background", "Background", (), (family, Section("related", "Related families", related)))
 
 
-def _three(topic: Topic) -> list[Paragraph]:
-    return [Paragraph(said, head) for said, head in ((topic.what, "What."), (topic.why, "Why."), (topic.how, "How."))
+def _three(topic: Topic, drawn: list[Block]) -> list[Paragraph]:
+    what = (*topic.what, " ", Ref("fig:schematic"), " draws it.") if drawn else topic.what
+    return [Paragraph(said, head) for said, head in ((what, "What."), (topic.why, "Why."), (topic.how, "How."))
             if said]  # fmt: skip
 
 

@@ -79,10 +79,10 @@ def _table(results: Results, group: CostGroup, key: str) -> Table:
         Column("method", "label", group="Second"),
         Column("test", group="Second"),
     )
-    tasks = "the task" if len(group.tasks) == 1 else f"{len(group.tasks)} tasks"
+    tasks = f"on {group.tasks[0]}" if len(group.tasks) == 1 else f"over {len(group.tasks)} tasks"
     caption: Text = (
         f"Which configuration for which constraint, on {results.title('backbones', group.backbone)}: how many meet it,"
-        f" and the two of them with the highest mean validation score over {tasks}, with their mean test score in"
+        f" and the two of them with the highest mean validation score {tasks}, with their mean test score in"
         " points. Choosing on validation keeps the test score free of the choice; that the first differs from the"
         " second is not shown by it.",
     )

@@ -126,7 +126,7 @@ def _counted(setting: Setting, other: str, pairs: pd.DataFrame) -> Verdict:
     text = f"The {setting.measure.words} is {_ratio(effect)} times {_possessive(other)}"
     if np.ptp(ratios) > 1e-9 * effect:
         text += f" in the median of {_n(len(pairs), 'pair')} ({_ratio(ratios.min())} to {_ratio(ratios.max())})"
-    return _verdict(setting, outcome, f"{text}; the claim holds if that is {_asked(setting.claim)}.", effect=effect,
+    return _verdict(setting, outcome, f"{text}; the claim holds if that is {asked(setting.claim)}.", effect=effect,
                            low=float(ratios.min()), high=float(ratios.max()), n=len(pairs),
                            caveat=_caveat(setting, other), cells=_ids(pairs))  # fmt: skip
 
@@ -203,14 +203,14 @@ def _sentence(setting: Setting, other: str, effect: float, tasks: dict[str, floa
         each = [f"{task} {_ratio(value)}" for task, value in tasks.items()]
     if len(each) > 1:
         text += f" ({', '.join(each)})"
-    text += f"; the claim holds if that is {_asked(claim)}."
+    text += f"; the claim holds if that is {asked(claim)}."
     if found.p_above() is None:
         few = found.n - found.tasks < MIN_PAIRS - 1
         text += f" {'Too few pairs' if few else 'Pairs too alike, or a task with one only,'} for a test."
     return text
 
 
-def _asked(claim: dict[str, Any]) -> str:
+def asked(claim: dict[str, Any]) -> str:
     """What the claim asks of the effect, in the effect's unit."""
     margin, relation = claim["margin"], claim["relation"]
     words = {"higher": "more than", "lower": "less than"}.get(relation, relation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reports import findings
 from reports.claims import Verdict
 from reports.frame import SCORED, Results, select, summary_of
-from reports.quantities import plural, points
+from reports.quantities import numeral, plural, points
 from reports.statistics import MIN_PAIRS
 from reports.structure import Block, Code, Inline, Paragraph, Prompt, Section, Text, listing
 from reports.tables import Difference
@@ -41,6 +41,8 @@ def _scores(view: Results, topic: Topic) -> Text:
     own = [label for label in view.labels if topic.family in (None, view.family_of(label))]
     others = [label for label in own if label != view.reference]
     text: list[Inline] = []
+    whose = " of this family" if topic.family else ""
+    before = None
     for task in view.tasks[:3]:
         scored = select(view.scored, task=task, backbone=view.backbones[0])
         means = {label: summary_of(select(scored, label=label), "score")[0].mean for label in scored["label"].unique()}
@@ -49,13 +51,20 @@ def _scores(view: Results, topic: Topic) -> Text:
         if not ranked:
             continue
         best = max(ranked, key=ranked.__getitem__)
-        text += [f"On {view.title('tasks', task)} the configuration"
-                 f"{' of this family' if topic.family else ''} with the highest mean validation score is ", Code(best),
-                 f", whose mean test score is {points(means[best])} points"]  # fmt: skip
-        if view.reference in means:
-            text.append(f" ({points(means[view.reference])} for full fine-tuning)")
-        text.append(". ")
-    return tuple(text)
+        full = f" ({points(means[view.reference])} for full fine-tuning)" if view.reference in means else ""
+        where, scored_there = f"n {view.title('tasks', task)} ", f"{points(means[best])} points{full}"
+        if before is None and len(others) == 1:
+            text += [f"O{where}", Code(best), f", the only configuration{whose}, has a mean test score of"
+                     f" {scored_there}"]  # fmt: skip
+        elif before is None:
+            text += [f"O{where}the configuration{whose} with the highest mean validation score is ", Code(best),
+                     f", whose mean test score is {scored_there}"]  # fmt: skip
+        elif before == best:
+            text.append(f"; o{where}it has {scored_there}")
+        else:
+            text += [f"; o{where}it is ", Code(best), f", with {scored_there}"]
+        before = best
+    return (*text, ". ") if text else ()
 
 
 def _tests(found: list[Difference]) -> Text:
@@ -65,8 +74,7 @@ def _tests(found: list[Difference]) -> Text:
     if not tested:
         most = max(d.comparison.n for d in found)
         return (f"With {plural(most, 'seed')} in common (fewer than {MIN_PAIRS}) no difference on a single task was"
-                " tested,"
-                " and the order of the means is a description, not a result. ",)  # fmt: skip
+                " tested, and the order of the means is a description, not a result. ",)  # fmt: skip
     real = sum((d.adjusted or 1.0) < 0.05 for d in tested)
     return (f"Of {plural(len(tested), 'tested difference')} to full fine-tuning {real} can be told from noise;"
             " for the others neither a difference nor equality is shown. ",)  # fmt: skip
@@ -76,9 +84,8 @@ def _claims(verdicts: list[Verdict]) -> Text:
     if not verdicts:
         return ()
     counts = {o: sum(v.verdict == o for v in verdicts) for o in dict.fromkeys(v.verdict for v in verdicts)}
-    came = listing([f"{n} came out {o}" for o, n in counts.items()])
-    return (f"Of {plural(len(verdicts), 'claim')} of the papers {came}"
-            " here. ",)  # fmt: skip
+    came = listing([f"{numeral(n)} came out {o}" for o, n in counts.items()])
+    return (f"Of {plural(len(verdicts), 'claim')} of the papers {came}. ",)
 
 
 def _scope(view: Results) -> Text:

@@ -76,8 +76,10 @@ def main_pages(folder: Path, name: str) -> int | None:
     main = source.read_text(encoding="utf-8").partition(f"\\label{{{END}}}")[0]
     labels = {END, *re.findall(r"\\label\{(fig:[^}]*)\}", main)}
     labels |= {f"tab:{key}" for key in re.findall(r"\\input\{tables/([^}]*)\}", main)}
+    # A long table goes on in further floats, which are numbered: tab:claims-part-2.
+    part = re.compile(r"-part-\d+$")
     pages = re.findall(r"\\newlabel\{([^}]*)\}\{\{[^}]*\}\{(\d+)\}", auxiliary.read_text(errors="replace"))
-    return max((int(page) for label, page in pages if label in labels), default=None)
+    return max((int(page) for label, page in pages if part.sub("", label) in labels), default=None)
 
 
 def complaints(log: str, most: float = 5.0) -> list[str]:

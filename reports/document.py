@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from reports import (
@@ -41,8 +41,8 @@ from reports.structure import (
 )
 from reports.topics import TOPICS, Topic, focus
 
-# A table of claims that is longer than this may move to the appendix.
-MANY_CLAIMS = 12
+# A table of claims that is longer than this may move to the appendix; of more than so many it is the first to go.
+MANY_CLAIMS, PAGES_OF_CLAIMS = 12, 24
 
 
 def compose(results: Results, references: dict[str, Entry], topic: Topic = TOPICS["all"], run: str = "") -> Document:
@@ -112,19 +112,22 @@ def _results(results: Results, view: Results, topic: Topic, found: list[tables.D
     if view.scored.empty:
         nothing = Paragraph(("No cell of this suite has a score yet, so that there is nothing to compare.",))
         return Section("results", "Results", (nothing, *findings.unfinished(view), *missing))
-    claims = verdict_tables.claims(verdicts, references)
+    claims = [*verdict_tables.claims(verdicts, references), *verdict_tables.untestable(verdicts, references)]
+    varied = sweeps.sweeps(view)
     parts = [
-        Section("scores", "Scores", (*_cut(results, view, topic), *findings.scores(view), *tables.scores(view),
-                                     *fronts.heatmap(view))),
+        Section("scores", "Scores", (*_cut(results, view, topic), *_shown(findings.scores(view, topic.family),
+                                     [*tables.scores(view), *fronts.heatmap(view)]))),
         Section("differences", "Differences to full fine-tuning",
                 (*findings.differences(view, found), *tables.differences(view, found))),
         Section("tradeoff", "Score against trainable parameters",
-                (*findings.tradeoff(view), *figures.tradeoff(view))),
+                _shown(findings.tradeoff(view), figures.tradeoff(view))),
         Section("cost", "Memory, throughput and latency",
-                (*findings.costs(view), *figures.cost(view), *fronts.fronts(view), *tables.costs(view))),
+                _shown(findings.costs(view, topic.family),
+                       [*figures.cost(view), *fronts.fronts(view), *tables.costs(view)])),
         Section("choices", "Which configuration for which constraint", _choices(view)),
-        Section("curves", "Learning curves", (*findings.curves(view), *figures.curves(view))),
-        Section("sweeps", "What the suite varies", tuple(sweeps.sweeps(view))),
+        Section("curves", "Learning curves", _shown(findings.curves(view), figures.curves(view))),
+        Section("sweeps", "What the suite varies", _shown([Paragraph((
+            "Some configurations differ in one thing alone.",))] if varied else [], varied)),
         Section("claims", "Claims of the papers", (*verdict_tables.told(verdicts), *claims)),
     ]  # fmt: skip
     if missing or findings.unfinished(view):
@@ -133,6 +136,21 @@ def _results(results: Results, view: Results, topic: Topic, found: list[tables.D
                     key="results")  # fmt: skip
     parts.append(Section("reading", "Reading the numbers", (prompt,)))
     return Section("results", "Results", (), tuple(part for part in parts if part.blocks))
+
+
+def _shown(said: Sequence[Paragraph], blocks: Sequence[Table | Figure]) -> tuple[Block, ...]:
+    """What is said, which names all that is shown, and then what is shown."""
+    if not said or not blocks:
+        return (*said, *blocks)
+    last = replace(said[-1], text=(*said[-1].text, " See ", *_refs(blocks), "."))
+    return (*said[:-1], last, *blocks)
+
+
+def _refs(blocks: Sequence[Table | Figure]) -> list[Inline]:
+    refs: list[Inline] = []
+    for i, block in enumerate(blocks):
+        refs += ["" if not i else " and " if i == len(blocks) - 1 else ", ", Ref(block.label)]
+    return refs
 
 
 def _cut(results: Results, view: Results, topic: Topic) -> list[Block]:
@@ -151,8 +169,8 @@ def _choices(view: Results) -> tuple[Block, ...]:
     made = choices.decisions(view)
     if not made:
         return ()
-    say = Paragraph((Ref(made[0].label), " asks the question the other way round: given a constraint, which"
-                     " configuration would a user of validation data have chosen?"))  # fmt: skip
+    say = Paragraph((*_refs(made), f" ask{'s' if len(made) == 1 else ''} the question the other way round: given a"
+                     " constraint, which configuration would a user of validation data have chosen?"))  # fmt: skip
     return (say, *made)
 
 
@@ -162,14 +180,17 @@ def _spare(sections: tuple[Section, ...], verdicts: list[Verdict]) -> tuple[str,
         block.label for block in Document("", "", "", (), (), sections).walk() if isinstance(block, (Table, Figure))
     }
     inner = {s.label for section in sections for one in section.sections for s in (one, *one.sections)}
-    first = ["tab:claims"] if len(verdicts) > MANY_CLAIMS else []
+    n = len(verdict_tables.testable(verdicts) or verdicts)
+    first = ["tab:claims"] if MANY_CLAIMS < n <= PAGES_OF_CLAIMS else []
+    last = ["tab:claims"] if n > PAGES_OF_CLAIMS else []
 
     def of(*stems: str) -> list[str]:
         """The first of a kind."""
         return [label for stem in stems for label in (stem, f"{stem}-1") if label in there]
 
     order = [*first, *of("fig:cost", "tab:choices", "fig:fronts", "tab:unfinished", "tab:cost", "tab:hyperparameters"),
-             *of("fig:learning-rate", "fig:train-size", "fig:backbone-size", "fig:curves", "fig:heatmap"),
+             *of("fig:learning-rate", "fig:train-size", "fig:backbone-size", "fig:curves", "fig:heatmap",
+                 "tab:untestable"),
              *sorted(label for label in inner if label.startswith("sec:detail-"))]  # fmt: skip
     kinds = (
         "fig:cost",
@@ -183,7 +204,7 @@ def _spare(sections: tuple[Section, ...], verdicts: list[Verdict]) -> tuple[str,
     )
     later = [label for label in sorted(there) for kind in kinds
              if label.startswith(f"{kind}-") and not label.endswith("-1") and label not in order]  # fmt: skip
-    return tuple(dict.fromkeys([*(label for label in order if label in there | inner), *later]))
+    return tuple(dict.fromkeys([*(label for label in order if label in there | inner), *later, *last]))
 
 
 def known_only(document: Document, references: dict[str, Entry]) -> Document:

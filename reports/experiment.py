@@ -8,7 +8,7 @@ from reports import background, setup, tables
 from reports.frame import Results
 from reports.quantities import count
 from reports.statistics import MIN_PAIRS
-from reports.structure import Block, Cite, Code, Inline, Paragraph, Section, listing
+from reports.structure import Block, Cite, Code, Inline, Paragraph, Ref, Section, listing
 
 _SOFTWARE = {
     "torch": ("PyTorch", "paszke2019pytorch"),
@@ -75,7 +75,8 @@ def _training(results: Results) -> list[Block]:
              f" ({listing([str(s) for s in seeds])}) all methods see the same training examples in the same order,"
              " start from the same head and take the same number of optimiser steps, the selection phases of a"
              " method included. The checkpoint is chosen on validation data; the test split is read once."
-             + precision,),
+             + precision + " What each cell may spend is in ", Ref("tab:budget"), ", what each method is given in ",
+             Ref("tab:hyperparameters"), "."),
             "Training.",
         )
     ]  # fmt: skip

@@ -29,6 +29,8 @@ LABEL_SIZE = 7
 PANELS_PER_ROW = 3
 # Of more points than this in one panel, only those on the front are named.
 CROWD = 16
+# Of more points than this, a single panel takes the width of the page.
+NAMED_IN_COLUMN = 9
 # Of more lines than this, each family has a panel of its own.
 NAMED_LINES = 12
 
@@ -42,14 +44,14 @@ def tradeoff(results: Results) -> list[Figure]:
         made.append(
             Figure(
                 keyed("tradeoff", position, len(found)),
-                ("Mean test score against the adapter's trainable parameters (head not counted; log scale) on"
+                ("Mean test score against the method's trainable parameters (head not counted; log scale) on"
                  f" {results.title('backbones', backbone)}. Error bars: ± one sample standard deviation over"
                  " seeds. Grey line: Pareto front of the means. A method without trainable parameters in the"
                  " backbone stands on the left edge."
                  + (" Named are those on the front." if crowded(points, tasks) else ""),),
                 f"Scatter plots of test score against trainable parameters for {listing(tasks)}.",
                 partial(_draw_tradeoff, results, points, tasks),
-                wide=len(tasks) > 1 or crowded(points, tasks),
+                wide=_wide(points, tasks),
             )
         )  # fmt: skip
     return made
@@ -91,8 +93,13 @@ def crowded(points: list[Point], tasks: list[str]) -> bool:
     return len(points) > CROWD * len(tasks)
 
 
+def _wide(points: list[Point], tasks: list[str]) -> bool:
+    """Whether names need more room than a column has."""
+    return len(tasks) > 1 or len(points) > NAMED_IN_COLUMN
+
+
 def _draw_tradeoff(results: Results, points: list[Point], tasks: list[str]) -> Drawing:
-    drawing, panels = grid_of(len(tasks), 2.35, wide=len(tasks) > 1 or crowded(points, tasks))
+    drawing, panels = grid_of(len(tasks), 2.35, wide=_wide(points, tasks))
     shown = [[point for point in points if point.task == task] for task in tasks]
     for axes, task, panel in zip(panels, tasks, shown, strict=True):
         positive = [point.parameters for point in panel if point.parameters > 0] or [1e4]
@@ -157,7 +164,8 @@ def cost(results: Results) -> list[Figure]:
         Figure(
             keyed("cost", position, len(groups)),
             ("Training memory by what holds it (bars: counted; vertical mark: measured peak), training throughput and"
-             f" inference latency on {results.title('backbones', group.backbone)}. Error bars: ± one sample"
+             f" inference latency on {results.title('backbones', group.backbone)}, as profiled for"
+             f" {listing(list(group.tasks))}. Error bars: ± one sample"
              " standard deviation over profiled cells. Latency: filled, with the method in place; open, merged"
              " into the backbone; dashed line, the plain backbone.",),
             "Horizontal bars of training memory and tokens per second, and points of latency, per method.",
@@ -171,6 +179,8 @@ def _draw_cost(results: Results, group: CostGroup) -> Drawing:
     labels = [label for label in results.labels if label in set(group.cells["label"])]
     rows = {label: select(group.cells, label=label) for label in labels}
     drawing = drawing_of(PAGE_WIDTH, 0.9 + 0.17 * len(labels))
+    # Printed names are a little wider than those that the layout is made with.
+    drawing.get_layout_engine().set(w_pad=0.08)  # type: ignore[union-attr, call-arg]
     memory, speed, latency = drawing.subplots(1, 3, sharey=True, width_ratios=(1.25, 1, 1))
     places = np.arange(len(labels))[::-1]
     memory.set_yticks(places, [short(label) for label in labels])
@@ -296,7 +306,10 @@ def make_room(axes: Axes, first: float, last: float, labels: list[str]) -> None:
     left = first - 0.04 * extent
     widest = max(text_extent(axes, label, LABEL_SIZE)[0] for label in labels)
     share = min((widest + 14) / axes.get_window_extent().width, 0.7)
-    axes.set_xlim(left, left + (last - left or extent) / (1 - share))
+    right = left + (last - left or extent) / (1 - share)
+    axes.set_xlim(left, right)
+    # Names stand on white: lines of the grid would strike them through.
+    axes.axvspan(last + 0.01 * extent, right, color="white", linewidth=0, zorder=0.6)
 
 
 def label_ends(results: Results, axes: Axes, last: float, ends: list[tuple[str, float]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 
@@ -16,12 +17,14 @@ from reports.tables import MEMORY_PARTS, CostGroup, Difference, cost_groups
 
 # With more tasks than this, sentences count them instead of naming each.
 TASKS_IN_PROSE = 3
+# Of more configurations than this, sentences give the two ends.
+NAMED_IN_PROSE = 4
 # The number and its sign stay on one line.
 PERCENT = "\u00a0%"
 
 
-def scores(results: Results) -> list[Paragraph]:
-    """Range of the means per task, and the size of the spread over seeds."""
+def scores(results: Results, family: str | None = None) -> list[Paragraph]:
+    """Range of the means per task, those of `family`, and the size of the spread over seeds."""
     made = []
     for backbone in results.backbones:
         text: list[Inline] = []
@@ -40,7 +43,9 @@ def scores(results: Results) -> list[Paragraph]:
             elif means:
                 low, high = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
                 text += ["On ", Code(task), f" the mean test {results.metric(task)} runs from {points(means[low])}"
-                         " (", Code(low), f") to {points(means[high])} points (", Code(high), "). "]  # fmt: skip
+                         " (", Code(low), f") to {points(means[high])} points (", Code(high), ")"]  # fmt: skip
+                own = {label: mean for label, mean in means.items() if results.family_of(label) == family}
+                text.append(f"; of the {family} family: {_each(own, points)}. " if own else ". ")
         if not text:
             continue
         if len(results.backbones) > 1:
@@ -70,15 +75,16 @@ def differences(results: Results, found: list[Difference]) -> list[Paragraph]:
     if not tested:
         most = max(d.comparison.n for d in found)
         text: list[Inline] = [
-            Ref("tab:differences"), " gives the differences to ", Code(reference), ", paired by seed, as observed."
-            f" With {most} seed{'s' if most > 1 else ''} in common we test none of them: below {MIN_PAIRS} pairs"
-            " a test has next to no power, and a p-value would suggest more than the data hold."
+            "The differences to ", Code(reference), " (", Ref("tab:differences"), ") are paired by seed and given as"
+            f" observed. With {plural(most, 'seed')} in common we test none of them: below {MIN_PAIRS} pairs a test"
+            " has next to no power, and a p-value would suggest more than the data hold."
         ]  # fmt: skip
     else:
         real = [d for d in tested if (d.adjusted or 0) < ALPHA]
         text = [
             f"Of {len(tested)} paired tests against ", Code(reference),
-            f" (two-sided t-test, Holm-corrected, α = {ALPHA}), {len(real)} show a difference",
+            " (", Ref("tab:differences"), f"; two-sided t-test, Holm-corrected, α = {ALPHA}), {len(real)}"
+            f" show{'s' if len(real) == 1 else ''} a difference",
         ]  # fmt: skip
         for i, d in enumerate(real):
             text += [", " if i else ": ", Code(d.label), " on ", Code(d.task),
@@ -123,12 +129,13 @@ def tradeoff(results: Results) -> list[Paragraph]:
     return made
 
 
-def costs(results: Results) -> list[Paragraph]:
-    """Memory, throughput and latency, relative to the reference where there is one."""
-    made = []
+def costs(results: Results, family: str | None = None) -> list[Paragraph]:
+    """Memory, throughput and latency, relative to the reference where there is one; those of `family` apart."""
+    made: list[Paragraph] = []
     groups = cost_groups(results)
     for group in groups:
-        sentences = [*_memory(results, group), *_throughput(results, group), *_latency(results, group)]
+        sentences = [*_memory(results, group, first=not made), *_throughput(results, group),
+                     *_latency(results, group, first=not made), *_of_family(results, group, family)]  # fmt: skip
         text: list[Inline] = [" ".join(sentences)]
         if len(groups) > 1:
             text.insert(0, f"Profile of {listing(list(group.tasks))}. ")
@@ -158,7 +165,28 @@ def _range(values: dict[str, float], kind: str) -> str:
     return f"{said(low)} to {said(high)}" if low != high else said(low)
 
 
-def _memory(results: Results, group: CostGroup) -> list[str]:
+def _each(values: dict[str, float], write: Callable[[float], str]) -> str:
+    """ "bitfit 77.9 and lt_sft 80.2"; the two ends where they are many."""
+    if len(values) > NAMED_IN_PROSE:
+        ends = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+        return " to ".join(f"{write(values[label])} ({label})" for label in ends)
+    return listing([f"{label} {write(value)}" for label, value in values.items()])
+
+
+def _of_family(results: Results, group: CostGroup, family: str | None) -> list[str]:
+    """Peak memory and throughput of the topic's own, relative to the reference."""
+    said = []
+    for column, what in (("peak_memory_bytes", "peak memory"), ("train_tokens_per_second", "throughput")):
+        means = _means(results, group, column)
+        own = {k: v / means[results.reference] for k, v in means.items()
+               if results.family_of(k) == family and results.reference in means}  # fmt: skip
+        if own:
+            said.append(f"{what} {_each(own, '{:.2f}'.format)}")
+    return [f"Of the {family} family, relative to {results.reference}: {'; '.join(said)}."] if said else []
+
+
+def _memory(results: Results, group: CostGroup, first: bool) -> list[str]:
+    """What the parts and the peak are is explained once."""
     peak = _means(results, group, "peak_memory_bytes")
     backbone = results.title("backbones", group.backbone)
     said = [f"Measured peak memory of training on {backbone}: {_range(peak, 'bytes')}."]
@@ -167,14 +195,22 @@ def _memory(results: Results, group: CostGroup) -> list[str]:
     if reference in peak and others:
         shares = [100 * value / peak[reference] for value in others.values()]
         percent = [v for k, v in _means(results, group, "percent").items() if k in others]
-        fixed = group.cells[group.cells["label"] != reference]
-        counted = fixed[list(MEMORY_PARTS)].sum(axis=1)
-        kept = 100 * ((fixed["weights_bytes"] + fixed["activation_bytes"]) / counted).median()
+        part = {column: _means(results, group, column) for column in MEMORY_PARTS}
+        counted = {label: sum(values[label] for values in part.values()) for label in peak}
+        kept = [100 * (part["weights_bytes"][label] + part["activation_bytes"][label]) / counted[label]
+                for label in others]  # fmt: skip
         said.append(
             f"The methods other than {reference} reach {_span(shares, 0)}{PERCENT} of its peak while they train"
-            f" {_span(percent, 2)}{PERCENT} of the backbone's parameters: weights and activations, which stay whatever"
-            f" is trained, are {kept:.0f}{PERCENT} (median) of what is counted for them."
+            f" {_span(percent, 2)}{PERCENT} of the backbone's parameters; weights and kept activations are"
+            f" {_span(kept, 0)}{PERCENT} of the bytes that are counted for them."
         )
+        if first:
+            beyond = [value / counted[label] for label, value in peak.items()]
+            said.append(
+                "Training fewer parameters saves gradients and optimiser state, but activations only where no"
+                f" gradient has to flow. The peak is {_span(beyond, 1)} times what is counted: temporary buffers and"
+                " the allocator's reserve are in it, and are not told apart here."
+            )
     return said
 
 
@@ -188,7 +224,8 @@ def _throughput(results: Results, group: CostGroup) -> list[str]:
     return said
 
 
-def _latency(results: Results, group: CostGroup) -> list[str]:
+def _latency(results: Results, group: CostGroup, first: bool) -> list[str]:
+    """A merged model computes what the backbone computes, so that it shows how far timing can be trusted."""
     plain = _means(results, group, "backbone_inference_seconds")
     said = []
     for column, how in (("inference_seconds", "With the method in place"), ("merged_inference_seconds", "Merged")):
@@ -196,8 +233,11 @@ def _latency(results: Results, group: CostGroup) -> list[str]:
         ratios = [100 * (value / plain[label] - 1) for label, value in taken.items() if label in plain]
         if ratios:
             who = f" ({listing(list(taken))})" if how == "Merged" else ""
-            change = _span(ratios, 1, signed=True)
-            said.append(f"{how}{who}, the time of a batch changes by {change}{PERCENT} against the plain backbone.")
+            change = f"{_span(ratios, 1, signed=True)}{PERCENT}"
+            said.append(f"{how}{who}, the time of a batch changes by {change} against the plain backbone.")
+            if how == "Merged" and first:
+                said.append("A merged model computes what the plain backbone computes: these last differences are noise"
+                            " of the timing, and other differences of their size may be so too.")  # fmt: skip
     return said
 
 
@@ -248,8 +288,11 @@ def limitations(results: Results) -> list[Paragraph]:
 
     seeds = sorted({int(seed) for seed in results.cells["seed"]})
     if len(seeds) < MIN_PAIRS:
-        add("Seeds.", f"There {'is' if len(seeds) == 1 else 'are'} {plural(len(seeds), 'seed')}. No difference"
-            " between methods is established here; means and their order are descriptions of these runs.")  # fmt: skip
+        many = len(seeds) > 1
+        add("Seeds.", f"There {'are' if many else 'is'} {plural(len(seeds), 'seed')}. No difference between methods on"
+            " a single task is established here; means and their order are descriptions of these runs."
+            + (" What is tested, the claims of papers, is tested over the pairs of all tasks together."
+               if many and len(results.tasks) > 1 else ""))  # fmt: skip
     else:
         add("Seeds.", f"There are {len(seeds)} seeds. The tests treat them as a sample of possible runs on the same"
             " data split; they say nothing of other splits or data sets.")  # fmt: skip
@@ -278,7 +321,8 @@ def limitations(results: Results) -> list[Paragraph]:
     environments = [environment for environment, _ in results.environments()]
     devices = sorted({str(e.get("device")) for e in environments if e.get("device")})
     if devices:
-        add("Timing.", f"Time was measured on {listing(devices)}. Ratios between methods can differ on other"
+        named = listing(["the CPU" if device == "cpu" else device for device in devices])
+        add("Timing.", f"Time was measured on {named}. Ratios between methods can differ on other"
             " devices; counted bytes and FLOPs cannot.")  # fmt: skip
     if any(e.get("dirty") for e in environments):
         add("Code.", "Some records come from code with local changes, so that their commit does not identify it.")
@@ -317,8 +361,8 @@ def headline(results: Results, found: list[Difference]) -> Text:
     tested = [d for d in found if d.adjusted is not None]
     if tested:
         real = sum((d.adjusted or 1.0) < ALPHA for d in tested)
-        text.append(f"Of {len(tested)} paired tests against full fine-tuning, {real} show a difference after"
-                    " correction. ")  # fmt: skip
+        text.append(f"Of {len(tested)} paired tests against full fine-tuning, {real} show{'s' if real == 1 else ''} a"
+                    " difference after correction. ")  # fmt: skip
     elif len(results.labels) > 1:
         text.append("The seeds are too few to test differences on a single task, and none is claimed. ")
     return tuple(text)

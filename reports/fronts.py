@@ -17,9 +17,11 @@ from reports.labels import Anchor, place_around
 from reports.quantities import unit_for
 from reports.statistics import pareto_front, summarise
 from reports.structure import Figure, listing
-from reports.style import FRONT, INK, PAGE_WIDTH, families_in, look
+from reports.style import FRONT, INK, PAGE_WIDTH, families_in, look, scale
 from reports.tables import CostGroup, cost_groups, keyed
 
+# Up to as many, a heat map would repeat the table of scores.
+FEW_TASKS = 2
 COSTS = {
     "peak_memory_bytes": ("Peak memory", "bytes"),
     "step_seconds": ("Time of a training step", "seconds"),
@@ -61,7 +63,7 @@ def _points(results: Results, group: CostGroup) -> dict[str, tuple[float, dict[s
 
 
 def _draw(results: Results, found: dict[str, tuple[float, dict[str, float]]]) -> Drawing:
-    drawing = drawing_of(PAGE_WIDTH, 4.3)
+    drawing = drawing_of(PAGE_WIDTH, 4.3 if scale() == 1 else 3.2)  # a slide is less high
     panels = drawing.subplots(2, 2, sharey=True).ravel().tolist()
     positions: list[list[tuple[str, float, float, bool]]] = []
     for axes, (column, (title, kind)) in zip(panels, COSTS.items(), strict=True):
@@ -89,14 +91,14 @@ def _draw(results: Results, found: dict[str, tuple[float, dict[str, float]]]) ->
         axes.grid(axis="x", visible=False)
         positions.append([(*point, on) for point, on in zip(placed, on_front, strict=True)])
     for axes in panels[::2]:
-        axes.set_ylabel("Mean test score (points)")
+        axes.set_ylabel("Score (points)")
     family_legend(drawing, families_in({results.family_of(label) for label in found}))
     lay_out(drawing)
     for axes, named in zip(panels, positions, strict=True):
         anchors, obstacles = [], front_boxes(axes)
         for label, x, y, on in named:
             px, py = axes.transData.transform((x, y))
-            if on or len(named) <= CROWD:
+            if on or len(named) <= CROWD * scale():
                 anchors.append(Anchor(px, py, short(label), look(results.family_of(label)).color))
             obstacles.append(Bbox.from_extents(px - 2.5, py - 2.5, px + 2.5, py + 2.5))
         place_around(axes, anchors, obstacles, LABEL_SIZE)
@@ -104,9 +106,10 @@ def _draw(results: Results, found: dict[str, tuple[float, dict[str, float]]]) ->
 
 
 def heatmap(results: Results) -> list[Figure]:
-    """Gap of every label's mean test score to the best mean on each task, where there are two tasks or more."""
+    """Gap of every label's mean test score to the best mean on each task, where there are so many that the table of
+    scores does not show it at sight."""
     made = []
-    backbones = [b for b in results.backbones if select(results.scored, backbone=b)["task"].nunique() > 1]
+    backbones = [b for b in results.backbones if select(results.scored, backbone=b)["task"].nunique() > FEW_TASKS]
     for position, backbone in enumerate(backbones):
         scored = select(results.scored, backbone=backbone)
         tasks = [task for task in results.tasks if task in set(scored["task"])]

@@ -74,6 +74,7 @@ class Writer:
 
     def __post_init__(self) -> None:
         self.cited: dict[str, Entry] = {}
+        self.formulas = 0
 
     def section(self, section: Section, level: int) -> Markup:
         parts = [self.block(block) for block in section.blocks]
@@ -91,7 +92,9 @@ class Writer:
                 head = Markup("<b>{}</b> ").format(heading) if heading else ""
                 return Markup("<p>{}{}</p>").format(head, self.text(pieces))
             case Equation(formula):
-                return Markup('<div class="formula">{}</div>').format(formula_svg(formula))
+                # Methods may share a formula: the place gives its drawing ids, not what is drawn.
+                self.formulas += 1
+                return Markup('<div class="formula">{}</div>').format(formula_svg(formula, f"formula-{self.formulas}"))
             case Table():
                 return self.table(block)
             case Figure():

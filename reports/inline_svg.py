@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 from functools import lru_cache
@@ -37,14 +36,14 @@ def inline_svg(svg: str, key: str, alt: str) -> Markup:
     return head + Markup(svg[len("<svg") :])
 
 
-@lru_cache(maxsize=256)
-def formula_svg(formula: str) -> Markup:
-    """A formula drawn by matplotlib; as code where its mathematics is not understood."""
+def formula_svg(formula: str, key: str) -> Markup:
+    """A formula drawn by matplotlib, its ids under `key`; as code where its mathematics is not understood."""
     # matplotlib sets single lines only: of environments, those that merely stack lines can be undone.
     stacked = re.sub(r"\\(?:begin|end)\{(?:aligned|align|gathered|gather|split)\*?\}", "", formula)
     lines = re.split(r"\\\\", stacked.replace("&", ""))
     try:
-        drawn = [_math_svg(line.strip()) for line in lines if line.strip()]
+        drawn = [inline_svg(_math_svg(line.strip()), f"{key}-{i}", line.strip())
+                 for i, line in enumerate(lines) if line.strip()]  # fmt: skip
     except (ValueError, RuntimeError):
         drawn = []
     if not drawn:
@@ -53,13 +52,13 @@ def formula_svg(formula: str) -> Markup:
     return Markup("<br>").join(drawn) + spoken
 
 
-def _math_svg(line: str) -> Markup:
+@lru_cache(maxsize=256)
+def _math_svg(line: str) -> str:
     target = io.StringIO()
     line = re.sub(r"\\[lr]Vert(?![a-z])", r"\\|", re.sub(r"\\frac(?![a-z])", r"\\dfrac", line))
     with screen(), mpl.rc_context({"mathtext.fontset": "cm", "svg.fonttype": "path", "text.parse_math": True}):
         math_to_image(f"${line}$", target, FontProperties(size=13), format="svg", color=INK)
-    key = "m" + hashlib.sha256(line.encode()).hexdigest()[:8]
-    return inline_svg(target.getvalue(), key, line)
+    return target.getvalue()
 
 
 def styles_to_classes(body: str) -> tuple[str, str]:

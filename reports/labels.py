@@ -10,6 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
+# A text that is further from its point (in points) has a leader line.
+NEAR = 9
+
 
 @dataclass(frozen=True)
 class Anchor:
@@ -24,7 +27,8 @@ class Anchor:
 def place_around(axes: Axes, anchors: Sequence[Anchor], obstacles: Sequence[Bbox], size: float) -> None:
     """Writes each text near its point: off other texts, obstacles and the border, as close as that allows.
 
-    Greedy, then improved twice; a leader line is drawn where a text had to move away from its point.
+    Greedy, then improved twice; a leader line is drawn where a text had to move away from its point, and should
+    cross no other text.
     """
     if not anchors:
         return
@@ -43,17 +47,34 @@ def place_around(axes: Axes, anchors: Sequence[Anchor], obstacles: Sequence[Bbox
             others = np.array([places[j][0][chosen[j]] for j in chosen if j != i]).reshape(-1, 4)
             # Two names side by side need more than no overlap to be read apart.
             near = _overlap(places[i][0] + np.array([-4, 0, 4, 0]), others)
-            chosen[i] = int(np.argmin(costs[i] + 8 * near))
+            crossed = _crossed(anchors[i], *places[i], others)
+            chosen[i] = int(np.argmin(costs[i] + 8 * near + 40 * crossed))
     to_data = axes.transData.inverted()
     for i, anchor in enumerate(anchors):
         left, bottom, right, top = places[i][0][chosen[i]]
-        if places[i][1][chosen[i]] > 9:
-            nearest = (min(max(anchor.x, left), right), min(max(anchor.y, bottom), top))
+        if places[i][1][chosen[i]] > NEAR:
+            (nearest,) = _nearest(anchor, places[i][0][chosen[i]][None])
             ends = to_data.transform([(anchor.x, anchor.y), nearest])
             axes.plot(*ends.T, color=anchor.color, linewidth=0.5, zorder=1.5, scalex=False, scaley=False)
         x, y = to_data.transform(((left + right) / 2, (bottom + top) / 2))
-        axes.text(x, y, anchor.text, color=anchor.color, fontsize=size, ha="center", va="center",
-                  clip_on=False, in_layout=False)  # fmt: skip
+        # On white, above the grid and below the points.
+        axes.text(x, y, anchor.text, color=anchor.color, fontsize=size, ha="center", va="center", zorder=1.2,
+                  clip_on=False, in_layout=False,
+                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 0})  # fmt: skip
+
+
+def _nearest(anchor: Anchor, boxes: np.ndarray) -> np.ndarray:
+    """The point of each box (n × 4) that is nearest to the anchor."""
+    return np.clip([anchor.x, anchor.y], boxes[:, :2], boxes[:, 2:])
+
+
+def _crossed(anchor: Anchor, boxes: np.ndarray, distances: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """How many of `others` the leader lines to the boxes cross."""
+    steps = np.linspace(0, 1, 8)[:, None, None]
+    own = np.array([anchor.x, anchor.y])
+    line = own + steps * (_nearest(anchor, boxes) - own)  # steps × boxes × 2
+    inside = (line[:, :, None] >= others[:, :2]) & (line[:, :, None] <= others[:, 2:])
+    return inside.all(axis=3).any(axis=0).sum(axis=1) * (distances > NEAR)
 
 
 def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

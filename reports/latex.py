@@ -60,7 +60,7 @@ def write_source(document: Document, output: Path, style: Style) -> None:
             style=style,
             abstract=text(document.abstract),
             body="\n".join(_section(section, 0) for section in document.sections),
-            appendix="\\FloatBarrier\n".join(_section(section, 0) for section in document.appendix),
+            appendix="\n".join(_section(section, 0) for section in document.appendix),
             end=END,
         )
     )
@@ -146,7 +146,7 @@ def table(one: Table) -> str:
         .render(
             key=one.key,
             wide=one.wide,
-            continued=i > 0,
+            part=i + 1,
             caption=text(one.caption),
             label=one.label,
             tabular=tabular(replace(one, rows=rows)),
@@ -172,14 +172,16 @@ def tabular(one: Table) -> str:
 def _cut(one: Table) -> list[tuple[Row, ...]]:
     """The rows in parts that fit a page each, by the lines that their texts will take."""
     parts: list[list[Row]] = [[]]
-    lines = 0.0
+    lines, label = 0.0, one.rows[0].cells[0] if one.rows else None
     for row in one.rows:
         texts = [(len(c), column.share) for c, column in zip(row.cells, one.columns, strict=True)
                  if isinstance(c, str) and column.kind == "text"]  # fmt: skip
         tall = max((math.ceil(n / (share * LETTERS_PER_LINE)) for n, share in texts), default=1)
+        label = row.cells[0] or label
         if parts[-1] and lines + tall > LINES_PER_TABLE:
             parts.append([])
             lines = 0
+            row = replace(row, cells=(label, *row.cells[1:]))  # what is left out within a part is said in the next
         parts[-1].append(row)
         lines += tall + row.gap * 0.5
     return [tuple(part) for part in parts]

@@ -14,7 +14,7 @@ def abstract(results: Results, view: Results, topic: Topic, found: list[tables.D
     families = {results.family_of(label) for label in view.labels} - {"baseline"}
     backbones = listing([results.title("backbones", b) for b in results.backbones])
     among = f" from {plural(len(families), 'family', 'families')}" if families else ""
-    whose = f" Of the family this report is about there {_own(view, topic)}." if topic.family else ""
+    whose = f" {_own(view, topic)}" if topic.family else ""
     opening = (
         "Fine-tuning all parameters of a language model takes the memory to train it and a full copy of it for"
         f" every task. We compare {plural(len(view.labels), 'method')}{among}, baselines included, on {backbones} and"
@@ -28,7 +28,8 @@ def abstract(results: Results, view: Results, topic: Topic, found: list[tables.D
 
 def _own(view: Results, topic: Topic) -> str:
     own = [label for label in view.labels if view.family_of(label) == topic.family]
-    return f"{'are' if len(own) != 1 else 'is'} {plural(len(own), 'configuration')}"
+    said = f"The subject, the {topic.family} family, takes part with {plural(len(own), 'configuration')}"
+    return said + ("." if len(own) > 1 else ", so that nothing is said of differences within it.")
 
 
 def introduction(results: Results, topic: Topic) -> Section:
@@ -54,7 +55,7 @@ def introduction(results: Results, topic: Topic) -> Section:
         " about them too: ", Cite(("chen2022revisiting",), textual=True), " find that gains shrink under a fair"
         " protocol and that parameter-efficient methods are no more stable than full fine-tuning, whose own spread over"
         " seeds is known to be large ", Cite(("mosbach2021stability",)), ". This report therefore gives each method the"
-        " same data, order, steps and seeds, shows the spread beside every mean, and calls a difference one only"
+        " same data, order, steps and seeds, shows the spread beside every mean score, and calls a difference one only"
         " after a test. Its question is narrow: ", *_question(topic),
     )  # fmt: skip
     prompt = Prompt(("Why does this question interest you, and what did you expect before you saw the numbers? Which"

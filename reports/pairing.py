@@ -160,6 +160,8 @@ def _smaller(setting: Setting) -> tuple[str | None, str]:
         if (other.method, other.fixed(varies)) == (own.method, own.fixed(varies)) and len(setting.cells(label))
         if value is not None and other.hyperparameters[varies] < value
     }
+    if value is False:
+        return None, f"This configuration has {varies} turned off."
     if not found:
         return None, f"The suite has no second configuration that has a smaller {varies} and all else equal."
     return max(found, key=found.__getitem__), ""

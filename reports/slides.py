@@ -37,7 +37,7 @@ from reports.topics import TOPICS, Topic, focus
 ROWS_PER_SLIDE = 16
 CLAIMS_PER_SLIDE = 5
 # What a talk of this family's own methods can go through.
-METHODS_SHOWN = 5
+METHODS_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def compose(results: Results, references: dict[str, Entry], topic: Topic, run: E
     verdicts = [
         v for v in assess(results) if topic.family in (None, results.family_of(v.label)) and v.label in view.labels
     ]
-    main = [_question(results, topic), *_family(results, view, topic), _setup(view, run), *_measured(view),
+    main = [_question(results, topic), *_family(results, view, topic), _setup(view, run), *_measured(view, topic),
             *_claims(verdicts, references), *_critique(view, topic), _end(view, topic, verdicts)]  # fmt: skip
     made = Deck(
         topic.title, f"Suite “{results.name}” on {listing([results.title('backbones', b) for b in results.backbones])}",
@@ -178,7 +178,7 @@ def _family(results: Results, view: Results, topic: Topic) -> list[Slide]:
             summary = str(card.get("summary") or "").split(". ")[0].rstrip(".")
             described.append((Code(label), *background.cited(card), f": {summary}." if summary else ""))
         if len(own) > METHODS_SHOWN:
-            described.append((f"and {plural(len(own) - METHODS_SHOWN, 'more')}: {listing(own[METHODS_SHOWN:])}.",))
+            described.append((f"and {plural(len(own) - METHODS_SHOWN, 'other')}: {listing(own[METHODS_SHOWN:])}.",))
         made.append(Slide("The methods compared", tuple(described), words="Explain one of them on the board."))
     return made
 
@@ -195,11 +195,11 @@ def _setup(view: Results, run: Entry) -> Slide:
     return Slide("How it was measured", points, budget)
 
 
-def _measured(view: Results) -> list[Slide]:
+def _measured(view: Results, topic: Topic) -> list[Slide]:
     if view.scored.empty:
         return [Slide("Results", (("No cell of this suite has a score yet.",),))]
     made = []
-    said = [s for paragraph in findings.scores(view) for s in sentences(paragraph.text)]
+    said = [s for paragraph in findings.scores(view, topic.family) for s in sentences(paragraph.text)]
     for table in tables.scores(view)[:1]:
         made.append(Slide("Scores", tuple(said[:2]), _short(table)))
     found = tables.compare_with_reference(view)
@@ -208,7 +208,7 @@ def _measured(view: Results) -> list[Slide]:
         front = [s for paragraph in findings.tradeoff(view) for s in sentences(paragraph.text)]
         made.append(Slide("Score against trained parameters", tuple(front[-1:]), figure, minutes=1.5))
     for figure in fronts.fronts(view)[:1]:
-        made.append(Slide("Parameters are one cost of several", (), figure, minutes=1.5))
+        made.append(Slide("Parameters are one cost of several", _told(figure), figure, minutes=1.5))
     if tested:
         made.append(
             Slide("Is a difference a difference?", tuple(tested[:4]), words="Which gap would matter in practice?")
@@ -233,7 +233,7 @@ def _critique(view: Results, topic: Topic) -> list[Slide]:
         if paragraph.heading in ("Seeds.", "Scale.", "Tasks and budget.", "Test sets.", "Missing cells.", "Timing."):
             said = sentences(_without_refs(paragraph.text))
             # A heading and a bare number are no doubt yet.
-            limits.append(tuple(piece for s in said[: 2 if len(str(said[0])) < 60 else 1] for piece in (*s, " ")))
+            limits.append(tuple(piece for s in said[: 2 if len(str(said[0])) < 80 else 1] for piece in (*s, " ")))
     doubts = tuple(topic.doubts)
     made = [Slide("What to doubt in the papers", tuple(_first(d) for d in doubts), minutes=1.5,
                   words="Your own strongest objection.")] if doubts else []  # fmt: skip
@@ -250,15 +250,21 @@ def _end(view: Results, topic: Topic, verdicts: list[Verdict]) -> Slide:
 def _backup(view: Results) -> Iterable[Slide]:
     found = tables.compare_with_reference(view)
     for table in tables.differences(view, found)[:1]:
-        yield Slide("Differences to full fine-tuning", (), _short(table))
+        yield Slide("Differences to full fine-tuning", _told(table), _short(table))
     for figure in figures.cost(view)[:1]:
-        yield Slide("Memory, throughput, latency", (), figure)
+        yield Slide("Memory, throughput, latency", _told(figure), figure)
     for table in choices.decisions(view)[:1]:
-        yield Slide("Which configuration for which constraint", (), table)
+        yield Slide("Which configuration for which constraint", _told(table), table)
     for figure in [*figures.curves(view)[:1], *sweeps.sweeps(view)]:
-        yield Slide("Learning curves" if figure.key.startswith("curves") else "What the suite varies", (), figure)
+        title = "Learning curves" if figure.key.startswith("curves") else "What the suite varies"
+        yield Slide(title, _told(figure), figure)
     for table in setup.hyperparameters(view)[:1]:
         yield Slide("Hyperparameters", (), _short(table))
+
+
+def _told(block: Table | Figure) -> tuple[Text, ...]:
+    """What the caption says first: of which task and backbone, and in which unit."""
+    return (_first(_without_refs(block.caption)),)
 
 
 def _short(table: Table) -> Table:
@@ -304,7 +310,6 @@ def _without_refs(text: Text) -> Text:
                 piece = re.sub(r" ?\($", "", piece)
             if i and isinstance(text[i - 1], Ref):
                 piece = re.sub(r"^\)", "", piece)
-                piece = re.sub(r"^ gives the differences", "The differences", piece) if not kept else piece
         kept.append(piece)
     return tuple(kept)
 

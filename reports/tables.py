@@ -211,7 +211,7 @@ class _Measure:
 
 
 _COST = (
-    _Measure("adapter_parameters", "adapter", "parameters", "Trainable parameters"),
+    _Measure("adapter_parameters", "method", "parameters", "Trainable parameters"),
     _Measure("percent", "% of backbone", "%", "Trainable parameters"),
     _Measure("head_parameters", "head", "parameters", "Trainable parameters"),
     _Measure("stored_bytes", "Stored", "bytes"),
@@ -260,8 +260,9 @@ def memory(results: Results) -> list[Table]:
         columns, rows, data, most = _measured(results, group, cells, _MEMORY)
         caption = (
             f"Memory of training on {results.title('backbones', group.backbone)}, mean over up to"
-            f" {_n(most, 'profiled cell')}. The parts are counted from tensors in the costliest phase; the peak"
-            " is measured and also holds what the parts leave out (temporary buffers, the allocator's reserve)."
+            f" {_n(most, 'profiled cell')} ({listing(list(group.tasks))}). The parts are counted from"
+            " tensors in the costliest phase; the peak is measured and also holds what"
+            " the parts leave out (temporary buffers, the allocator's reserve)."
         )
         made.append(Table(keyed("memory", position, len(groups)), (caption,), columns, rows, data, wide=True))
     return made

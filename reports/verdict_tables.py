@@ -9,11 +9,25 @@ from dataclasses import replace
 import pandas as pd
 
 from reports.bibliography import Entry
-from reports.claims import Verdict
+from reports.claims import Verdict, asked
 from reports.compositions import AxisRating
 from reports.frame import Results
-from reports.quantities import plural
-from reports.structure import Cite, Code, Column, Emphasis, Inline, Number, Paragraph, Ref, Row, Source, Table, Text
+from reports.quantities import numeral, plural
+from reports.structure import (
+    Cite,
+    Code,
+    Column,
+    Emphasis,
+    Inline,
+    Number,
+    Paragraph,
+    Ref,
+    Row,
+    Source,
+    Table,
+    Text,
+    listing,
+)
 
 OUTCOMES = ("supported", "contradicted", "inconclusive", "not testable here")
 
@@ -23,9 +37,11 @@ ORDER = ("contradicted", "supported", "inconclusive", "not testable here")
 
 
 def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = False) -> list[Table]:
-    """Claim, source, measured effect with interval and n, verdict, caveat; without the caveat where `brief`."""
-    if not verdicts:
-        return []
+    """Claim, source, what the effect has to be, effect with interval and n, verdict, caveat; without the caveat where
+    `brief`. Only claims that could be tested, if any could."""
+    if not testable(verdicts):
+        return _left_out("claims", verdicts, references)
+    verdicts = testable(verdicts)
     several = len({v.backbone for v in verdicts}) > 1
     shared = _shared([v.caveat for v in verdicts])
     rows: list[Row] = []
@@ -37,10 +53,21 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = 
         scope = str(v.claim.get("scope") or "")
         source = _source(str(v.claim.get("source") or ""), references)
         effect = _effect(v)
-        testable = v.verdict != "not testable here"
-        caveat = (" ".join(s for s in _sentences(v.caveat) if s not in shared) or None) if testable else v.measured
+        caveat = " ".join(s for s in _sentences(v.caveat) if s not in shared) or None
         rows.append(
-            Row((name if name != label else "", str(v.claim["text"]), source, effect, str(v.n), v.verdict, caveat), gap)
+            Row(
+                (
+                    name if name != label else "",
+                    str(v.claim["text"]),
+                    source,
+                    asked(v.claim),
+                    effect,
+                    str(v.n),
+                    v.verdict,
+                    caveat,
+                ),
+                gap,
+            )
         )
         label = name
         data.append({"label": v.label, "method": v.method, "backbone": v.backbone, "claim": v.claim["text"],
@@ -51,25 +78,60 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = 
                      "measured": v.measured, "caveat": v.caveat, "cells": " ".join(v.cells)})  # fmt: skip
     columns: tuple[Column, ...] = (
         Column("Method", "label"),
-        Column("Claim, as we read it", "text", share=0.22),
-        Column("Source", "text", share=0.11),
+        Column("Claim, as we read it", "text", share=0.2),
+        Column("Source", "text", share=0.1),
+        Column("Holds if", "text", share=0.09),
         Column("Measured", "text", share=0.1),
         Column("n"),
         Column("Verdict", "text", share=0.09),
-        Column("Caveat, or why there is no test", "text", share=0.27),
+        Column("Caveat", "text", share=0.21),
     )
     level = f"{100 * verdicts[0].level:.0f}"
     caption: Text = (
-        f"What the papers claim, and what this run measured: effect with an interval of {level} % where the pairs are"
-        " enough for one, a difference of scores in points or a ratio to the comparator; n: pairs. A verdict is about"
-        " this backbone, budget and these tasks, which are tested together; p-values are corrected by Holm over all of"
-        " them. “Inconclusive” is the verdict wherever the interval allows both."
-        + (f" For all of them: {' '.join(shared)}" if shared else ""),
+        "What the papers claim, and what this run measured: the method's score minus the comparator's, or the ratio"
+        f" of what else is compared (×), with an interval of {level} % where the pairs are enough for one; n: pairs of"
+        " task and seed."
+        " A verdict is about this backbone, budget and these tasks, which are tested together. One on scores and times"
+        " needs a one-sided test that Holm's correction over all claims leaves standing; intervals are not corrected,"
+        " and one that lies where the claim holds may still be “inconclusive”."
+        + "".join(f" {s.replace('Here: ', 'All of this holds for ')}" for s in shared),
     )
     if brief:
         columns, rows = columns[:-1], [Row(row.cells[:-1], row.gap) for row in rows]
-        columns = tuple(replace(c, share=1.45 * c.share) for c in columns)
+        columns = tuple(replace(c, share=1.35 * c.share) for c in columns)
     return [Table("claims", caption, columns, tuple(rows), pd.DataFrame(data), wide=True)]
+
+
+def testable(verdicts: list[Verdict]) -> list[Verdict]:
+    return [v for v in verdicts if v.verdict != "not testable here"]
+
+
+def untestable(verdicts: list[Verdict], references: dict[str, Entry]) -> list[Table]:
+    """Claims that this run cannot test, and why, where `claims` leaves them out."""
+    tested = testable(verdicts)
+    return _left_out("untestable", [v for v in verdicts if v not in tested], references) if tested else []
+
+
+def _left_out(key: str, left: list[Verdict], references: dict[str, Entry]) -> list[Table]:
+    if not left:
+        return []
+    several = len({v.backbone for v in left}) > 1
+    rows: list[Row] = []
+    before = None
+    for v in left:
+        name = f"{v.label} ({v.backbone})" if several else v.label
+        source = _source(str(v.claim.get("source") or ""), references)
+        row = ("" if name == before else name, str(v.claim["text"]), source, v.measured)
+        rows.append(Row(row, gap=before not in (None, name)))
+        before = name
+    columns = (
+        Column("Method", "label"), Column("Claim, as we read it", "text", share=0.36),
+        Column("Source", "text", share=0.16), Column("Why there is no test", "text", share=0.33),
+    )  # fmt: skip
+    data = pd.DataFrame([{"label": v.label, "backbone": v.backbone, "claim": v.claim["text"],
+                          "source": v.claim.get("source"), "why": v.measured} for v in left])  # fmt: skip
+    return [Table(key, ("Claims of the papers that this run cannot test, and why.",), columns, tuple(rows), data,
+                  wide=True)]  # fmt: skip
 
 
 def _sentences(text: str) -> list[str]:
@@ -95,7 +157,9 @@ def effect_text(v: Verdict) -> str | None:
     points = v.unit == "points"
 
     def one(value: float) -> str:
-        return f"{value:+.1f}".replace("-", "−") if points else f"{value:.3f}" if 0.9 < value < 1.1 else f"{value:.3g}"
+        if points:
+            return f"{value:+.1f}".replace("-", "−")
+        return f"{value:.3f}" if 0.9 < value < 1.1 else f"{value:#.3g}".rstrip(".")
 
     main = (
         f"{one(v.effect)} points"
@@ -119,9 +183,11 @@ def told(verdicts: list[Verdict]) -> list[Paragraph]:
     if not verdicts:
         return [Paragraph(("The cards of these methods carry no claim that this run could test.",))]
     counts = {outcome: sum(v.verdict == outcome for v in verdicts) for outcome in OUTCOMES}
+    parted = 0 < len(testable(verdicts)) < len(verdicts)
     text: list[Inline] = [f"The cards of these methods carry {plural(len(verdicts), 'claim')} of their papers (",
-                          Ref("tab:claims"), "). In this run "]  # fmt: skip
-    text.append(", ".join(f"{n} {'are' if n != 1 else 'is'} {outcome}" for outcome, n in counts.items() if n) + ".")
+                          Ref("tab:claims"), *(("; untested ones: ", Ref("tab:untestable")) if parted else ()),
+                          "). In this run "]  # fmt: skip
+    text.append(listing([f"{numeral(n)} {'are' if n != 1 else 'is'} {o}" for o, n in counts.items() if n]) + ".")
     for outcome in ("contradicted", "supported"):
         them = [v for v in verdicts if v.verdict == outcome][:4]
         for i, v in enumerate(them):
@@ -131,9 +197,15 @@ def told(verdicts: list[Verdict]) -> list[Paragraph]:
                 text.append(f" ({said})")
         if them:
             text.append("." if len(them) == counts[outcome] else f"; and {counts[outcome] - len(them)} more.")
-    text += [" A contradiction here does not refute a paper whose claim was made at another scale, nor does support"
-             " confirm it there; and ", Emphasis("inconclusive"), " is not a mild form of either."]  # fmt: skip
+    if counts["contradicted"] or counts["supported"]:
+        text.append(" A verdict holds at this scale: it neither refutes nor confirms a claim that was made at another.")
+    if counts["inconclusive"]:
+        text += [" ", Emphasis("Inconclusive"), " is not a mild form of either: the pairs are too few, or the effect is"
+                 " too near to what the claim asks."]  # fmt: skip
     return [Paragraph(tuple(text))]
+
+
+_VALUES = {"percent": "{:.3g} %".format, "ratio": "× {:.3g}".format, "points": "{:+.1f} points".format}
 
 
 def compositions(ratings: list[AxisRating], results: Results) -> list[Table]:
@@ -149,7 +221,7 @@ def compositions(ratings: list[AxisRating], results: Results) -> list[Table]:
             if len(results.backbones) > 1
             else r.composition
         )
-        unit = "" if r.value is None else f"{r.value:.3g} {r.unit}".strip()
+        unit = "" if r.value is None else _VALUES[r.unit](r.value).replace("-", "−")
         basis = f"{r.rule}" if r.computed is not None else r.reason or r.rule
         rows.append(Row((name if head != before else "", r.axis, r.printed, r.computed or None, unit or None,
                          r.agreement, basis), gap=before is not None and head != before))  # fmt: skip

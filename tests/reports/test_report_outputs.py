@@ -17,6 +17,8 @@ import synthetic_results as synthetic
 
 from bench.records import ResultsError
 from reports.build import Report, build_report
+from reports.html_blocks import Writer
+from reports.structure import Equation
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = (
@@ -61,7 +63,12 @@ def test_every_reference_is_defined(report: Report):
     software = {"paszke2019pytorch", "wolf2020transformers", "lhoest2021datasets", "gugger2022accelerate"}
     assert cited >= used | software | {"pfeiffer2023modular", "wang2020minilm"}
     labels = set(re.findall(r"\\label\{([^}]*)\}", source))
-    assert set(re.findall(r"\\ref\{([^}]*)\}", source)) <= labels
+    referred = set(re.findall(r"\\ref\{([^}]*)\}", source))
+    assert referred <= labels
+    # No table or figure of the main part stands unannounced.
+    main = (report.folder / "report.tex").read_text().partition("\\bibliography{")[0]
+    shown = {f"tab:{key}" for key in re.findall(r"\\input\{tables/([^}]*)\}", main)}
+    assert shown | set(re.findall(r"\\label\{(fig:[^}]*)\}", main)) <= referred
 
 
 @pytest.mark.skipif(shutil.which("latexmk") is None, reason="latexmk is not installed")
@@ -162,6 +169,15 @@ def test_page_is_self_contained_and_consistent(report: Report):
     text = report.page.read_text()
     assert "url(http" not in text
     assert "@import" not in text
+
+
+def test_methods_that_share_a_formula_share_no_id():
+    writer = Writer({}, Path(), {})
+    drawn = "".join(writer.block(Equation(r"h \leftarrow h + U\,\sigma(D h)")) for _ in range(2))
+    ids = re.findall(r'\bid="([^"]*)"', drawn)
+    assert ids
+    assert len(ids) == len(set(ids))
+    assert {target for target in re.findall(r'href="#([^"]*)"', drawn)} <= set(ids)
 
 
 def test_policy_lets_only_the_pages_own_script_run(report: Report):

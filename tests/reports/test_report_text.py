@@ -64,9 +64,9 @@ def test_formula_that_breaks_out_is_set_as_code():
 
 
 def test_formula_in_html_is_drawn_or_shown_as_source():
-    drawn = formula_svg(r"h = W x + \frac{\alpha}{r} B A x")
+    drawn = formula_svg(r"h = W x + \frac{\alpha}{r} B A x", "a")
     assert drawn.startswith("<svg")
-    shown = formula_svg(r"\unknowncommand{x} < y")
+    shown = formula_svg(r"\unknowncommand{x} < y", "b")
     assert shown == r"<code>\unknowncommand{x} &lt; y</code>"
 
 
