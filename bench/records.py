@@ -116,7 +116,9 @@ class Record(BaseModel):
     best_step: int | None = None
     validation: dict[str, float] = {}
     test: dict[str, float] = {}
-    forgetting: dict[str, float] = Field({}, description="nats per byte of general text, `before` and `after`")
+    forgetting: dict[str, float] = Field(
+        {}, description="nats per byte of general text: the backbone `before`, and `after` tuning"
+    )
     history: list[Evaluation] = []
     data: DataUse | None = None
     parameters: Parameters | None = None

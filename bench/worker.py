@@ -150,21 +150,20 @@ class Work:
 
     def train(self, record: Record, progress: Any) -> None:
         cell = self.cell
+        measures_forgetting = bool(cell.forgetting) and self.form.head.kind == "language"
+        if measures_forgetting:
+            # Of the backbone itself: a method that starts elsewhere, as random prefixes do, has lost something already.
+            before = self._general_loss(self.load()[0])
+            self.accelerator.free_memory()
         anatomy, backbone = self.adapted()
-        forgotten = {}
-        if cell.forgetting and self.form.head.kind == "language":
-            before = self._general_loss(anatomy.model)
         splits = prepare(self.form, cell.budget, cell.seed)
         material, sources = Material(self.form, splits), self._sources()
         set_seed(cell.seed)
         training = train(self.accelerator, anatomy, self.method, material, cell.budget, cell.seed, progress, sources)
         test = self.accelerator.prepare(eval_loader(splits.test, self.form, cell.budget.batch_size * 2))
         _, record.test = evaluate(anatomy.model, test, self.form)
-        if cell.forgetting and self.form.head.kind == "language":
-            # Of what was not trained, nothing is forgotten: the second reading would be the first.
-            after = self._general_loss(anatomy.model) if training.steps else before
-            forgotten = {"before": before, "after": after}
-        record.forgetting = forgotten
+        if measures_forgetting:
+            record.forgetting = {"before": before, "after": self._general_loss(anatomy.model)}
         record.validation, record.history = training.validation, training.history
         record.best_step = training.best_step
         record.parameters = count_parameters(anatomy.head, training.trainable, backbone)

@@ -13,6 +13,7 @@ from reports import (
     experiment,
     figures,
     findings,
+    forgetting,
     fronts,
     opening,
     setup,
@@ -126,6 +127,7 @@ def _results(results: Results, view: Results, topic: Topic, found: list[tables.D
                        [*figures.cost(view), *fronts.fronts(view), *tables.costs(view)])),
         Section("choices", "Which configuration for which constraint", _choices(view)),
         Section("curves", "Learning curves", _shown(findings.curves(view), figures.curves(view))),
+        Section("forgetting", "What was forgotten", tuple(forgetting.blocks(view))),
         Section("sweeps", "What the suite varies", _shown([Paragraph((
             "Some configurations differ in one thing alone.",))] if varied else [], varied)),
         Section("claims", "Claims of the papers", (*verdict_tables.told(verdicts), *claims)),

@@ -30,7 +30,8 @@ class Results:
     `cells` has one row per cell of the suite, indexed by id: backbone, method, label, family, task, seed,
     status (a record's, or "not run"), reason, `score` (the task's primary test metric, a fraction; NaN if
     there is none), `validation_score`, wall_seconds, `adapter_parameters`, `head_parameters`,
-    `total_parameters`, `backbone_parameters`, `percent`, and every figure of `bench.records.Cost` under its
+    `total_parameters`, `backbone_parameters`, `percent`, `general_loss` (nats per byte of general text, by the bare
+    backbone) and `forgotten` (how much it rose with tuning), and every figure of `bench.records.Cost` under its
     own name (NaN where not measured). `history` has one row per evaluation of a scored cell: id, backbone,
     label, task, seed, step, phase, train_loss, validation_loss, `score` (validation, a fraction).
     `backbones`, `tasks` and `labels` are in the order of the suite, labels grouped by family.
@@ -160,7 +161,15 @@ def select(cells: pd.DataFrame, **where: str) -> pd.DataFrame:
 
 
 _IDENTITY = ("backbone", "method", "label", "task", "seed")
-_NUMBERS = ("score", "validation_score", "wall_seconds", *PARAMETER_COLUMNS.values(), *COST_COLUMNS)
+_NUMBERS = (
+    "score",
+    "validation_score",
+    "wall_seconds",
+    "general_loss",
+    "forgotten",
+    *PARAMETER_COLUMNS.values(),
+    *COST_COLUMNS,
+)
 _COLUMNS = [
     "id",
     "family",
@@ -180,6 +189,9 @@ def _row(cell: Cell, record: Record | None, manifest: Manifest) -> dict[str, Any
         return row
     row["score"] = _primary(record.test, cell.task, manifest)
     row["validation_score"] = _primary(record.validation, cell.task, manifest)
+    if record.forgetting:
+        before = record.forgetting["before"]
+        row |= {"general_loss": before, "forgotten": record.forgetting["after"] - before}
     if record.parameters is not None:
         row |= {column: getattr(record.parameters, name) for name, column in PARAMETER_COLUMNS.items()}
     if record.cost is not None:
