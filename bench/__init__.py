@@ -1,3 +1,8 @@
 """Runs cells of a PEFT benchmark. Importing this package imports nothing heavy."""
 
+import logging
+
+# Where bitsandbytes is installed, it tells at every start, in every process, of a kernel that nobody asked for.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
 __version__ = "0.1.0"

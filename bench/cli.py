@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 import sys
 from pathlib import Path
@@ -95,8 +94,6 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "running cells needs torch and more: pip install 'adaptbench[run]' (reports need none of it)"
         ) from None
-    # Where bitsandbytes is installed, it tells at every start of a kernel that nobody asked for.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     from bench.display import RunDisplay
     from bench.launchers.local import LocalLauncher, slots
     from bench.scheduler import Scheduler

@@ -10,9 +10,10 @@ and gives no figure, the margin is the card's choice, one point as a rule.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,9 @@ from reports.pairing import MEASURES, Setting, comparator, entrants, out_of_scop
 from reports.quantities import count
 from reports.statistics import ALPHA, MIN_PAIRS, Effect, holm, mean_difference, spread_ratio
 
-Outcome = Literal["supported", "contradicted", "inconclusive", "not testable here"]
+# Those that say most come first, wherever verdicts are counted or listed.
+Outcome = Literal["contradicted", "supported", "inconclusive", "not testable here"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 # The interval whose ends a one-sided test at ALPHA decides about.
 LEVEL = 1 - 2 * ALPHA
 
@@ -54,6 +57,12 @@ class Verdict:
     cells: tuple[str, ...]
     level: float = LEVEL
     p: float | None = None
+
+
+def tally(verdicts: list[Verdict]) -> dict[Outcome, int]:
+    """How many verdicts there are of each outcome that occurs."""
+    counts = Counter(verdict.verdict for verdict in verdicts)
+    return {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome]}
 
 
 def assess(results: Results) -> list[Verdict]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports import findings
-from reports.claims import Verdict
+from reports.claims import Verdict, tally
 from reports.frame import SCORED, Results, select, summary_of
 from reports.quantities import numeral, plural, points
 from reports.statistics import MIN_PAIRS
@@ -83,8 +83,7 @@ def _tests(found: list[Difference]) -> Text:
 def _claims(verdicts: list[Verdict]) -> Text:
     if not verdicts:
         return ()
-    counts = {o: sum(v.verdict == o for v in verdicts) for o in dict.fromkeys(v.verdict for v in verdicts)}
-    came = listing([f"{numeral(n)} came out {o}" for o, n in counts.items()])
+    came = listing([f"{numeral(n)} came out {o}" for o, n in tally(verdicts).items()])
     return (f"Of {plural(len(verdicts), 'claim')} of the papers {came}. ",)
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from reports.claims import Outcome, Verdict
+from reports.claims import OUTCOMES, Outcome, Verdict, tally
 from reports.html_blocks import Writer, records_link
 from reports.structure import Cite
 
-# In the order in which they are shown, each with the class of its mark.
-OUTCOMES: dict[Outcome, str] = {
-    "supported": "good",
+# The class of each outcome's mark.
+MARKS: dict[Outcome, str] = {
     "contradicted": "bad",
+    "supported": "good",
     "inconclusive": "open",
     "not testable here": "void",
 }
@@ -26,11 +25,9 @@ _WIDTH, _HEIGHT, _EDGE = 220, 34, 8
 
 def claims_view(verdicts: list[Verdict], writer: Writer, several_backbones: bool) -> dict[str, Any]:
     """What the template needs: a count per outcome, and the claims, those decided first."""
-    counts = Counter(verdict.verdict for verdict in verdicts)
-    order = list(OUTCOMES)
-    ordered = sorted(verdicts, key=lambda verdict: order.index(verdict.verdict))
+    ordered = sorted(verdicts, key=lambda verdict: OUTCOMES.index(verdict.verdict))
     return {
-        "counts": [(name, mark, counts[name]) for name, mark in OUTCOMES.items() if counts[name]],
+        "counts": [(outcome, MARKS[outcome], n) for outcome, n in tally(verdicts).items()],
         "claims": [_claim(verdict, writer, several_backbones) for verdict in ordered],
     }
 
@@ -39,7 +36,7 @@ def _claim(verdict: Verdict, writer: Writer, several_backbones: bool) -> dict[st
     source = str(verdict.claim.get("source") or "")
     return {
         "outcome": verdict.verdict,
-        "mark": OUTCOMES[verdict.verdict],
+        "mark": MARKS[verdict.verdict],
         "label": verdict.label,
         "backbone": verdict.backbone if several_backbones else "",
         "text": verdict.claim.get("text") or "",

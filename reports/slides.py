@@ -25,7 +25,7 @@ from reports import (
 )
 from reports.bibliography import Entry
 from reports.build import copy_style, read_results, references_of, writing
-from reports.claims import Verdict, assess
+from reports.claims import OUTCOMES, Verdict, assess, tally
 from reports.frame import Results
 from reports.quantities import plural
 from reports.structure import Cite, Code, Figure, Inline, Ref, Table, Text, listing
@@ -220,10 +220,9 @@ def _claims(verdicts: list[Verdict], references: dict[str, Entry]) -> list[Slide
     """Those that could be decided come first."""
     if not verdicts:
         return []
-    ranked = sorted(verdicts, key=lambda v: verdict_tables.ORDER.index(v.verdict))
+    ranked = sorted(verdicts, key=lambda v: OUTCOMES.index(v.verdict))
     (table,) = verdict_tables.claims(ranked[:CLAIMS_PER_SLIDE], references, brief=True)
-    counts = {o: sum(v.verdict == o for v in verdicts) for o in verdict_tables.OUTCOMES}
-    said = listing([f"{n} {o}" for o, n in counts.items() if n])
+    said = listing([f"{n} {o}" for o, n in tally(verdicts).items()])
     return [Slide("What the papers claim", ((f"Of {plural(len(verdicts), 'claim')}: {said}.",),), table, minutes=1.5)]
 
 

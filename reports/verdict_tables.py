@@ -9,7 +9,7 @@ from dataclasses import replace
 import pandas as pd
 
 from reports.bibliography import Entry
-from reports.claims import Verdict, asked
+from reports.claims import Outcome, Verdict, asked, tally
 from reports.compositions import AxisRating
 from reports.frame import Results
 from reports.quantities import numeral, plural
@@ -28,12 +28,6 @@ from reports.structure import (
     Text,
     listing,
 )
-
-OUTCOMES = ("supported", "contradicted", "inconclusive", "not testable here")
-
-
-# The outcomes by how much they say.
-ORDER = ("contradicted", "supported", "inconclusive", "not testable here")
 
 
 def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = False) -> list[Table]:
@@ -182,13 +176,14 @@ def told(verdicts: list[Verdict]) -> list[Paragraph]:
     """How many claims fared how, and which were contradicted or supported by a test."""
     if not verdicts:
         return [Paragraph(("The cards of these methods carry no claim that this run could test.",))]
-    counts = {outcome: sum(v.verdict == outcome for v in verdicts) for outcome in OUTCOMES}
+    counts = tally(verdicts)
     parted = 0 < len(testable(verdicts)) < len(verdicts)
     text: list[Inline] = [f"The cards of these methods carry {plural(len(verdicts), 'claim')} of their papers (",
                           Ref("tab:claims"), *(("; untested ones: ", Ref("tab:untestable")) if parted else ()),
                           "). In this run "]  # fmt: skip
-    text.append(listing([f"{numeral(n)} {'are' if n != 1 else 'is'} {o}" for o, n in counts.items() if n]) + ".")
-    for outcome in ("contradicted", "supported"):
+    text.append(listing([f"{numeral(n)} {'are' if n != 1 else 'is'} {o}" for o, n in counts.items()]) + ".")
+    decided: tuple[Outcome, ...] = ("contradicted", "supported")
+    for outcome in decided:
         them = [v for v in verdicts if v.verdict == outcome][:4]
         for i, v in enumerate(them):
             lead = f" {outcome.capitalize()}: " if not i else "; "
@@ -197,9 +192,9 @@ def told(verdicts: list[Verdict]) -> list[Paragraph]:
                 text.append(f" ({said})")
         if them:
             text.append("." if len(them) == counts[outcome] else f"; and {counts[outcome] - len(them)} more.")
-    if counts["contradicted"] or counts["supported"]:
+    if counts.keys() & set(decided):
         text.append(" A verdict holds at this scale: it neither refutes nor confirms a claim that was made at another.")
-    if counts["inconclusive"]:
+    if "inconclusive" in counts:
         text += [" ", Emphasis("Inconclusive"), " is not a mild form of either: the pairs are too few, or the effect is"
                  " too near to what the claim asks."]  # fmt: skip
     return [Paragraph(tuple(text))]

@@ -175,8 +175,9 @@ def _read(path: Path, fields: FileOptions) -> list[Row]:
     for line, raw in _raw(path):
         if lacking := [name for name in names.values() if name not in raw]:
             have = ", ".join(map(repr, list(raw)[:8]))
+            place = f"{path}:{line}" if path.suffix == ".jsonl" else path  # elsewhere all rows have the same columns
             raise ValueError(
-                f"{path}:{line}: no column {lacking[0]!r}; there are {have}; name it as in {{text: review}}"
+                f"{place}: no column {lacking[0]!r}; there are {have}; name it as in {{text: review}}"
             )
         row = {key: raw[name] for key, name in names.items()}
         if empty := [name for key, name in names.items() if row[key] is None or not str(row[key]).strip()]:

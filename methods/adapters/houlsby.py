@@ -53,7 +53,7 @@ class Houlsby(Method):
                 scope="BERT-large on GLUE, with 3.6 % of the parameters per task",
             ),
             Claim(
-                text="It adds 3.6 % of the backbone's parameters per task.",
+                text="It adds only 3.6 % of the backbone's parameters per task.",
                 source="houlsby2019adapters",
                 measure="adapter_parameters",
                 comparator="backbone",

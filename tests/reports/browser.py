@@ -15,6 +15,8 @@ from reports.templating import resource
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+expect = sync_api.expect
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 

@@ -1,4 +1,7 @@
-"""The page in a real browser: what a reader does with it, by mouse, by keyboard, on a phone, on paper."""
+"""The page in a real browser: what a reader does with it, by mouse, by keyboard, on a phone, on paper.
+
+The address changes first, and the view after it: what a view should hold is waited for (`expect`).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any
 import pytest
 import synthetic_results as synthetic
 import yaml
-from browser import write_page
+from browser import expect, write_page
 
 from reports.build import Report
 
@@ -178,12 +181,13 @@ def test_a_point_reveals_its_method_and_leads_to_its_records(report: Report, ope
     assert said in page.locator(".tip").inner_text()
     assert said in point.get_attribute("aria-label")
     point.click()
-    assert page.locator("#view-title").inner_text() == "The 3 records behind this number"
+    title = expect(page.locator("#view-title"))
+    title.to_have_text("The 3 records behind this number")
     assert sorted(_column(page, "#view", 4)) == sorted(scores)
     page.locator("#view tbody a").first.click()
-    assert page.locator("#view-title").inner_text().startswith("lora on rotten_tomatoes, seed")
+    title.to_have_text(re.compile("^lora on rotten_tomatoes, seed"))
     page.go_back()
-    assert page.locator("#view-title").inner_text() == "The 3 records behind this number"
+    title.to_have_text("The 3 records behind this number")
 
 
 def test_points_can_be_single_cells(report: Report, opened):
@@ -193,7 +197,7 @@ def test_points_can_be_single_cells(report: Report, opened):
     point.focus()
     assert re.search(r"seed \d, cell [0-9a-f]{12}", page.locator(".tip").inner_text())
     page.keyboard.press("Enter")
-    assert page.locator("#view").get_attribute("open") is not None
+    expect(page.locator("#view")).to_be_visible()
 
 
 def test_a_cell_shows_all_that_its_record_holds(usual: Path, report: Report, opened, records):
@@ -254,7 +258,7 @@ def test_cells_without_a_score_say_why(report: Report, opened, records):
     page.keyboard.press("Escape")
     page.locator("#filter").fill("not run")
     page.locator("#cell-table tbody a").click()
-    assert "The run did not reach this cell." in page.locator("#view").inner_text()
+    expect(page.locator("#view")).to_contain_text("The run did not reach this cell.")
 
 
 def test_every_link_of_a_number_leads_to_known_records(report: Report, opened):
@@ -267,7 +271,7 @@ def test_every_link_of_a_number_leads_to_known_records(report: Report, opened):
         assert set(ids) <= known
     several = next(link for link in links if "," in link)
     page.locator(f"a[href='{several}']").first.click()
-    assert page.locator("#view tbody tr").count() == several.count(",") + 1
+    expect(page.locator("#view tbody tr")).to_have_count(several.count(",") + 1)
 
 
 def test_dark_follows_the_system_and_the_switch(report: Report, opened):
@@ -304,13 +308,12 @@ def test_everything_can_be_done_by_keyboard(report: Report, opened):
     assert second != first
     assert second.startswith(page.locator(".tip b").inner_text())
     page.keyboard.press("Enter")
-    # The address changes first, and the view after it.
-    page.locator("#view").wait_for(state="visible")
+    expect(page.locator("#view")).to_be_visible()
     page.keyboard.press("Tab")
     inside = page.evaluate(f"document.getElementById('view').contains({focused})")
     assert inside
     page.keyboard.press("Escape")
-    page.locator("#view").wait_for(state="hidden")
+    expect(page.locator("#view")).to_be_hidden()
     assert page.evaluate(f"{focused}.getAttribute('aria-label')") == second
     # Out of the plot in one step, not through all points.
     page.keyboard.press("Tab")
@@ -321,7 +324,7 @@ def test_everything_can_be_done_by_keyboard(report: Report, opened):
     page.locator("#cell-table tbody a").first.focus()
     name = page.evaluate(f"{focused}.innerText")
     page.keyboard.press("Enter")
-    page.wait_for_function("name => document.querySelector('#view-title').innerText.startsWith(name)", arg=name)
+    expect(page.locator("#view-title")).to_have_text(re.compile(f"^{re.escape(name)} on "))
     assert page.evaluate(f"{focused}.id") == "view-title"
 
 
@@ -345,6 +348,7 @@ def test_a_phone_needs_no_scrolling_sideways(report: Report, opened, records):
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
     page.locator("#cell-table tbody a").first.click()
     view = page.locator("#view")
+    expect(view).to_be_visible()
     assert view.evaluate("el => el.scrollWidth") <= 375
     assert view.evaluate("el => el.getBoundingClientRect().left") == 0
     smallest = page.eval_on_selector_all(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import synthetic_results as synthetic
-from browser import write_page
+from browser import expect, write_page
 
 
 def _page(folder: Path, cells, records, **manifest) -> Path:
@@ -21,7 +21,7 @@ def test_one_method_one_task_one_seed(tmp_path: Path, opened):
     assert "±" not in page.locator("#plot").inner_text()
     assert page.locator("#cell-tools select").count() == 0  # nothing to choose from
     page.locator(".point").click()
-    assert page.locator("#view-title").inner_text() == "lora on bbc_news, seed 0"
+    expect(page.locator("#view-title")).to_have_text("lora on bbc_news, seed 0")
 
 
 @pytest.mark.parametrize("status", ["failed", "n/a", None])
@@ -32,7 +32,7 @@ def test_no_score_at_all(tmp_path: Path, opened, status: str | None):
     assert "Nothing to plot yet" in page.locator("#plot").inner_text()
     assert page.locator("#shown").inner_text() == "12 of 12 cells"
     page.locator("#cell-table tbody a").first.click()
-    assert ("loss became NaN" if status else "did not reach this cell") in page.locator("#view").inner_text()
+    expect(page.locator("#view")).to_contain_text("loss became NaN" if status else "did not reach this cell")
 
 
 def test_scores_without_cost(tmp_path: Path, opened):
@@ -49,8 +49,8 @@ def test_bare_records(tmp_path: Path, opened):
     page = opened(_page(tmp_path, cells, records, cards={}, suite={}))
     assert page.locator(".point").count() == 2
     page.locator("#cell-table tbody a").first.click()
-    assert "Metrics" in page.locator("#view").inner_text()
-    assert "Learning curve" not in page.locator("#view").inner_text()
+    expect(page.locator("#view")).to_contain_text("Metrics")
+    expect(page.locator("#view")).not_to_contain_text("Learning curve")
 
 
 def test_costs_of_two_protocols_are_not_averaged(tmp_path: Path, opened):

@@ -78,7 +78,7 @@ def test_numbers_to_predict(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "options", "expected"),
     [
-        (GOOD, {"text": "reviews"}, r"a\.csv:2: no column 'reviews'; there are 'review', 'stars'"),
+        (GOOD, {"text": "reviews"}, r"a\.csv: no column 'reviews'; there are 'review', 'stars'"),
         ("review,stars\na,b,c\n", {}, r"a\.csv:2: has more fields than the header"),
         ("review,stars\n" + "".join(f"r{i},1\n" for i in range(50)), {}, r"single class, '1'"),
         ("review,stars\n", {}, r"a\.csv: holds no rows"),
