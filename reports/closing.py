@@ -41,7 +41,8 @@ def _scores(view: Results, topic: Topic) -> Text:
     own = [label for label in view.labels if topic.family in (None, view.family_of(label))]
     others = [label for label in own if label != view.reference]
     text: list[Inline] = []
-    whose = " of this family" if topic.family else ""
+    beside = " besides full fine-tuning" if view.reference in own else ""
+    whose = " of this family" if topic.family else beside
     before = None
     for task in view.tasks[:3]:
         scored = select(view.scored, task=task, backbone=view.backbones[0])
@@ -83,7 +84,12 @@ def _tests(found: list[Difference]) -> Text:
 def _claims(verdicts: list[Verdict]) -> Text:
     if not verdicts:
         return ()
-    came = listing([f"{numeral(n)} came out {o}" for o, n in tally(verdicts).items()])
+    counts = tally(verdicts)
+    untested = counts.pop("not testable here", 0)
+    if untested == len(verdicts):
+        return (f"Of {plural(untested, 'claim')} of the papers none could be tested here. ",)
+    fates = [f"{numeral(n)} came out {o}" for o, n in counts.items()]
+    came = listing([*fates, *([f"{numeral(untested)} could not be tested here"] if untested else [])])
     return (f"Of {plural(len(verdicts), 'claim')} of the papers {came}. ",)
 
 

@@ -181,7 +181,8 @@ def told(verdicts: list[Verdict]) -> list[Paragraph]:
     text: list[Inline] = [f"The cards of these methods carry {plural(len(verdicts), 'claim')} of their papers (",
                           Ref("tab:claims"), *(("; untested ones: ", Ref("tab:untestable")) if parted else ()),
                           "). In this run "]  # fmt: skip
-    text.append(listing([f"{numeral(n)} {'are' if n != 1 else 'is'} {o}" for o, n in counts.items()]) + ".")
+    fates = listing([f"{numeral(n)} {'are' if n != 1 else 'is'} {o}" for o, n in counts.items()])
+    text.append("none is testable." if counts.keys() == {"not testable here"} else f"{fates}.")
     decided: tuple[Outcome, ...] = ("contradicted", "supported")
     for outcome in decided:
         them = [v for v in verdicts if v.verdict == outcome][:4]

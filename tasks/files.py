@@ -176,9 +176,7 @@ def _read(path: Path, fields: FileOptions) -> list[Row]:
         if lacking := [name for name in names.values() if name not in raw]:
             have = ", ".join(map(repr, list(raw)[:8]))
             place = f"{path}:{line}" if path.suffix == ".jsonl" else path  # elsewhere all rows have the same columns
-            raise ValueError(
-                f"{place}: no column {lacking[0]!r}; there are {have}; name it as in {{text: review}}"
-            )
+            raise ValueError(f"{place}: no column {lacking[0]!r}; there are {have}; name it as in {{text: review}}")
         row = {key: raw[name] for key, name in names.items()}
         if empty := [name for key, name in names.items() if row[key] is None or not str(row[key]).strip()]:
             raise ValueError(f"{path}:{line}: the column {empty[0]!r} is empty; fill it in or take the row out")

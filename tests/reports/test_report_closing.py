@@ -1,0 +1,50 @@
+"""The conclusion's sentences, from scores and verdicts written down here."""
+
+from __future__ import annotations
+
+import pytest
+
+from reports import closing
+from reports.claims import OUTCOMES, Outcome, Verdict
+from reports.frame import Results, read
+from reports.topics import TOPICS
+from tests.reports import synthetic_results as synthetic
+
+TEST = {"full": 0.90, "lora": 0.85, "bitfit": 0.80}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """Full fine-tuning scores highest, on validation data as on test data."""
+    cells = synthetic.grid(TEST, ["rotten_tomatoes"])
+    records = []
+    for cell in cells:
+        made = synthetic.record(cell, score=TEST[cell.method])
+        records.append(made.model_copy(update={"validation": {"accuracy": TEST[cell.method]}}))
+    return read(synthetic.write(tmp_path_factory.mktemp("closing") / "results", cells, records))
+
+
+def concluded(results: Results, topic: str, outcomes: tuple[Outcome, ...] = ()) -> str:
+    verdicts = [Verdict("lora", "lora", "b", {}, o, None, None, None, 0, "points", "", "", ()) for o in outcomes]
+    (paragraph, _) = closing.conclusion(results, TOPICS[topic], [], verdicts).blocks
+    return "".join(piece if isinstance(piece, str) else getattr(piece, "text", "") for piece in paragraph.text)  # type: ignore[union-attr]
+
+
+def test_the_highest_but_full_fine_tuning_is_not_called_the_highest(results: Results):
+    said = concluded(results, "all")
+    assert "besides full fine-tuning with the highest mean validation score is lora" in said
+    assert "mean test score is 85.0 points (90.0 for full fine-tuning)" in said
+
+
+def test_a_family_is_told_by_its_own_best(results: Results):
+    assert "bitfit, the only configuration of this family, has a mean test score of 80.0" in concluded(
+        results, "sparse"
+    )
+
+
+def test_verdicts_are_counted(results: Results):
+    said = concluded(results, "all", (*OUTCOMES, "supported"))
+    assert "Of five claims of the papers one came out contradicted, two came out supported, one came out" in said
+    assert "inconclusive and one could not be tested here." in said
+    none = concluded(results, "all", ("not testable here",) * 3)
+    assert "Of three claims of the papers none could be tested here." in none
