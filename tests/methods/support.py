@@ -20,7 +20,8 @@ HEADER = """# Which method works on which architecture
 Written by `make support`, which tries every pair on a tiny model with random weights: adapt, one step of training in
 each phase, store, load onto a fresh model, the same predictions. Contract tests hold the same pairs to more (only what
 the method names is trained, gradients, merging, padding, bf16, gradient checkpointing, copies). A number stands for
-the reason, below, why a method does not apply.
+the reason, below, why a method does not apply. Here all have a task head; `zero_shot` and `few_shot`, which train
+nothing and take no head, have no row: they apply wherever a backbone writes text (`form: text`).
 
 """
 
