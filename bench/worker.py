@@ -150,7 +150,8 @@ class Work:
 
     def train(self, record: Record, progress: Any) -> None:
         cell = self.cell
-        measures_forgetting = bool(cell.forgetting) and self.form.head.kind == "language"
+        trains = bool(self.method.phases())
+        measures_forgetting = bool(cell.forgetting) and trains and self.form.head.kind == "language"
         if measures_forgetting:
             # Of the backbone itself: a method that starts elsewhere, as random prefixes do, has lost something already.
             before = self._general_loss(self.load()[0])

@@ -32,10 +32,7 @@ def _said(results: Results, cells: pd.DataFrame, backbone: str, table: Table) ->
         f"{results.title('backbones', backbone)} reads general text (the task ", Code(str(results.suite["forgetting"])),
         f") at a loss of {before:.3f} nats per byte. What tuning changed of that is in ", Ref(table.label), ". ",
     ]  # fmt: skip
-    trained = cells[cells["total_parameters"] > 0]
-    if trained.empty:
-        return Paragraph((*text, "Nothing was trained, and so nothing forgotten."))
-    change = trained.groupby(["label", "task"])["forgotten"].mean().sort_values()
+    change = cells.groupby(["label", "task"])["forgotten"].mean().sort_values()
     worse = int((change > 0).sum())
     (label, task), most = change.index[-1], float(change.iloc[-1])
     text += [

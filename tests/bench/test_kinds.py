@@ -150,14 +150,12 @@ def test_prompting_trains_nothing_and_pays_at_inference(run, backbones):
     for record in (zero, few):
         assert (record["parameters"]["total"], record["data"]["steps"], record["cost"]["train_flops"]) == (0, 0, 0)
         assert record["cost"]["step_seconds"] is None
-        assert record["forgetting"]["before"] == record["forgetting"]["after"]
+        assert record["forgetting"] == {}  # nothing was trained
     assert full["test"]["accuracy"] > max(zero["test"]["accuracy"], few["test"]["accuracy"])
     # Four times as many tokens are read, and attention grows faster than that.
     assert few["cost"]["inference_flops"] >= 4 * zero["cost"]["inference_flops"]
-    # What was never trained on stays as it was for all alike, until one is trained on something else.
-    # Random prefixes count as a loss, not as what was there before.
-    for record in (full, prefix):
-        assert record["forgetting"]["before"] == pytest.approx(zero["forgetting"]["before"])
+    # Before is the backbone without anything: random prefixes count as a loss, not as what was there.
+    assert prefix["forgetting"]["before"] == pytest.approx(full["forgetting"]["before"])
     assert full["forgetting"]["after"] != full["forgetting"]["before"]
     assert found["full go"]["test"]["byte_probability"] > 2 * found["zero_shot go"]["test"]["byte_probability"]
 
