@@ -93,34 +93,39 @@ def profile(
     step_seconds = sum(phase.share * phase.step_seconds for phase in phases) if phases else None
     weights = _bytes_of([*model.parameters(), *model.buffers()])
 
-    # What a prompt shows is read with every question.
+    # What a prompt shows is read with every question, and is the method's price: not part of the protocol.
+    question = _question(form, budget.max_length, anatomy.config, accelerator.device)
     length = budget.max_length * (1 + method.demonstrations())
-    asked = form.synthetic(_random_ids(INFERENCE_BATCH, length, anatomy.config, accelerator.device))
-    small: dict[str, Tensor] = {
-        key: asked[key] for key in ("input_ids", "attention_mask", "decoder_input_ids") if key in asked
-    }
+    asked = _question(form, length, anatomy.config, accelerator.device)
 
-    def read(model: nn.Module) -> Any:
-        return form.read(model, small)
+    def read() -> Any:
+        return form.read(model, asked)
+
+    def read_plainly() -> Any:
+        return form.read(plain, question)
 
     plain = accelerator.prepare(plain)
     if not phases:
         with torch.no_grad():
-            read(model.eval())
+            model.eval()
+            read()
     peak = memory.bytes()
+    plain.eval()
+    model.eval()
     with torch.no_grad():
-        plain_seconds, unmerged = _latencies([plain, model], read, accelerator.device)
-        inference_flops = _count_flops(lambda: read(model))
+        plain_seconds, unmerged = _latencies([read_plainly, read], accelerator.device)
+        inference_flops = _count_flops(read)
         # Counted before merging takes the adapter away; what is stored is what training would leave.
         stored = _bytes_of(method.state(anatomy.model).values())
         merged = None
         if method.merge(anatomy.model):
-            again, merged = _latencies([plain, model], read, accelerator.device)
+            model.eval()
+            again, merged = _latencies([read_plainly, read], accelerator.device)
             plain_seconds = statistics.mean([plain_seconds, again])
     return Cost(
         protocol={
             "train_batch": [budget.batch_size, budget.max_length],
-            "inference_batch": [INFERENCE_BATCH, length],
+            "inference_batch": [INFERENCE_BATCH, budget.max_length],
             "warm_up_steps": WARM_UP_STEPS,
             "timed_steps": TIMED_STEPS,
             "inference_rounds": INFERENCE_ROUNDS,
@@ -192,14 +197,12 @@ def _train_cost(
     )
 
 
-def _latencies(models: list[nn.Module], read: Callable[[nn.Module], Any], device: torch.device) -> list[float]:
-    """Median seconds of one forward pass of each model, taken in turn."""
-    times: list[list[float]] = [[] for _ in models]
-    for model in models:
-        model.eval()
+def _latencies(reads: list[Callable[[], Any]], device: torch.device) -> list[float]:
+    """Median seconds of one forward pass each, taken in turn."""
+    times: list[list[float]] = [[] for _ in reads]
     for round_ in range(WARM_UP_STEPS + INFERENCE_ROUNDS):
-        for model, seconds in zip(models, times, strict=True):
-            elapsed = _timed(lambda model=model: read(model), device)
+        for read, seconds in zip(reads, times, strict=True):
+            elapsed = _timed(read, device)
             if round_ >= WARM_UP_STEPS:
                 seconds.append(elapsed)
     return [statistics.median(seconds) for seconds in times]
@@ -218,6 +221,12 @@ def _synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def _question(form: Form, length: int, config: PreTrainedConfig, device: torch.device) -> dict[str, Tensor]:
+    """A batch for inference, of so many tokens: what a model reads of it."""
+    made = form.synthetic(_random_ids(INFERENCE_BATCH, length, config, device))
+    return {key: made[key] for key in ("input_ids", "attention_mask", "decoder_input_ids") if key in made}
 
 
 def _random_ids(size: int, length: int, config: PreTrainedConfig, device: torch.device) -> Tensor:

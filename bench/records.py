@@ -78,9 +78,10 @@ class PhaseCost(BaseModel):
 
 class Cost(BaseModel):
     """Measured with the machine to itself. Seconds and tokens/s are timed; FLOPs and bytes (but for the
-    peak) are counted. `inference_seconds` is one batch of the protocol's shape; `merged_inference_seconds`
-    is None where the method does not merge; times of training are None where nothing is trained. Figures of the
-    whole training weigh phases by their share; bytes take the worst phase."""
+    peak) are counted. `inference_seconds` is one batch of the protocol's shape, with what the method puts in front
+    of it; `merged_inference_seconds` is None where the method does not merge; times of training are None where
+    nothing is trained, and the peak is then that of inference. Figures of the whole training weigh phases by their
+    share; bytes take the worst phase."""
 
     protocol: dict[str, Any]
     peak_memory_bytes: int

@@ -79,7 +79,7 @@ def _rate(results: Results, backbone: str, composition: str, name: str, printed:
     labels = [
         label
         for label in results.labels
-        if results.card("methods", results.method_of(label)).get("composition") == composition
+        if results.card("methods", results.method_of(label)).get("composition") == composition and results.trains(label)
     ]
     reference = cells[cells["label"] == results.reference]
     figures = {label: axis.value(cells[cells["label"] == label], reference) for label in labels}

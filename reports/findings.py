@@ -187,7 +187,10 @@ def _of_family(results: Results, group: CostGroup, family: str | None) -> list[s
 
 def _memory(results: Results, group: CostGroup, first: bool) -> list[str]:
     """What the parts and the peak are is explained once."""
-    peak = _means(results, group, "peak_memory_bytes")
+    steps = _means(results, group, "step_seconds")
+    peak = {label: value for label, value in _means(results, group, "peak_memory_bytes").items() if label in steps}
+    if not peak:
+        return []  # prompting alone: nothing was trained
     backbone = results.title("backbones", group.backbone)
     said = [f"Measured peak memory of training on {backbone}: {_range(peak, 'bytes')}."]
     reference = results.reference
@@ -216,6 +219,8 @@ def _memory(results: Results, group: CostGroup, first: bool) -> list[str]:
 
 def _throughput(results: Results, group: CostGroup) -> list[str]:
     rate = _means(results, group, "train_tokens_per_second")
+    if not rate:
+        return []
     said = [f"Training processes {_range(rate, 'tokens/s')}."]
     reference = results.reference
     others = [value / rate[reference] for label, value in rate.items() if label != reference and reference in rate]

@@ -19,6 +19,12 @@ FAMILIES = ("baseline", "sparse", "low-rank", "adapter", "soft-prompt", "hyperne
 SCORED = ("trained", "ok")
 NOT_RUN = "not run"
 
+# Metrics' names where the key does not read as one.
+METRICS = {
+    "f1": "F1", "f1a": "F1a", "f1_macro": "macro F1", "matthews": "Matthews correlation",
+    "pearson": "Pearson correlation", "spearman": "Spearman correlation",
+    "rouge_l": "ROUGE-L", "rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2",
+}  # fmt: skip
 COST_COLUMNS = tuple(name for name in Cost.model_fields if name not in ("protocol", "phases"))
 PARAMETER_COLUMNS = {name: name if name == "percent" else f"{name}_parameters" for name in Parameters.model_fields}
 
@@ -77,10 +83,19 @@ class Results:
     def title(self, kind: str, name: str) -> str:
         return str(self.card(kind, name).get("title") or name)
 
+    def metric_key(self, task: str) -> str:
+        """The primary metric, as records name it."""
+        return str((self.card("tasks", task).get("metrics") or ["score"])[0])
+
     def metric(self, task: str) -> str:
         """The primary metric's name, in words."""
-        metrics = self.card("tasks", task).get("metrics") or ["score"]
-        return str(metrics[0]).replace("_", " ")
+        key = self.metric_key(task)
+        return METRICS.get(key, key.replace("_", " "))
+
+    def trains(self, label: str) -> bool:
+        """False for prompting: its cells have no trainable parameter."""
+        known = self.cells.loc[self.cells["label"] == label, "total_parameters"].dropna()
+        return known.empty or bool(known.max() > 0)
 
     @property
     def reference(self) -> str | None:

@@ -35,13 +35,15 @@ def fronts(results: Results) -> list[Figure]:
     made = []
     groups = [(group, found) for group in cost_groups(results) if len(found := _points(results, group)) > 1]
     for position, (group, found) in enumerate(groups):
+        untrained = [label for label in results.labels if not results.trains(label)]
+        left_out = f" Without {listing(untrained)}, which train nothing." if untrained else ""
         made.append(
             Figure(
                 keyed("fronts", position, len(groups)),
                 (f"Mean test score on {listing(list(group.tasks))} against four costs on"
                  f" {results.title('backbones', group.backbone)}; grey: the Pareto front of the means. Latency is that"
                  " of the merged model where the method can be merged. Stored bytes are on a log scale. Each cost has"
-                 " a front of its own." + (" Named are those on a front." if len(found) > CROWD else ""),),
+                 f" a front of its own.{left_out}" + (" Named are those on a front." if len(found) > CROWD else ""),),
                 "Four scatter plots of mean test score against peak memory, step time, latency and stored bytes.",
                 partial(_draw, results, found), wide=True,
             )

@@ -104,7 +104,10 @@ def overview(results: Results) -> dict[str, Any]:
         "measures": [m._asdict() for m in MEASURES if m.key in measured],
         "statuses": statuses.values,
         "labels": [_label(results, name) for name in results.labels],
-        "tasks": [{"name": n, "title": results.title("tasks", n), "metric": results.metric(n)} for n in results.tasks],
+        "tasks": [
+            {"name": n, "title": results.title("tasks", n), "metric": results.metric(n), "key": results.metric_key(n)}
+            for n in results.tasks
+        ],
         "backbones": [{"name": n, "title": results.title("backbones", n)} for n in results.backbones],
         "groups": groups(columns, measured),
     }

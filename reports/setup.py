@@ -37,7 +37,7 @@ def budgets(results: Results) -> list[Table]:
             "Validation": use.validation if use else budget.validation_examples,
             "Test": use.test if use else budget.test_examples,
             "Epochs": budget.epochs,
-            "Steps": use.steps if use else None,
+            "Steps": max(each.steps for each in uses) if uses else None,  # prompting takes none
             "Batch": budget.batch_size,
             "Length": budget.max_length,
             "Warm-up": budget.warmup,
@@ -92,7 +92,8 @@ def hyperparameters(results: Results) -> list[Table]:
             name = label
             if sets_of[label] > 1:
                 name += f" ({', '.join(sorted({cells[i].task for i in ids}))})"
-            lr, decay = values.get("lr"), values.get("weight_decay")
+            trains = results.trains(label)
+            lr, decay = (values.get("lr"), values.get("weight_decay")) if trains else (None, None)
             gap = family is not None and results.family_of(label) != family
             family = results.family_of(label)
             method = (results.method_of(label),) if named_apart else ()

@@ -244,8 +244,9 @@ def costs(results: Results) -> list[Table]:
         caption = (
             f"Cost on {results.title('backbones', group.backbone)}, mean (timed quantities ± sample standard"
             f" deviation) over up to {_n(most, 'profiled cell')} ({listing(list(group.tasks))}). {protocol_text(group)}"
-            " Stored: bytes to keep per task, head included. Latency is that of one batch: with the method in"
-            " place, folded into the backbone where the method can be merged, and of the plain backbone."
+            f"{_of_inference(results, group)} Stored: bytes to keep per task, head included. Latency is that of one"
+            " batch: with the method in place, folded into the backbone where the method can be merged, and of the"
+            " plain backbone."
         )
         made.append(Table(keyed("cost", position, len(groups)), (caption,), columns, rows, data, wide=True))
     return made
@@ -262,10 +263,15 @@ def memory(results: Results) -> list[Table]:
             f"Memory of training on {results.title('backbones', group.backbone)}, mean over up to"
             f" {_n(most, 'profiled cell')} ({listing(list(group.tasks))}). The parts are counted from"
             " tensors in the costliest phase; the peak is measured and also holds what"
-            " the parts leave out (temporary buffers, the allocator's reserve)."
+            f" the parts leave out (temporary buffers, the allocator's reserve).{_of_inference(results, group)}"
         )
         made.append(Table(keyed("memory", position, len(groups)), (caption,), columns, rows, data, wide=True))
     return made
+
+
+def _of_inference(results: Results, group: CostGroup) -> str:
+    untrained = [label for label in results.labels if label in set(group.cells["label"]) and not results.trains(label)]
+    return f" The peak of {listing(untrained)} is that of inference." if untrained else ""
 
 
 def protocol_text(group: CostGroup) -> str:

@@ -3,6 +3,7 @@ const pairs = (entries) => el("dl", { class: "pairs" }, entries.flatMap(([name, 
 const spoken = (name) => name.replaceAll("_", " ");
 const plainValue = (value) => (Array.isArray(value) ? value.join(", ") || "none"
   : value !== null && typeof value === "object" ? JSON.stringify(value) : typeof value === "number" && Number.isInteger(value) ? fixed(value, 0) : String(value));
+const metricText = (name) => (name.startsWith("perplexity") ? (value) => fixed(value, 2) : points);
 const part = (title, ...content) => (content.some(Boolean) ? el("section", {}, el("h3", {}, title), content) : null);
 
 function small(heads, rows) {
@@ -44,13 +45,14 @@ function cellView(id) {
 }
 function primaryMetric(detail, task) {
   const names = Object.keys(detail.history[0].validation);
-  return names.find((name) => spoken(name) === task.metric) || names[0];
+  return names.find((name) => name === task.key) || names[0];
 }
 function metricsOf(detail) {
   const names = [...new Set([...Object.keys(detail.test || {}), ...Object.keys(detail.validation || {})])];
   if (!names.length) return null;
-  return part("Metrics (points)", small([["Metric", "label"], ["test", "number"], ["validation", "number"]], names.map((name) =>
-    el("tr", {}, el("th", { scope: "row" }, spoken(name)), numberCell(detail.test[name], points), numberCell(detail.validation[name], points)))));
+  const units = names.some((name) => name.startsWith("perplexity")) ? "points; perplexities as they are" : "points";
+  return part(`Metrics (${units})`, small([["Metric", "label"], ["test", "number"], ["validation", "number"]], names.map((name) =>
+    el("tr", {}, el("th", { scope: "row" }, spoken(name)), numberCell(detail.test[name], metricText(name)), numberCell(detail.validation[name], metricText(name))))));
 }
 function historyTable({ history, best_step: best }) {
   const metrics = Object.keys(history[0].validation);
@@ -58,7 +60,7 @@ function historyTable({ history, best_step: best }) {
   const loss = (value) => fixed(value, 4);
   return el("details", {}, el("summary", {}, "As a table"), small(heads, history.map((line) => el("tr", { class: line.step === best ? "best" : null },
     el("td", {}, line.phase), numberCell(line.step, (v) => fixed(v, 0)), numberCell(line.train_loss, loss), numberCell(line.validation_loss, loss),
-    metrics.map((name) => numberCell(line.validation[name], points))))));
+    metrics.map((name) => numberCell(line.validation[name], metricText(name)))))));
 }
 function parameterPairs({ adapter, head, total, backbone, percent }) {
   const whole = (value) => fixed(value, 0);

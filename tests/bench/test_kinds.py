@@ -152,6 +152,9 @@ def test_prompting_trains_nothing_and_pays_at_inference(run, backbones):
         assert record["cost"]["step_seconds"] is None
         assert record["forgetting"] == {}  # nothing was trained
     assert full["test"]["accuracy"] > max(zero["test"]["accuracy"], few["test"]["accuracy"])
+    # The same question is asked of all; what stands before it is the prompt's own price.
+    assert few["cost"]["protocol"] == zero["cost"]["protocol"]
+    assert few["cost"]["protocol"]["inference_batch"][1] == few["cell"]["budget"]["max_length"]
     # Four times as many tokens are read, and attention grows faster than that.
     assert few["cost"]["inference_flops"] >= 4 * zero["cost"]["inference_flops"]
     # Before is the backbone without anything: random prefixes count as a loss, not as what was there.
