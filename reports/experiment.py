@@ -69,13 +69,13 @@ def _training(results: Results) -> list[Block]:
     used = sorted({str(e["precision"]) for e, _ in results.environments() if e.get("precision")})
     precision = f" Arithmetic: {listing(used)}" + (f" (asked for: {asked})." if asked else ".") if used else ""
     cells = results.manifest.cells.values()
-    headed = any(cell.form == "head" for cell in cells)
     in_words = [
         task
         for task in dict.fromkeys(cell.task for cell in cells if cell.form == "text")
         if results.card("tasks", task).get("kind") != "language modelling"
     ]
-    head = "; a fresh task head is trained by every method alike and counted apart" if headed else ""
+    head = "; a fresh task head is trained by every method alike and counted apart" if results.headed else ""
+    same_head = " start from the same head" if results.headed else ""
     words = (
         f" On {listing(in_words)} the language model answers in words, without a head, asked in its chat template where"
         " it has one: of given answers the likeliest per character, else what greedy decoding gives."
@@ -88,8 +88,8 @@ def _training(results: Results) -> list[Block]:
         Paragraph(
             ("AdamW ", Cite(("loshchilov2019adamw",)), f" with a linear schedule after warm-up{head}.{words}{untrained}"
              f" For a given seed ({listing([str(s) for s in seeds])}) all trained methods see the same training"
-             f" examples in the same order,{' start from the same head' if headed else ''} and take the same number of"
-             " optimiser steps, the selection phases of a method included. The checkpoint is chosen on validation"
+             f" examples in the same order,{same_head} and take the same number of optimiser"
+             " steps, the selection phases of a method included. The checkpoint is chosen on validation"
              f" data; the test split is read once.{precision} What each cell may spend is in ", Ref("tab:budget"),
              ", what each method is given in ",
              Ref("tab:hyperparameters"), "."),

@@ -92,6 +92,11 @@ class Results:
         key = self.metric_key(task)
         return METRICS.get(key, key.replace("_", " "))
 
+    @property
+    def headed(self) -> bool:
+        """Whether any cell has a task head: else the language model's own words are the answers."""
+        return any(cell.form == "head" for cell in self.manifest.cells.values())
+
     def trains(self, label: str) -> bool:
         """False for prompting: its cells have no trainable parameter."""
         known = self.cells.loc[self.cells["label"] == label, "total_parameters"].dropna()

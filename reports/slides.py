@@ -185,9 +185,10 @@ def _family(results: Results, view: Results, topic: Topic) -> list[Slide]:
 
 def _setup(view: Results, run: Entry) -> Slide:
     seeds = sorted({int(seed) for seed in view.cells["seed"]})
+    head = ", head" if view.headed else ""
     points: tuple[Text, ...] = (
         (f"Backbone: {listing([view.title('backbones', b) for b in view.backbones])}.",),
-        ("Same data, order, head and number of steps for every method; seeds "
+        (f"Same data, order{head} and number of steps for every trained method; seeds "
          f"{listing([str(s) for s in seeds])}. Test data are read once.",),
         ("Every number comes from a record of the run ", Cite((run.key,)), "."),
     )  # fmt: skip
