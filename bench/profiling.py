@@ -104,14 +104,12 @@ def profile(
     def read_plainly() -> Any:
         return form.read(plain, question)
 
-    plain = accelerator.prepare(plain)
+    plain = accelerator.prepare(plain).eval()
+    model.eval()
     if not phases:
         with torch.no_grad():
-            model.eval()
             read()
     peak = memory.bytes()
-    plain.eval()
-    model.eval()
     with torch.no_grad():
         plain_seconds, unmerged = _latencies([read_plainly, read], accelerator.device)
         inference_flops = _count_flops(read)

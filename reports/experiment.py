@@ -82,8 +82,7 @@ def _training(results: Results) -> list[Block]:
         if in_words
         else ""
     )
-    prompts = [label for label in results.labels if not results.trains(label)]
-    untrained = f" Nothing is trained for {listing(prompts)}." if prompts else ""
+    untrained = f" Nothing is trained for {listing(results.untrained)}." if results.untrained else ""
     return [
         Paragraph(
             ("AdamW ", Cite(("loshchilov2019adamw",)), f" with a linear schedule after warm-up{head}.{words}{untrained}"

@@ -97,6 +97,11 @@ class Results:
         """Whether any cell has a task head: else the language model's own words are the answers."""
         return any(cell.form == "head" for cell in self.manifest.cells.values())
 
+    @property
+    def untrained(self) -> list[str]:
+        """The labels that only prompt."""
+        return [label for label in self.labels if not self.trains(label)]
+
     def trains(self, label: str) -> bool:
         """False for prompting: its cells have no trainable parameter."""
         known = self.cells.loc[self.cells["label"] == label, "total_parameters"].dropna()

@@ -33,10 +33,9 @@ COSTS = {
 def fronts(results: Results) -> list[Figure]:
     """A figure per backbone and protocol that has at least two labels with score and cost."""
     made = []
+    left_out = f" Without {listing(results.untrained)}, which train nothing." if results.untrained else ""
     groups = [(group, found) for group in cost_groups(results) if len(found := _points(results, group)) > 1]
     for position, (group, found) in enumerate(groups):
-        untrained = [label for label in results.labels if not results.trains(label)]
-        left_out = f" Without {listing(untrained)}, which train nothing." if untrained else ""
         made.append(
             Figure(
                 keyed("fronts", position, len(groups)),

@@ -270,7 +270,7 @@ def memory(results: Results) -> list[Table]:
 
 
 def _of_inference(results: Results, group: CostGroup) -> str:
-    untrained = [label for label in results.labels if label in set(group.cells["label"]) and not results.trains(label)]
+    untrained = [label for label in results.untrained if label in set(group.cells["label"])]
     return f" The peak of {listing(untrained)} is that of inference." if untrained else ""
 
 

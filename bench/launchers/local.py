@@ -117,11 +117,13 @@ class LocalLauncher:
             run.process.join(5)
 
     def stop(self) -> None:
-        """Ends every running job at once."""
-        for run in self.running.values():
-            run.process.kill()
-        for run in self.running.values():
-            run.process.join()
+        """Ends every job at once, also one that an interrupt caught while it was started: else the interpreter would
+        wait for it to finish."""
+        jobs = multiprocessing.active_children()
+        for job in jobs:
+            job.kill()
+        for job in jobs:
+            job.join()
         self.running.clear()
 
 
