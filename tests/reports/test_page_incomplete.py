@@ -53,6 +53,21 @@ def test_bare_records(tmp_path: Path, opened):
     expect(page.locator("#view")).not_to_contain_text("Learning curve")
 
 
+def test_a_perplexity_is_no_share_and_commits_are_shown_where_there_are_some(tmp_path: Path, opened):
+    cells = synthetic.grid(["full"], ["bbc_news"], seeds=2)
+    metrics = {"byte_probability": 0.476, "perplexity_per_byte": 2.1}
+    records = [synthetic.record(c).model_copy(update={"test": metrics, "validation": metrics}) for c in cells]
+    for record, commits in zip(records, ({}, {"org/data": "abc123"}), strict=True):
+        assert record.data is not None
+        record.data.commits = commits
+    page = opened(_page(tmp_path, cells, records), f"#cell-{cells[0].id}")
+    rows = page.locator("#view section:has-text('Metrics') tbody tr").all_inner_texts()
+    assert [row.split()[-2:] for row in rows] == [["47.6", "47.6"], ["2.10", "2.10"]]
+    expect(page.locator("#view")).not_to_contain_text("commits")
+    page.evaluate("hash => { location.hash = hash }", f"#cell-{cells[1].id}")
+    expect(page.locator("#view")).to_contain_text("abc123")
+
+
 def test_costs_of_two_protocols_are_not_averaged(tmp_path: Path, opened):
     cells = [synthetic.cell(method, task, seed, max_length=length) for method in ("lora", "full")
              for task, length in (("rotten_tomatoes", 64), ("bbc_news", 256)) for seed in range(2)]  # fmt: skip
