@@ -26,6 +26,8 @@ def start(tmp_path):
         process = subprocess.Popen(
             bench_command(*arguments), cwd=tmp_path, env=bench_environ(tmp_path), stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            # What a shell starts in the background ignores Ctrl-C, and so would all that it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         processes.append(process)
         return process
