@@ -2,8 +2,9 @@
 
 The batch is synthetic: random tokens of the budget's full length, without padding. Time is the median of
 `TIMED_STEPS` after a warm-up; FLOPs and bytes are counted in one more step, so that they agree from machine
-to machine. Latency is that of a smaller batch; the plain backbone is timed in turn with the adapted model,
-so that a machine which drifts does so for both.
+to machine. Latency is that of a smaller batch. A machine's speed drifts by more than methods differ, and a
+model is merged only after it was timed unmerged: each pass therefore has one of the plain backbone beside it,
+and a latency is the backbone's, times the median ratio of such neighbours.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 WARM_UP_STEPS = 2
 TIMED_STEPS = 5
 INFERENCE_BATCH = 8
-INFERENCE_ROUNDS = 9
+# Even, so that either model goes first equally often.
+INFERENCE_PAIRS = 12
 
 
 def count_parameters(head_names: Collection[str], trainable: Mapping[str, int], backbone: int) -> Parameters:
@@ -111,22 +113,22 @@ def profile(
             read()
     peak = memory.bytes()
     with torch.no_grad():
-        plain_seconds, unmerged = _latencies([read_plainly, read], accelerator.device)
+        neighbours = _in_turn(read_plainly, read, accelerator.device)
         inference_flops = _count_flops(read)
         # Counted before merging takes the adapter away; what is stored is what training would leave.
         stored = _bytes_of(method.state(anatomy.model).values())
-        merged = None
+        merged_neighbours: list[tuple[float, float]] = []
         if method.merge(anatomy.model):
             model.eval()
-            again, merged = _latencies([read_plainly, read], accelerator.device)
-            plain_seconds = statistics.mean([plain_seconds, again])
+            merged_neighbours = _in_turn(read_plainly, read, accelerator.device)
+    plain_seconds = statistics.median(plainly for plainly, _ in neighbours + merged_neighbours)
     return Cost(
         protocol={
             "train_batch": [budget.batch_size, budget.max_length],
             "inference_batch": [INFERENCE_BATCH, budget.max_length],
             "warm_up_steps": WARM_UP_STEPS,
             "timed_steps": TIMED_STEPS,
-            "inference_rounds": INFERENCE_ROUNDS,
+            "inference_pairs": INFERENCE_PAIRS,
         },
         peak_memory_bytes=peak,
         weights_bytes=weights,
@@ -138,8 +140,8 @@ def profile(
         train_tokens_per_second=budget.batch_size * budget.max_length / step_seconds if step_seconds else None,
         train_flops=round(sum(phase.share * phase.train_flops for phase in phases)),
         inference_flops=inference_flops,
-        inference_seconds=unmerged,
-        merged_inference_seconds=merged,
+        inference_seconds=plain_seconds * _median_ratio(neighbours),
+        merged_inference_seconds=plain_seconds * _median_ratio(merged_neighbours) if merged_neighbours else None,
         backbone_inference_seconds=plain_seconds,
         phases=phases,
     )
@@ -195,15 +197,20 @@ def _train_cost(
     )
 
 
-def _latencies(reads: list[Callable[[], Any]], device: torch.device) -> list[float]:
-    """Median seconds of one forward pass each, taken in turn."""
-    times: list[list[float]] = [[] for _ in reads]
-    for round_ in range(WARM_UP_STEPS + INFERENCE_ROUNDS):
-        for read, seconds in zip(reads, times, strict=True):
-            elapsed = _timed(read, device)
-            if round_ >= WARM_UP_STEPS:
-                seconds.append(elapsed)
-    return [statistics.median(seconds) for seconds in times]
+def _in_turn(plainly: Callable[[], Any], adapted: Callable[[], Any], device: torch.device) -> list[tuple[float, float]]:
+    """(plain, adapted): seconds of a pass of either, pair by pair; who goes first changes from pair to pair."""
+    pairs = []
+    for number in range(WARM_UP_STEPS + INFERENCE_PAIRS):
+        if number % 2:
+            with_method, without = _timed(adapted, device), _timed(plainly, device)
+        else:
+            without, with_method = _timed(plainly, device), _timed(adapted, device)
+        pairs.append((without, with_method))
+    return pairs[WARM_UP_STEPS:]
+
+
+def _median_ratio(pairs: list[tuple[float, float]]) -> float:
+    return statistics.median(adapted / plainly for plainly, adapted in pairs)
 
 
 def _timed(action: Any, device: torch.device) -> float:

@@ -79,9 +79,10 @@ class PhaseCost(BaseModel):
 class Cost(BaseModel):
     """Measured with the machine to itself. Seconds and tokens/s are timed; FLOPs and bytes (but for the
     peak) are counted. `inference_seconds` is one batch of the protocol's shape, with what the method puts in front
-    of it; `merged_inference_seconds` is None where the method does not merge; times of training are None where
-    nothing is trained, and the peak is then that of inference. Figures of the whole training weigh phases by their
-    share; bytes take the worst phase."""
+    of it: `backbone_inference_seconds`, times the median ratio of passes timed side by side.
+    `merged_inference_seconds` is None where the method does not merge; times of training are None where nothing is
+    trained, and the peak is then that of inference. Figures of the whole training weigh phases by their share; bytes
+    take the worst phase."""
 
     protocol: dict[str, Any]
     peak_memory_bytes: int

@@ -103,7 +103,10 @@ def _measuring(results: Results) -> list[Block]:
     if groups:
         protocol = groups[0].protocol
         timed = protocol.get("timed_steps")
-        steps = f" Times are medians over {timed} steps after a warm-up." if timed else ""
+        steps = f" Times of training are medians over {timed} steps after a warm-up." if timed else ""
+        if pairs := protocol.get("inference_pairs"):
+            steps += (f" A latency is the plain backbone's, times the median ratio of {pairs} pairs of passes, one of"
+                      " either model, so that a machine whose speed drifts favours neither.")  # fmt: skip
         shapes = tables.protocol_text(groups[0])
         blocks.append(
             Paragraph((f"Cost is profiled apart from training, with the machine to itself. {shapes}{steps} Bytes of"

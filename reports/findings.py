@@ -182,7 +182,7 @@ def _of_family(results: Results, group: CostGroup, family: str | None) -> list[s
                if results.family_of(k) == family and results.reference in means}  # fmt: skip
         if own:
             said.append(f"{what} {_each(own, '{:.2f}'.format)}")
-    return [f"Of the {family} family, relative to {results.reference}: {'; '.join(said)}."] if said else []
+    return [f"Of the {family} family, relative to full fine-tuning: {'; '.join(said)}."] if said else []
 
 
 def _memory(results: Results, group: CostGroup, first: bool) -> list[str]:
@@ -203,7 +203,7 @@ def _memory(results: Results, group: CostGroup, first: bool) -> list[str]:
         kept = [100 * (part["weights_bytes"][label] + part["activation_bytes"][label]) / counted[label]
                 for label in others]  # fmt: skip
         said.append(
-            f"The methods other than {reference} reach {_span(shares, 0)}{PERCENT} of its peak while they train"
+            f"Methods other than full fine-tuning reach {_span(shares, 0)}{PERCENT} of its peak while they train"
             f" {_span(percent, 2)}{PERCENT} of the backbone's parameters; weights and kept activations are"
             f" {_span(kept, 0)}{PERCENT} of the bytes that are counted for them."
         )
@@ -225,7 +225,7 @@ def _throughput(results: Results, group: CostGroup) -> list[str]:
     reference = results.reference
     others = [value / rate[reference] for label, value in rate.items() if label != reference and reference in rate]
     if others:
-        said.append(f"Relative to {reference} that is a factor of {_span(others, 2)}.")
+        said.append(f"Relative to full fine-tuning that is a factor of {_span(others, 2)}.")
     return said
 
 
@@ -240,9 +240,13 @@ def _latency(results: Results, group: CostGroup, first: bool) -> list[str]:
             who = f" ({listing(list(taken))})" if how == "Merged" else ""
             change = f"{_span(ratios, 1, signed=True)}{PERCENT}"
             said.append(f"{how}{who}, the time of a batch changes by {change} against the plain backbone.")
-            if how == "Merged" and first:
-                said.append("A merged model computes what the plain backbone computes: these last differences are noise"
-                            " of the timing, and other differences of their size may be so too.")  # fmt: skip
+            if how == "Merged":
+                said.append(
+                    "A merged model computes what the plain backbone computes: these last differences are noise of the"
+                    " timing, and other differences of their size may be so too."
+                    if first
+                    else "That, again, is noise."
+                )
     return said
 
 

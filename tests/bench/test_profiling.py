@@ -24,9 +24,10 @@ CONFIG = BertConfig(
 HEAD = 2 * HIDDEN + 2
 
 
-def cost_of(method):
+def cost_of(method, watch=lambda model, plain: None):
     torch.manual_seed(0)
     model, plain = BertForSequenceClassification(CONFIG), BertForSequenceClassification(CONFIG)
+    watch(model, plain)
     anatomy = Anatomy(model, frozenset({"classifier.weight", "classifier.bias"}))
     method.adapt(anatomy, None)
     accelerator = Accelerator(cpu=True)
@@ -104,3 +105,26 @@ def test_peak_memory_covers_an_allocation():
     block = torch.ones(64 * 2**20 // 4)
     del block
     assert memory.bytes() >= max(before, 60 * 2**20)
+
+
+def test_latencies_are_those_of_one_speed_though_the_machine_speeds_up_all_the_while(monkeypatch):
+    """On a simulated clock, where the adapted model takes a quarter longer, and every pass one percent less than the
+    one before: a model merged later would look faster than it is by a fifth."""
+    now, seconds = 0.0, 0.020
+
+    def takes(factor):
+        def passes(*_):
+            nonlocal now, seconds
+            now += factor * seconds
+            seconds *= 0.99
+
+        return passes
+
+    def watch(model, plain):
+        model.register_forward_hook(takes(1.25))
+        plain.register_forward_hook(takes(1.0))
+
+    monkeypatch.setattr("bench.profiling.time", SimpleNamespace(perf_counter=lambda: now))
+    _, cost = cost_of(Head(), watch)
+    assert cost.inference_seconds / cost.backbone_inference_seconds == pytest.approx(1.25, rel=0.001)
+    assert cost.merged_inference_seconds / cost.backbone_inference_seconds == pytest.approx(1.25, rel=0.001)

@@ -276,7 +276,7 @@ def _cost(of: Cell, adapter: int, merges: bool, rng: random.Random) -> Cost:
     return Cost(
         protocol={"train_batch": [of.budget.batch_size, of.budget.max_length],
                   "inference_batch": [8, of.budget.max_length], "warm_up_steps": 2, "timed_steps": 5,
-                  "inference_rounds": 9},
+                  "inference_pairs": 12},
         peak_memory_bytes=WEIGHTS + gradients + optimizer + activations + 210_000_000,
         weights_bytes=WEIGHTS + 4 * adapter * (adapter < BACKBONE_PARAMETERS), gradient_bytes=gradients,
         optimizer_bytes=optimizer, activation_bytes=activations, stored_bytes=4 * adapter + 3088,
