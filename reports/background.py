@@ -39,8 +39,8 @@ IDEAS: dict[str, Text] = {
         " the architecture stays as it was.",
     ),
     "adapter": (
-        "Adapters insert small trained functions between frozen layers. As they are not linear they cannot be"
-        " folded into the backbone, and inference pays for them; in return they can be stacked, shared and"
+        "Adapters insert small trained functions between frozen layers. Few of them are linear; the others cannot"
+        " be folded into the backbone, and inference pays for them. In return they can be stacked, shared and"
         " exchanged.",
     ),
     "soft-prompt": (

@@ -47,8 +47,8 @@ def introduction(results: Results, topic: Topic) -> Section:
         " its parameters, ", Math(r"\theta' = \theta \oplus \phi", "θ′ = θ ⊕ φ"), "; in its input, ",
         Math(r"[\phi;\, x]", "[φ; x]"), "; or in the function it computes, ",
         Math(r"f_\theta \circ f_\phi", "f_θ ∘ f_φ"), ". A hypernetwork generates ", phi, " for any of the three. The"
-        " place decides what a method costs: a change of parameters can be folded into the backbone once trained, an"
-        " inserted function and a longer input cannot.",
+        " place decides what a method costs: a change of parameters can be folded into the backbone once trained; an"
+        " inserted function, unless it is linear, and a longer input cannot.",
     )  # fmt: skip
     doubt: Text = (
         "Comparisons exist ", Cite(("ding2023delta", "lialin2023scaling", "belanec2025peftbench")), ", and doubts"

@@ -96,8 +96,8 @@ _LOW_RANK = Topic(
          " seen to learn less than full fine-tuning, and to forget less ", Cite(("biderman2024lora",)), ".",),
         ("Gains of a refinement over LoRA are often small, and LoRA is sensitive to its learning rate and scale."
          " Unless both were tuned with equal effort, the gain may be one of tuning ", Cite(("dodge2019work",)), ".",),
-        ("Fewer trained parameters shrink optimiser state, not activations. At small scale, where activations are"
-         " most of the memory, little of the advertised saving is left.",),
+        ("Fewer trained parameters shrink gradients and optimiser state; the activations kept for training shrink"
+         " little. Where these are most of the memory, little of the advertised saving is left.",),
     ),
 )  # fmt: skip
 
@@ -118,13 +118,13 @@ _ADAPTERS = Topic(
          " Kronecker products with shared factors or a mere rescaling of activations; and in the layers that have"
          " one at all ", Cite(("ruckle2021adapterdrop",)), ".",),
     doubts=(
-        ("An adapter is not linear and cannot be folded into the backbone. Its cost at inference is small in FLOPs but"
-         " sits in series with everything else, and shows most in small batches; papers that report parameters"
+        ("Unless it is linear, an adapter cannot be folded into the backbone. Its cost at inference is small in FLOPs"
+         " but sits in series with everything else, and shows most in small batches; papers that report parameters"
          " alone do not show it.",),
         ("Comparisons of positions must hold the number of parameters equal: one adapter per layer with a wide"
          " bottleneck is not the same test as two with a narrow one.",),
-        ("The original result is for one large encoder on one benchmark ", Cite(("houlsby2019adapters",)),
-         "; that a bottleneck “suffices” is a statement about those tasks.",),
+        ("The original results are for one encoder, BERT, on text classification and question answering ",
+         Cite(("houlsby2019adapters",)), ": that a small bottleneck suffices is a statement about those.",),
     ),
 )  # fmt: skip
 
@@ -138,7 +138,7 @@ _PROMPTS = Topic(
           " every layer. Unlike the words of a prompt, the vectors need not belong to any token.",),
     why=("The backbone's computation is left alone, so that one copy can serve many tasks in one batch, and very"
          " little is stored per task ", Cite(("lester2021prompt",)), ". Prefixes reach every layer and are reported"
-         " to do best where data are few ", Cite(("li2021prefix",)), ".",),
+         " to beat full fine-tuning where data are few ", Cite(("li2021prefix",)), ".",),
     how=("Open choices are the length, the layers that are reached, the start (random, from the vocabulary, from"
          " another task) and whether the vectors are trained directly or through a small network that is thrown"
          " away afterwards.",),
