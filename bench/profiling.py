@@ -113,14 +113,16 @@ def profile(
             read()
     peak = memory.bytes()
     with torch.no_grad():
-        neighbours = _in_turn(read_plainly, read, accelerator.device)
-        inference_flops = _count_flops(read)
+        with _frozen(plain, model):
+            neighbours = _in_turn(read_plainly, read, accelerator.device)
+            inference_flops = _count_flops(read)
         # Counted before merging takes the adapter away; what is stored is what training would leave.
         stored = _bytes_of(method.state(anatomy.model).values())
         merged_neighbours: list[tuple[float, float]] = []
         if method.merge(anatomy.model):
             model.eval()
-            merged_neighbours = _in_turn(read_plainly, read, accelerator.device)
+            with _frozen(plain, model):
+                merged_neighbours = _in_turn(read_plainly, read, accelerator.device)
     plain_seconds = statistics.median(plainly for plainly, _ in neighbours + merged_neighbours)
     return Cost(
         protocol={
@@ -195,6 +197,20 @@ def _train_cost(
         optimizer_bytes=_bytes_of(states),
         activation_bytes=sum(saved.values()),
     )
+
+
+@contextmanager
+def _frozen(*models: nn.Module) -> Iterator[None]:
+    """No parameter asks for a gradient, as in a model that is deployed. Autocast keeps its copy of one that does until
+    the pass is over, so that full fine-tuning, and a backbone as it was loaded, would look slower than others."""
+    asking = [parameter for model in models for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in asking:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in asking:
+            parameter.requires_grad_(True)
 
 
 def _in_turn(plainly: Callable[[], Any], adapted: Callable[[], Any], device: torch.device) -> list[tuple[float, float]]:

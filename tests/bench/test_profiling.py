@@ -128,3 +128,23 @@ def test_latencies_are_those_of_one_speed_though_the_machine_speeds_up_all_the_w
     _, cost = cost_of(Head(), watch)
     assert cost.inference_seconds / cost.backbone_inference_seconds == pytest.approx(1.25, rel=0.001)
     assert cost.merged_inference_seconds / cost.backbone_inference_seconds == pytest.approx(1.25, rel=0.001)
+
+
+def test_neither_model_is_timed_with_parameters_that_ask_for_gradients():
+    """Autocast holds the casts of such parameters for the whole pass: on a CPU a seventh of its time."""
+    adapted, backbone = set(), set()
+
+    def noted_in(found):
+        def note(module, *_):
+            if not torch.is_grad_enabled():
+                found.add(any(parameter.requires_grad for parameter in module.parameters()))
+
+        return note
+
+    def watch(model, plain):
+        model.register_forward_hook(noted_in(adapted))
+        plain.register_forward_hook(noted_in(backbone))
+
+    total, cost = cost_of(Full(), watch)
+    assert adapted == backbone == {False}
+    assert cost.stored_bytes == 4 * total
