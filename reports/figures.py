@@ -166,8 +166,8 @@ def cost(results: Results) -> list[Figure]:
             ("Training memory by what holds it (bars: counted; vertical mark: measured peak), training throughput and"
              f" inference latency on {results.title('backbones', group.backbone)}, as profiled for"
              f" {listing(list(group.tasks))}. Error bars: ± one sample"
-             " standard deviation over profiled cells. Latency: filled, with the method in place; open, merged"
-             " into the backbone; dashed line, the plain backbone.",),
+             " standard deviation over profiled cells. Latency, over the plain backbone's (dashed line): filled,"
+             " with the method in place; open, merged into the backbone.",),
             "Horizontal bars of training memory and tokens per second, and points of latency, per method.",
             partial(_draw_cost, results, group), wide=True,
         )
@@ -213,19 +213,17 @@ def _draw_cost(results: Results, group: CostGroup) -> Drawing:
     speed.set_title("Throughput (tokens/s)", loc="left")
     speed.xaxis.set_major_formatter(FuncFormatter(tick))
 
-    unmerged, merged = means("inference_seconds"), means("merged_inference_seconds")
-    plain, _ = summary_of(group.cells, "backbone_inference_seconds")
-    unit = unit_for("seconds", [s.mean for s in unmerged])
-    latency.axvline(plain.mean * unit.factor, color=MUTED, linewidth=0.8, dashes=(3, 2))
+    unmerged, merged = means("latency"), means("merged_latency")
+    latency.axvline(1, color=MUTED, linewidth=0.8, dashes=(3, 2))
     for place, label, one, other in zip(places, labels, unmerged, merged, strict=True):
         style = look(results.family_of(label))
         for value, face, shift in ((one, style.color, 0.0), (other, "white", -0.28)):
             if value.n:
-                latency.errorbar(value.mean * unit.factor, place + shift, xerr=(value.sd or 0) * unit.factor or None,
+                latency.errorbar(value.mean, place + shift, xerr=value.sd or None,
                                  color=style.color, marker=style.marker, markersize=4, markerfacecolor=face,
                                  markeredgewidth=0.8, elinewidth=0.8, capsize=1.6)  # fmt: skip
     latency.margins(x=0.12)
-    latency.set_title(f"Latency ({unit.name})", loc="left")
+    latency.set_title("Latency (× the backbone's)", loc="left")
     for axes in (memory, speed, latency):
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)

@@ -231,14 +231,12 @@ def _throughput(results: Results, group: CostGroup) -> list[str]:
 
 def _latency(results: Results, group: CostGroup, first: bool) -> list[str]:
     """A merged model computes what the backbone computes, so that it shows how far timing can be trusted."""
-    plain = _means(results, group, "backbone_inference_seconds")
     said = []
-    for column, how in (("inference_seconds", "With the method in place"), ("merged_inference_seconds", "Merged")):
+    for column, how in (("latency", "With the method in place"), ("merged_latency", "Merged")):
         taken = _means(results, group, column)
-        ratios = [100 * (value / plain[label] - 1) for label, value in taken.items() if label in plain]
-        if ratios:
+        if taken:
             who = f" ({listing(list(taken))})" if how == "Merged" else ""
-            change = f"{_span(ratios, 1, signed=True)}{PERCENT}"
+            change = f"{_span([100 * (ratio - 1) for ratio in taken.values()], 1, signed=True)}{PERCENT}"
             said.append(f"{how}{who}, the time of a batch changes by {change} against the plain backbone.")
             if how == "Merged":
                 said.append(

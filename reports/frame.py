@@ -38,7 +38,9 @@ class Results:
     there is none), `validation_score`, wall_seconds, `adapter_parameters`, `head_parameters`,
     `total_parameters`, `backbone_parameters`, `percent`, `general_loss` (nats per byte of general text, by the bare
     backbone) and `forgotten` (how much it rose with tuning), and every figure of `bench.records.Cost` under its
-    own name (NaN where not measured). `history` has one row per evaluation of a scored cell: id, backbone,
+    own name (NaN where not measured). Machines drift by more than methods differ: `latency`, `merged_latency` and
+    `deployed_latency` (merged where the method can be merged, else with it in place) are therefore over the plain
+    backbone's, which was timed beside them. `history` has one row per evaluation of a scored cell: id, backbone,
     label, task, seed, step, phase, train_loss, validation_loss, `score` (validation, a fraction).
     `backbones`, `tasks` and `labels` are in the order of the suite, labels grouped by family.
     """
@@ -194,6 +196,9 @@ _NUMBERS = (
     "forgotten",
     *PARAMETER_COLUMNS.values(),
     *COST_COLUMNS,
+    "latency",
+    "merged_latency",
+    "deployed_latency",
 )
 _COLUMNS = [
     "id",
@@ -220,8 +225,14 @@ def _row(cell: Cell, record: Record | None, manifest: Manifest) -> dict[str, Any
     if record.parameters is not None:
         row |= {column: getattr(record.parameters, name) for name, column in PARAMETER_COLUMNS.items()}
     if record.cost is not None:
-        row |= {name: getattr(record.cost, name) for name in COST_COLUMNS}
+        row |= {name: getattr(record.cost, name) for name in COST_COLUMNS} | _latencies(record.cost)
     return row
+
+
+def _latencies(cost: Cost) -> dict[str, float | None]:
+    latency = cost.inference_seconds / cost.backbone_inference_seconds
+    merged = cost.merged_inference_seconds and cost.merged_inference_seconds / cost.backbone_inference_seconds
+    return {"latency": latency, "merged_latency": merged, "deployed_latency": merged or latency}
 
 
 def _primary(metrics: dict[str, float], task: str, manifest: Manifest) -> float | None:

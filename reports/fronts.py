@@ -10,7 +10,6 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import Bbox
 
-from reports.choices import deployed_seconds
 from reports.figures import CROWD, LABEL_SIZE, drawing_of, family_legend, front_boxes, lay_out, short
 from reports.frame import Results, select, summary_of
 from reports.labels import Anchor, place_around
@@ -25,7 +24,7 @@ FEW_TASKS = 2
 COSTS = {
     "peak_memory_bytes": ("Peak memory", "bytes"),
     "step_seconds": ("Time of a training step", "seconds"),
-    "deployed_seconds": ("Latency once deployed", "seconds"),
+    "deployed_latency": ("Latency once deployed", "× the backbone's"),
     "stored_bytes": ("Stored per task", "bytes"),
 }
 
@@ -41,8 +40,9 @@ def fronts(results: Results) -> list[Figure]:
                 keyed("fronts", position, len(groups)),
                 (f"Mean test score on {listing(list(group.tasks))} against four costs on"
                  f" {results.title('backbones', group.backbone)}; grey: the Pareto front of the means. Latency is that"
-                 " of the merged model where the method can be merged. Stored bytes are on a log scale. Each cost has"
-                 f" a front of its own.{left_out}" + (" Named are those on a front." if len(found) > CROWD else ""),),
+                 " of the merged model where the method can be merged, over the plain backbone's beside it. Stored"
+                 f" bytes are on a log scale. Each cost has a front of its own.{left_out}"
+                 + (" Named are those on a front." if len(found) > CROWD else ""),),
                 "Four scatter plots of mean test score against peak memory, step time, latency and stored bytes.",
                 partial(_draw, results, found), wide=True,
             )
@@ -53,9 +53,8 @@ def fronts(results: Results) -> list[Figure]:
 def _points(results: Results, group: CostGroup) -> dict[str, tuple[float, dict[str, float]]]:
     """Label → (mean over tasks of the mean test score, costs)."""
     found = {}
-    cells = group.cells.assign(deployed_seconds=deployed_seconds(group.cells))
     for label in results.labels:
-        own = select(cells, label=label)
+        own = select(group.cells, label=label)
         scores = [summary_of(select(own, task=task), "score")[0] for task in group.tasks]
         costs = {column: summary_of(own, column)[0] for column in COSTS}
         if all(s.n for s in scores) and all(c.n for c in costs.values()):

@@ -33,7 +33,7 @@ class Measure(NamedTuple):
 
     key: str
     title: str
-    kind: Literal["points", "percent", "count", "bytes", "seconds", "flops", "rate"]
+    kind: Literal["points", "percent", "count", "bytes", "seconds", "flops", "rate", "plain"]
     better: Literal["higher", "lower"] = "lower"
     profiled: bool = True
 
@@ -55,6 +55,8 @@ MEASURES = (
     Measure("train_flops", "FLOPs of a training step", "flops"),
     Measure("inference_seconds", "Latency of a batch", "seconds"),
     Measure("merged_inference_seconds", "Latency of a batch, merged", "seconds"),
+    Measure("latency", "Latency over the backbone's", "plain"),
+    Measure("merged_latency", "Latency over the backbone's, merged", "plain"),
     Measure("inference_flops", "FLOPs of a batch at inference", "flops"),
     Measure("wall_seconds", "Wall time of the cell", "seconds", profiled=False),
 )

@@ -19,7 +19,8 @@ TUNED = frozenset({"lr", "weight_decay"})
 
 class Measure(NamedTuple):
     """What a claim may be about. `kind` decides how it is compared: scores by difference, the rest by ratio; a
-    spread is that of scores over seeds."""
+    spread is that of scores over seeds. `backbone` is the column of the same figure of the backbone alone, by which
+    what is timed is divided: it was timed beside it, and machines drift."""
 
     words: str
     kind: Literal["score", "spread", "timed", "counted"]
@@ -177,8 +178,12 @@ def pairs_of(setting: Setting, other: str) -> pd.DataFrame:
         steps = [_steps_to_target(setting, *ids) for ids in zip(merged["id"], merged["id_other"], strict=True)]
         merged[["a", "b"]] = np.array(steps, dtype=float).reshape(-1, 2)
     else:
+        alone = setting.measure.backbone
         merged["a"] = merged[column]
-        merged["b"] = merged[setting.measure.backbone if other == "backbone" else f"{column}_other"]
+        merged["b"] = merged[alone if other == "backbone" else f"{column}_other"]
+        if setting.measure.kind == "timed" and alone and other != "backbone":
+            merged["a"] /= merged[alone]
+            merged["b"] /= merged[f"{alone}_other"]
     kept = merged["a"].notna() & merged["b"].notna()
     if setting.measure.kind != "score":
         kept &= merged["b"] > 0

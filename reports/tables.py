@@ -218,8 +218,8 @@ _COST = (
     _Measure("peak_memory_bytes", "Peak memory", "bytes"),
     _Measure("train_tokens_per_second", "tokens/s", "", "Training", spread=True),
     _Measure("step_seconds", "step", "seconds", "Training", spread=True),
-    _Measure("inference_seconds", "unmerged", "seconds", "Inference latency", spread=True),
-    _Measure("merged_inference_seconds", "merged", "seconds", "Inference latency", spread=True),
+    _Measure("latency", "unmerged", "×", "Inference latency", spread=True),
+    _Measure("merged_latency", "merged", "×", "Inference latency", spread=True),
     _Measure("backbone_inference_seconds", "backbone", "seconds", "Inference latency", spread=True),
 )
 MEMORY_PARTS = {
@@ -245,8 +245,8 @@ def costs(results: Results) -> list[Table]:
             f"Cost on {results.title('backbones', group.backbone)}, mean (timed quantities ± sample standard"
             f" deviation) over up to {_n(most, 'profiled cell')} ({listing(list(group.tasks))}). {protocol_text(group)}"
             f"{_of_inference(results, group)} Stored: bytes to keep per task, head included. Latency is that of one"
-            " batch: with the method in place, folded into the backbone where the method can be merged, and of the"
-            " plain backbone."
+            " batch: with the method in place, and folded into the backbone where the method can be merged, over that"
+            " of the plain backbone, which is timed beside either."
         )
         made.append(Table(keyed("cost", position, len(groups)), (caption,), columns, rows, data, wide=True))
     return made
@@ -312,7 +312,7 @@ def _measured(results: Results, group: CostGroup, cells: pd.DataFrame, measures:
     rows = by_family(results, labels, row)
     columns = [Column("Method", "label")]
     for m in measures:
-        unit = units[m.column].name if m.kind in ("bytes", "seconds") else None
+        unit = units[m.column].name if m.kind in ("bytes", "seconds", "×") else None
         columns.append(Column(m.title, unit=unit, group=m.group))
     return tuple(columns), rows, pd.DataFrame(data), most
 

@@ -167,6 +167,20 @@ def test_latency_is_compared_with_the_backbone_of_the_same_cell(tmp_path: Path):
     assert machine == {1.0: "supported", 1.2: "contradicted"}
 
 
+@pytest.mark.parametrize(("factor", "expected"), [(0.9, "supported"), (1.1, "contradicted")])
+def test_latencies_of_two_methods_are_compared_over_the_backbone_of_either(tmp_path: Path, factor, expected):
+    """Cells are profiled at different times, between which the machine changes by far more than the methods differ."""
+    rng = np.random.default_rng(4)
+    records = []
+    for r in scored(both(0.0)):
+        base = rng.uniform(0.01, 0.1)
+        taken = base * (1.5 * factor if r.cell.label == "lora" else 1.5) * np.exp(rng.normal(0, 0.01))
+        records.append(with_cost(r, backbone_inference_seconds=base, inference_seconds=taken))
+    [verdict] = verdicts(tmp_path, [claim("inference_seconds", "full", "lower")], records)
+    assert (verdict.verdict, verdict.n) == (expected, 6)
+    assert verdict.effect == pytest.approx(factor, rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("factor", "relation", "expected"),
     [(0.01, "at most", "supported"), (0.001, "at most", "contradicted"), (0.001, "higher", "supported"),
