@@ -250,7 +250,8 @@ def _latency(results: Results, group: CostGroup, first: bool) -> list[str]:
 
 def _span(values: list[float], decimals: int, signed: bool = False) -> str:
     sign = "+" if signed else ""
-    low, high = (f"{v:{sign}.{decimals}f}".replace("-", "−") if v else "0" for v in (min(values), max(values)))
+    ends = (round(min(values), decimals), round(max(values), decimals))
+    low, high = (f"{v:{sign}.{decimals}f}".replace("-", "−") if v else "0" for v in ends)
     return low if low == high else f"{low} to {high}" if signed else f"{low}–{high}"
 
 
