@@ -125,7 +125,8 @@ class Record(BaseModel):
     data: DataUse | None = None
     parameters: Parameters | None = None
     cost: Cost | None = None
-    environment: dict[str, Any] = {}
+    environment: dict[str, Any] = Field({}, description="where it was trained and scored")
+    profiled: dict[str, Any] = Field({}, description="what of the environment was another when cost was profiled")
 
 
 class Manifest(BaseModel):

@@ -74,10 +74,12 @@ def run(job: Job, reports: connection.Connection, threads: int) -> None:
         )  # fmt: skip
     try:
         work = Work(job)
-        record.environment = work.environment()
+        here = work.environment()
         if job.stage == "train":
+            record.environment = here
             work.train(record, lambda done, total: reports.send((done, total)))
         else:
+            record.profiled = {key: value for key, value in here.items() if record.environment.get(key) != value}
             work.profile(record)
     except (NotApplicable, NoSuchForm, UnsupportedBackbone) as reason:
         record.status, record.reason = "n/a", str(reason)

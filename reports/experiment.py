@@ -137,6 +137,8 @@ def _machine(results: Results) -> list[Block]:
         if first.get("commit"):
             changed = ", with local changes. " if first.get("dirty") else ". "
             text += ["Code: commit ", Code(str(first["commit"])[:12]), changed]
+        if commit := first.get("profiled", {}).get("commit"):
+            text += ["Costs were profiled later, by commit ", Code(str(commit)[:12]), ". "]
     if command := results.suite.get("command"):
         text += ["To repeat: ", Code(str(command)), ". "]
     text += ["The identity of every cell is a hash of all that can change its result; the results folder holds the"
@@ -150,7 +152,9 @@ def _hardware(environment: dict[str, Any]) -> str:
         said.append(str(environment["processor"]))
     if environment.get("cores"):
         threads = environment.get("threads")
-        said.append(f"{environment['cores']} cores" + (f" ({threads} threads used)" if threads else ""))
+        profiled = environment.get("profiled", {}).get("threads")
+        used = [f"{n} for {what}" for n, what in ((threads, "training a cell"), (profiled, "profiling it")) if n]
+        said.append(f"{environment['cores']} cores" + (f" (threads: {listing(used)})" if used else ""))
     if isinstance(environment.get("memory_bytes"), (int, float)):
         said.append(f"{environment['memory_bytes'] / 1e9:.0f} GB of memory")
     if environment.get("device"):

@@ -327,12 +327,13 @@ def limitations(results: Results) -> list[Paragraph]:
     if (missing := int((~results.cells["status"].isin(SCORED)).sum())) > 0:
         add("Missing cells.", f"{missing} of {len(results.cells)} cells have no score (", Ref("tab:unfinished"), ").")
     environments = [environment for environment, _ in results.environments()]
-    devices = sorted({str(e.get("device")) for e in environments if e.get("device")})
+    timed = [e | e.get("profiled", {}) for e in environments]
+    devices = sorted({str(e.get("device")) for e in timed if e.get("device")})
     if devices:
         named = listing(["the CPU" if device == "cpu" else device for device in devices])
         add("Timing.", f"Time was measured on {named}. Ratios between methods can differ on other"
             " devices; counted bytes and FLOPs cannot.")  # fmt: skip
-    if any(e.get("dirty") for e in environments):
+    if any(e.get("dirty") for e in (*environments, *timed)):
         add("Code.", "Some records come from code with local changes, so that their commit does not identify it.")
     if len(environments) > 1:
         add("Environments.", f"The records come from {len(environments)} different environments.")

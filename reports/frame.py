@@ -115,17 +115,18 @@ class Results:
         return next((label for label in self.labels if self.method_of(label) == "full"), None)
 
     def environments(self) -> list[tuple[dict[str, Any], list[str]]]:
-        """The distinct environments of the records, each with the ids of its cells, the commonest first."""
+        """The distinct environments of the records, each with the ids of its cells, the commonest first. Under
+        `profiled` an environment has what was another when cost was profiled."""
         found: list[tuple[dict[str, Any], list[str]]] = []
         for cell_id, record in self.records.items():
-            if not record.environment:
+            if not (own := environment_of(record)):
                 continue
             for environment, ids in found:
-                if environment == record.environment:
+                if environment == own:
                     ids.append(cell_id)
                     break
             else:
-                found.append((record.environment, [cell_id]))
+                found.append((own, [cell_id]))
         return sorted(found, key=lambda pair: -len(pair[1]))
 
 
@@ -166,6 +167,10 @@ def read(root: Path) -> Results:
         tasks=_unique(cells["task"]),
         labels=tuple(sorted(_unique(cells["label"]), key=lambda label: rank.get(families[label], len(rank)))),
     )
+
+
+def environment_of(record: Record) -> dict[str, Any]:
+    return record.environment | ({"profiled": record.profiled} if record.profiled else {})
 
 
 def summary_of(rows: pd.DataFrame, column: str) -> tuple[Summary, tuple[str, ...]]:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from bench.records import Record
 from reports import setup
-from reports.frame import Results
+from reports.frame import Results, environment_of
 from reports.statistics import summarise
 
 # Characters of a log that the page carries: of a cell that failed, and of all others together.
@@ -204,8 +204,9 @@ def details(results: Results, output: Path) -> dict[str, Any]:
         common = cell.model_dump(mode="json", exclude={"seed", "task", "backbone", "label", "method"})
         found: dict[str, Any] = {"cell": shared(json.dumps(common, sort_keys=True))}
         if record is not None:
-            environment = json.dumps(setup.environment_pairs(record.environment))
-            found |= record.model_dump(mode="json", exclude={"id", "cell", "status", "environment", "schema_version"})
+            environment = json.dumps(setup.environment_pairs(environment_of(record)))
+            elsewhere = {"id", "cell", "status", "environment", "profiled", "schema_version"}
+            found |= record.model_dump(mode="json", exclude=elsewhere)
             found["environment"] = environments(environment) if record.environment else None
             if record.cost is not None and len(record.cost.phases) == 1:
                 del found["cost"]["phases"]  # the one phase is the whole

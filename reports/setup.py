@@ -170,10 +170,11 @@ def environment(results: Results) -> list[Table]:
 
 
 def environment_pairs(environment: dict[str, Any]) -> list[tuple[str, str]]:
-    """An environment as (property, value) texts; unknown properties are kept."""
+    """An environment as (property, value) texts; unknown properties are kept. What was another when cost was profiled
+    comes last."""
     pairs = []
     for key, value in environment.items():
-        if value is None or key in ("versions", "dirty"):
+        if value is None or key in ("versions", "dirty", "profiled"):
             continue
         if key == "memory_bytes" and isinstance(value, (int, float)):
             pairs.append(("memory", f"{value / 1e9:.1f} GB"))
@@ -184,6 +185,8 @@ def environment_pairs(environment: dict[str, Any]) -> list[tuple[str, str]]:
     versions = environment.get("versions")
     if isinstance(versions, dict):
         pairs += [(str(package), str(version)) for package, version in versions.items()]
+    if profiled := environment.get("profiled"):
+        pairs += [(f"{name}, when profiled", value) for name, value in environment_pairs(profiled)]
     return pairs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -99,6 +100,22 @@ def test_a_run_leaves_complete_records_and_a_second_runs_nothing(bench, write_su
     assert second.returncode == 0
     assert "2 finished before" in second.stdout
     assert {path: path.stat().st_mtime_ns for path in results.glob("cells/*/record.json")} == stamps
+
+
+def test_a_record_keeps_where_it_was_trained_when_its_cost_is_profiled_elsewhere(bench, write_suite, tmp_path):
+    assert bench("run", write_suite(methods=["head"], profile=False)).returncode == 0
+    [path] = (tmp_path / "results" / "tiny").glob("cells/*/record.json")
+    record = json.loads(path.read_text())
+    assert record["status"] == "trained"
+    here = record["environment"]["processor"]
+    record["environment"] |= {"processor": "another machine's", "threads": 64}
+    path.write_text(json.dumps(record))
+    assert bench("run", write_suite(methods=["head"], profile=True)).returncode == 0
+    profiled = json.loads(path.read_text())
+    assert profiled["status"] == "ok"
+    assert profiled["environment"] == record["environment"]
+    assert profiled["profiled"].pop("threads") != 64
+    assert profiled["profiled"] == {"processor": here}
 
 
 def test_full_fine_tuning_learns_what_the_head_alone_cannot(bench, write_suite, tmp_path):
