@@ -97,7 +97,7 @@ class Cost(BaseModel):
     inference_flops: int
     inference_seconds: float
     merged_inference_seconds: float | None
-    backbone_inference_seconds: float
+    backbone_inference_seconds: float = Field(gt=0)
     phases: list[PhaseCost]
 
 
