@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 # Part of every cell's identity: raise it when the engine changes in a way that can change a result.
-ENGINE_REVISION = 3
+ENGINE_REVISION = 4
 
 FormName = Literal["head", "text"]
 

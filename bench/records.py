@@ -9,18 +9,25 @@ results/embedded/
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bench.cell import Cell
 
 SCHEMA = 1
 
-Status = Literal["trained", "ok", "failed", "n/a"]
+# `broken` is never written: it is how a record that cannot be read is shown.
+Status = Literal["trained", "ok", "failed", "n/a", "broken"]
+
+# Undefined (NaN, or an infinity) stays what it is: JSON has no such numbers, so they are written as words. Records of
+# old hold a null in their place.
+Score = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+UNDEFINED_AS_WORDS = ConfigDict(ser_json_inf_nan="strings")
 
 
 class ResultsError(Exception):
@@ -30,17 +37,22 @@ class ResultsError(Exception):
 class Evaluation(BaseModel):
     """One line of a cell's history: the mean training loss since the last line, and validation metrics."""
 
+    model_config = UNDEFINED_AS_WORDS
+
     step: int
     epoch: float
     phase: str
     train_loss: float
     validation_loss: float
-    validation: dict[str, float]
+    validation: dict[str, Score]
 
 
 class DataUse(BaseModel):
     """Examples used, and what was left out: `duplicates_removed` counts training or validation texts
-    dropped because a later split holds them too, `commits` the repositories that the data came from."""
+    dropped because a later split holds them too, `dropped` rows that the task itself left out, by reason, and
+    `commits` the repositories that the data came from. `unknown_tokens` is the share of the training texts' tokens that
+    the backbone's vocabulary lacks, `unasked` how many test examples could not be put to the model, and are scored as
+    without an answer."""
 
     train: int
     validation: int
@@ -49,6 +61,9 @@ class DataUse(BaseModel):
     train_tokens: int = Field(description="tokens seen in training, padding excluded")
     steps: int
     commits: dict[str, str] = {}
+    dropped: dict[str, int] = {}
+    unknown_tokens: float | None = None
+    unasked: int = 0
 
 
 class Parameters(BaseModel):
@@ -104,7 +119,7 @@ class Cost(BaseModel):
 class Record(BaseModel):
     """All that one cell leaves behind. `trained` means scored and waiting for its cost profile."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid") | UNDEFINED_AS_WORDS
 
     schema_version: int = SCHEMA
     id: str
@@ -116,8 +131,8 @@ class Record(BaseModel):
     finished: str
     wall_seconds: float = Field(description="of training and evaluation, the cell's own process only")
     best_step: int | None = None
-    validation: dict[str, float] = {}
-    test: dict[str, float] = {}
+    validation: dict[str, Score] = {}
+    test: dict[str, Score] = {}
     forgetting: dict[str, float] = Field(
         {}, description="nats per byte of general text: the backbone `before`, and `after` tuning"
     )

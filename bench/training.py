@@ -94,7 +94,7 @@ def train(
     sources: Mapping[str, Material] | None = None,
 ) -> Training:
     """Trains an adapted model in place within the budget, and restores its best checkpoint: the one with
-    the highest validation score among those of the last phase, the lower validation loss breaking ties.
+    the best validation score among those of the last phase, the lower validation loss breaking ties.
 
     A phase that names a task runs on that one of the `sources`. A method without phases learns nothing and is only
     validated. `progress` is called with (steps done, steps in
@@ -160,7 +160,8 @@ def train(
             )
             losses.zero_()
             since = 0
-            standing = (scores[course.form.task.card.metrics[0]], -validation_loss)
+            primary = course.form.task.card.primary
+            standing = (primary.standing(scores[primary.name]), -validation_loss)
             if phase is phases[-1] and (best is None or standing > best):
                 best = standing
                 result.best_step, result.validation = step, scores

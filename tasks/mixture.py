@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import Field
 
-from tasks.base import Card, Task, TaskOptions
+from tasks.base import Card, Metric, Task, TaskOptions
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -33,6 +34,9 @@ class MixtureTask(Task):
 
     def commits(self) -> dict[str, str]:
         return {repo: commit for task in self.tasks for repo, commit in task.commits().items()}
+
+    def dropped(self) -> dict[str, int]:
+        return {f"{task.name}: {why}": n for task in self.tasks for why, n in task.dropped().items()}
 
     def load(self) -> DatasetDict:
         """All columns of all tasks, and `task`, an index into `members`. Training examples are mixed in shares
@@ -64,7 +68,7 @@ class MixtureTask(Task):
             own = [value for member, value in predictions if member == index]
             if own:
                 right = [value for member, value in references if member == index]
-                found[task.name] = task.score(own, right)[task.card.metrics[0]]
+                found[task.name] = task.score(own, right)[task.card.primary.name]
         return {"average": sum(found.values()) / len(found), **found}
 
 
@@ -88,13 +92,24 @@ def get(description: str, registry: Registry) -> type[MixtureTask]:
     if any(member.kind == "mixture" for member in members):
         raise ValueError(f"mixture:{description}: a mixture is no part of another")
     cards = [member.card for member in members]
+    for card in cards:
+        if not card.primary.higher_is_better or card.primary.high != 1:
+            raise ValueError(
+                f"mixture:{description}: {card.name} is scored by {card.primary.name}, which is no fraction of which"
+                " more is better; the mean over tasks would mean nothing"
+            )
+
+    lows = [card.primary.low for card in cards]
 
     class Made(MixtureTask):
         card = Card(
             name=f"mixture:{description}",
             title=" + ".join(card.title for card in cards),
             kind="mixture",
-            metrics=("average", *names),
+            metrics=(
+                Metric("average", low=None if None in lows else min(lows)),
+                *(replace(card.primary, name=card.name) for card in cards),
+            ),
             summary="Several tasks, trained together.",
             split="As each of them has them.",
             licence="; ".join(dict.fromkeys(card.licence for card in cards)),
