@@ -60,17 +60,18 @@ test-adapterhub: $(READY) $(ADAPTERHUB)/.ready ## hold our adapters against Adap
 support: $(READY) ## try every method on every architecture, and write docs/support.md
 	$(BIN)/python -m tests.methods.support
 
-check: $(READY) ## lint, format and types
+check: $(READY) ## lint, format, types and the directions of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 format: $(READY) ## put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## remove the environment and caches; results stay
-	rm -rf $(VENV) $(ADAPTERHUB) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(ADAPTERHUB) build *.egg-info .mypy_cache .import_linter_cache .ruff_cache .pytest_cache
 
 $(READY): pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
