@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 # Before a path, which two spellings of one are told by.
 CONFIG = "config:"
+MOST_CELLS = 100_000
 # Of these kinds there is no form but text.
 TEXT_ONLY = ("generation", "language modelling")
 
@@ -176,6 +177,9 @@ class _Reader:
         file = self.validate(SuiteFile, data, (), "key")
         self.stop_at_faults()
         assert file is not None
+        if (count := len(file.seeds) * len(file.backbones) * len(file.tasks) * len(file.methods)) > MOST_CELLS:
+            self.fault((), f"comes to {count:,} cells, more than {MOST_CELLS:,}; make several suites of it")
+            self.stop_at_faults()
         registry = self.registry(file.plugins)
         self.stop_at_faults()
         found = {spec: self.backbone(index, spec) for index, spec in enumerate(file.backbones)}

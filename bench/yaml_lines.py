@@ -19,7 +19,7 @@ Place = tuple[str | int, ...]
 
 # What a person writes is far below these; a file of a few lines of aliases can stand for billions of entries.
 LARGEST_FILE = 2**20
-MOST_ENTRIES = 100_000
+MOST_ENTRIES = 50_000
 MOST_DIGITS = 40
 
 _CORE = "tag:yaml.org,2002:"
@@ -76,13 +76,15 @@ def load(path: Path) -> tuple[Any, dict[Place, int]]:
     except yaml.MarkedYAMLError as error:
         line = reader.line(error.problem_mark) if error.problem_mark else 1
         problem = str(error.problem)
+        if problem == "second occurrence":
+            problem = str(error.context).partition(";")[0]
         if problem == "but found another document":
             problem = "a second document begins here; a file holds one"
         raise YamlError(f"{path}:{line}: not valid YAML: {problem}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise YamlError(f"{path}:{line}: holds the character U+{ord(text[error.position]):04X}; take it out") from None
-    except ValueError:  # of chr()
+    except (ValueError, OverflowError):  # of chr()
         raise YamlError(f"{path}: not valid YAML: an escape names a character that there is not") from None
     except RecursionError:
         raise YamlError(f"{path}: its lists and mappings are nested too deeply") from None
@@ -173,7 +175,7 @@ class _Reader:
             if len(value) > MOST_DIGITS:
                 raise self.fault(node, f"a number of {len(value):,} digits is too large")
             return int(value)
-        return float(value.replace(".inf", "inf").replace(".nan", "nan") if value[-1].isalpha() else value)
+        return float(value.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
     def mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
         found: dict[str, Any] = {}
