@@ -171,6 +171,9 @@ class _Reader:
         if not isinstance(data, dict):
             self.fault((), f"a suite is a mapping with the keys {', '.join(SuiteFile.model_fields)}")
             self.stop_at_faults()
+        for key in ("tasks", "methods"):
+            for index, name in enumerate(data[key] if isinstance(data.get(key), list) else ()):
+                self.lines[(key, str(name))] = yaml_lines.line_of(self.lines, (key, index))
         for place, message in odd_values(data):
             self.fault(place, message)
         self.stop_at_faults()
@@ -183,7 +186,7 @@ class _Reader:
         registry = self.registry(file.plugins)
         self.stop_at_faults()
         found = {spec: self.backbone(index, spec) for index, spec in enumerate(file.backbones)}
-        self.check_paths(file.backbones)
+        self.check_paths({spec: index for index, spec in enumerate(file.backbones) if found[spec]})
         tasks = {name: self.plugin(registry, "tasks", name) for name in file.tasks}
         budgets = {name: self.budget(file, name, plugin) for name, plugin in tasks.items()}
         forms = {name: self.form(file, name) for name in file.tasks}
@@ -301,17 +304,12 @@ class _Reader:
             if message:
                 self.fault(("methods", label), message)
 
-    def check_paths(self, specs: list[str]) -> None:
+    def check_paths(self, specs: dict[str, int]) -> None:
         """Two spellings of one folder would be two backbones in every table."""
         seen: dict[tuple[bool, Path], str] = {}
-        for index, spec in enumerate(specs):
-
-            def place(spec: str = spec) -> Path | None:
-                path = self.path.parent / Path(spec.removeprefix(CONFIG)).expanduser()
-                return path.resolve() if path.exists() else None
-
-            path = self.attempt(("backbones", index), place)
-            if path and (twin := seen.setdefault((spec.startswith(CONFIG), path), spec)) != spec:
+        for spec, index in specs.items():
+            path = self.path.parent / Path(spec.removeprefix(CONFIG)).expanduser()
+            if path.exists() and (twin := seen.setdefault((spec.startswith(CONFIG), path.resolve()), spec)) != spec:
                 self.fault(("backbones", index), f"is the same place as {twin!r}; name it once")
 
     def backbone(self, index: int, spec: str) -> Backbone | None:

@@ -52,7 +52,9 @@ class SuiteFile(BaseModel):
     @field_validator("tasks", "methods", mode="before")
     @classmethod
     def _names_to_mapping(cls, value: Any) -> Any:
-        if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        if isinstance(value, list):
+            if odd := [name for name in value if not isinstance(name, str)]:
+                raise ValueError(f"takes names, or a mapping from names to options; {odd[0]!r} is no name")
             if doubled := {name for name in value if value.count(name) > 1}:
                 raise ValueError(f"{', '.join(sorted(doubled))}: named twice")
             return {name: {} for name in value}
@@ -97,8 +99,8 @@ def odd_values(data: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
     """Places of values that no key takes, with what is wrong with them."""
     if isinstance(data, dict):
         for key, value in data.items():
-            if not key.isprintable():
-                yield (*place, key), f"the key {key!r} has characters that cannot be printed"
+            if odd := [char for char in key if not char.isprintable()]:
+                yield (*place, key), f"a key is printable, on one line, and has no U+{ord(odd[0]):04X} in it"
             yield from odd_values(value, (*place, key))
     elif isinstance(data, list):
         for index, value in enumerate(data):

@@ -164,9 +164,11 @@ class _Bridge(Method):
             options["total_step"] = steps
         if issubclass(self.config_class, peft.PromptLearningConfig):
             options["task_type"] = _task_type(self.kind, anatomy)
-            if options.get("token_dim") is None and _type(self.kind) not in CACHES:
-                # Which some architectures project to the size of the hidden states.
-                options["token_dim"] = cast("Tensor", anatomy.model.get_input_embeddings().weight).shape[1]
+            if options.get("token_dim") is None:
+                # Which some architectures have another size for than for their hidden states.
+                embeddings = cast("Tensor", anatomy.model.get_input_embeddings().weight)
+                cached = _type(self.kind) in CACHES
+                options["token_dim"] = anatomy.num_heads * anatomy.head_dim if cached else embeddings.shape[1]
         elif "target_modules" in known and options.get("target_modules") is None:
             options |= self._targets(anatomy)
         return self.config_class(**options)
