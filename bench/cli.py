@@ -323,7 +323,9 @@ def _expanded(given: Path) -> Path:
     """Raises UsageError where this is no path at all: a name too long, the home of nobody."""
     try:
         path = given.expanduser()
-        path.exists()
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return path
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"{_shown(str(given)[:100])}: no usable path: {reason}") from None

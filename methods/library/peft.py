@@ -330,6 +330,9 @@ def _task_type(kind: str, anatomy: Anatomy) -> str:
 
 def _not_offered(kind: str, anatomy: Anatomy) -> str | None:
     """What peft's wrappers have no place for, and say in no words of their own."""
+    if kind != "cpt" and issubclass(_config_classes()[kind], peft.PromptLearningConfig):
+        if anatomy.head and anatomy.encodes_and_decodes:
+            return "peft puts no prompt before an encoder-decoder under a task head; it does where it is asked in words"
     if kind == "cpt" and (anatomy.head or anatomy.encodes_and_decodes):
         return "peft offers CPT for CAUSAL_LM alone: for a decoder that is asked in words"
     if kind == "multitask_prompt_tuning" and not anatomy.head and anatomy.encodes_and_decodes:
@@ -392,7 +395,7 @@ def _on_purpose(error: Exception) -> bool:
     mistake comes out of something that was tried."""
     if isinstance(error, UnsupportedBackbone):
         return True
-    if not isinstance(error, (ValueError, TypeError, NotImplementedError)) or not str(error).strip():
+    if not isinstance(error, (ValueError, TypeError, AttributeError, NotImplementedError)) or not str(error).strip():
         return False
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -60,8 +60,8 @@ def test_a_source_task_is_part_of_the_identity(write_suite):
 
 WRONG = {
     "unknown key": ({"budgets": {}}, "budgets", "did you mean 'budget'?"),
-    "unknown method": ({"methods": ["full", "loar"]}, "methods", "did you mean 'lora'?"),
-    "unknown task": ({"tasks": ["colors"]}, "tasks", "did you mean 'colours'?"),
+    "unknown method": ({"methods": ["full", "loar"]}, "loar", "did you mean 'lora'?"),
+    "unknown task": ({"tasks": ["colors"]}, "colors", "did you mean 'colours'?"),
     "unknown backbone": ({"backbones": ["embedded:minilm-16"]}, "minilm-16", "did you mean 'embedded:minilm-l6'?"),
     "unknown hyperparameter": ({"methods": {"lora": {"rnak": 4}}}, "rnak", "did you mean 'rank'?"),
     "hyperparameter out of range": ({"methods": {"lora": {"rank": 0}}}, "rank", "greater than or equal to 1"),
