@@ -330,9 +330,9 @@ def _task_type(kind: str, anatomy: Anatomy) -> str:
 
 def _not_offered(kind: str, anatomy: Anatomy) -> str | None:
     """What peft's wrappers have no place for, and say in no words of their own."""
-    if kind != "cpt" and issubclass(_config_classes()[kind], peft.PromptLearningConfig):
-        if anatomy.head and anatomy.encodes_and_decodes:
-            return "peft puts no prompt before an encoder-decoder under a task head; it does where it is asked in words"
+    prompts = kind != "cpt" and issubclass(_config_classes()[kind], peft.PromptLearningConfig)
+    if prompts and anatomy.head and anatomy.encodes_and_decodes:
+        return "peft puts no prompt before an encoder-decoder under a task head; it does where it is asked in words"
     if kind == "cpt" and (anatomy.head or anatomy.encodes_and_decodes):
         return "peft offers CPT for CAUSAL_LM alone: for a decoder that is asked in words"
     if kind == "multitask_prompt_tuning" and not anatomy.head and anatomy.encodes_and_decodes:
