@@ -115,6 +115,8 @@ def forward_with_prompt(self: PreTrainedModel, *args: Any, **kwargs: Any) -> Any
         cache = kwargs.get("past_key_values")
         if cache is not None and cache.get_seq_length():
             return prompted.go_on(kwargs)
+        if prompted.in_front:  # positions are counted from the mask
+            kwargs.pop("position_ids", None)
         output = prompted(**kwargs)
         if prompted.in_front and not kwargs.get("logits_to_keep"):
             output.logits = output.logits[:, prompted.in_front :]
