@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # A built-in suite (see `bench list suites`) or the path of a YAML file.
 SUITE ?= embedded
-RESULTS ?= results/$(basename $(notdir $(SUITE)))
+# Where results are kept (default: results/<name of the suite>).
+RESULTS ?=
 # What a report or talk is about: all, sparse, lowrank, adapters, prompts or hypernetworks.
 TOPIC ?= all
 # Your own .cls or .sty, or a folder with one.
@@ -20,6 +21,9 @@ AXE := .cache/axe
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# By way of the environment: so that a name may hold spaces and quotes.
+export SUITE RESULTS TOPIC TEMPLATE
+
 .DEFAULT_GOAL := help
 .PHONY: help bench report slides status test test-page performance test-slow test-gpu test-adapterhub support check
 .PHONY: format clean
@@ -28,16 +32,16 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 bench: $(READY) ## run the suite SUITE (default: embedded); finished cells are kept, so it can be stopped and repeated
-	$(BIN)/bench run $(SUITE) --results $(RESULTS) $(ARGS)
+	$(BIN)/bench run "$$SUITE" $${RESULTS:+--results "$$RESULTS"} $(ARGS)
 
 report: $(READY) ## render the results of SUITE as LaTeX, PDF and a web page; about TOPIC, in the look of TEMPLATE
-	$(BIN)/bench report $(RESULTS) --topic $(TOPIC) $(if $(TEMPLATE),--template $(TEMPLATE))
+	$(BIN)/bench report "$${RESULTS:-$$SUITE}" --topic "$$TOPIC" $${TEMPLATE:+--template "$$TEMPLATE"}
 
 slides: $(READY) ## the same as slides for a talk of 15 minutes
-	$(BIN)/bench slides $(RESULTS) --topic $(TOPIC) $(if $(TEMPLATE),--template $(TEMPLATE))
+	$(BIN)/bench slides "$${RESULTS:-$$SUITE}" --topic "$$TOPIC" $${TEMPLATE:+--template "$$TEMPLATE"}
 
 status: $(READY) ## what of SUITE is done, failed, open
-	$(BIN)/bench status $(RESULTS)
+	$(BIN)/bench status "$${RESULTS:-$$SUITE}"
 
 test: $(READY) ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow and not gpu and not adapterhub"

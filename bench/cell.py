@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 # Part of every cell's identity: raise it when the engine changes in a way that can change a result.
 ENGINE_REVISION = 4
 
+# Far beyond what anybody runs; counts stay small enough to multiply.
+MOST = 1_000_000_000
+
 FormName = Literal["head", "text"]
 
 
@@ -19,13 +22,13 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    train_examples: int = Field(2000, ge=1, description="training examples, drawn by seed")
-    validation_examples: int = Field(500, ge=1, description="validation examples, the same for all seeds")
-    test_examples: int = Field(1000, ge=1, description="test examples, the same for all seeds")
-    epochs: int = Field(3, ge=1, description="passes over the training examples; validation follows each")
-    batch_size: int = Field(32, ge=1, description="examples per optimiser step")
-    max_length: int = Field(128, ge=8, description="tokens; longer texts are cut")
-    max_target_length: int = Field(64, ge=1, description="tokens of a generated answer; longer ones are cut")
+    train_examples: int = Field(2000, ge=1, le=MOST, description="training examples, drawn by seed")
+    validation_examples: int = Field(500, ge=1, le=MOST, description="validation examples, the same for all seeds")
+    test_examples: int = Field(1000, ge=1, le=MOST, description="test examples, the same for all seeds")
+    epochs: int = Field(3, ge=1, le=MOST, description="passes over the training examples; validation follows each")
+    batch_size: int = Field(32, ge=1, le=MOST, description="examples per optimiser step")
+    max_length: int = Field(128, ge=8, le=MOST, description="tokens; longer texts are cut")
+    max_target_length: int = Field(64, ge=1, le=MOST, description="tokens of a generated answer; longer ones are cut")
     warmup: float = Field(0.06, ge=0, lt=1, description="share of each phase's steps spent warming up")
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import signal
 import sys
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +19,8 @@ from bench import __version__
 from bench.records import RecordStore, ResultsError
 
 RESULTS = Path("results")
+KINDS = ("methods", "tasks", "backbones", "suites")
+Details = tuple[Sequence[str], list[list[str]]]  # columns and rows
 
 
 class UsageError(Exception):
@@ -22,6 +28,8 @@ class UsageError(Exception):
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # of what a terminal has no sign for
     arguments = _parser().parse_args()
     # A polite kill ends a run as Ctrl-C does: workers stopped, finished cells kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -31,6 +39,9 @@ def main() -> None:
         sys.exit("\ninterrupted; finished cells are kept, and the same command goes on from there")
     except (ResultsError, UsageError) as error:
         sys.exit(f"bench: {error}")
+    except OSError as error:  # a disk that is full, a folder that may not be written
+        place = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"bench: {place}{error.strerror or error}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run the cells of a suite that have no result yet")
     run.add_argument("suite", nargs="?", default="embedded", help="a built-in suite's name, or the path of a YAML file")
-    run.add_argument("--results", type=Path, help="folder of the results (default: results/<suite>)")
+    run.add_argument("--results", type=_path, help="folder of the results (default: results/<suite>)")
     run.add_argument("--slots", type=_positive, help="cells at a time (default: one per GPU, or per core and 4 GiB)")
     run.set_defaults(command=_run)
 
@@ -49,24 +60,24 @@ def _parser() -> argparse.ArgumentParser:
     status.set_defaults(command=_status)
 
     list_ = commands.add_parser("list", help="names of methods, tasks, backbones, suites")
-    list_.add_argument("kind", nargs="?", choices=("methods", "tasks", "backbones", "suites"), help="with details")
+    list_.add_argument("kind", nargs="?", choices=KINDS, help="with details")
     list_.set_defaults(command=_list)
 
     show = commands.add_parser("show", help="a cell's record")
     show.add_argument("cell", help="its id, or the beginning of it")
-    show.add_argument("--results", type=Path, help="where to look (default: every folder under results/)")
+    show.add_argument("--results", type=_path, help="where to look (default: every folder under results/)")
     show.set_defaults(command=_show)
 
     report = commands.add_parser("report", help="render a results folder as LaTeX, PDF and a web page")
     report.add_argument("results", nargs="?", default="embedded", help="a results folder, or a suite's name")
     report.add_argument("other", nargs="?", help="a second one, to be set beside the first")
-    report.add_argument("--output", type=Path, help="folder of the report (default: report/ in the results folder)")
+    report.add_argument("--output", type=_path, help="folder of the report (default: report/ in the results folder)")
     _document_options(report)
     report.set_defaults(command=_report)
 
     slides = commands.add_parser("slides", help="render a results folder as slides for a talk of 15 minutes")
     slides.add_argument("results", nargs="?", default="embedded", help="a results folder, or a suite's name")
-    slides.add_argument("--output", type=Path, help="folder of the slides (default: slides/ in the results folder)")
+    slides.add_argument("--output", type=_path, help="folder of the slides (default: slides/ in the results folder)")
     _document_options(slides)
     slides.set_defaults(command=_slides)
     return parser
@@ -78,7 +89,13 @@ TOPICS = ("all", "sparse", "lowrank", "adapters", "prompts", "hypernetworks")
 
 def _document_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--topic", choices=TOPICS, default="all", help="the family that it is about (default: all)")
-    parser.add_argument("--template", type=Path, help="your own .cls or .sty, or a folder with one or with templates")
+    parser.add_argument("--template", type=_path, help="your own .cls or .sty, or a folder with one or with templates")
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("takes a path, not nothing")
+    return Path(text)
 
 
 def _positive(text: str) -> int:
@@ -103,7 +120,9 @@ def _run(arguments: argparse.Namespace) -> int:
         suite = Suite.load(arguments.suite)
     except SuiteError as error:
         raise UsageError(str(error)) from None
-    store = RecordStore(arguments.results or RESULTS / suite.name)
+    store = RecordStore(_folder(arguments.results or RESULTS / suite.name, write=True))
+    for note in suite.notes():
+        print(f"note: {note}")
     launcher = LocalLauncher(preload=suite.modules())
     with RunDisplay() as display:
         Scheduler(suite, store, launcher, slots(arguments.slots)).run(display)
@@ -130,104 +149,145 @@ def _status(arguments: argparse.Namespace) -> int:
     console.print(status_table(manifest.cells, records))
     for record in records.values():
         if record.reason:
-            console.print(f"{record.id}  {record.status}  {record.cell}: {record.reason}", markup=False, soft_wrap=True)
+            line = f"{record.id}  {record.status}  {record.cell}: {record.reason}"
+            console.print(_shown(" ".join(line.split("\n"))), markup=False, soft_wrap=True)
     return 0
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from bench import backbones, suite
+    if arguments.kind is None:
+        for kind in KINDS:
+            print(f"{kind}: {', '.join(_names(kind))}")
+        return 0
+    _console().print(_details(arguments.kind))
+    return 0
+
+
+def _names(kind: str) -> list[str]:
+    """All names of a kind, and what those look like that are made to order. Imports nothing that they name."""
+    if kind == "suites":
+        from bench.suite import built_in
+
+        return built_in()
+    if kind == "backbones":
+        from bench import backbones
+
+        return backbones.names()
     from bench.registry import Registry
 
     registry = Registry()
-    names = {
-        "methods": [*registry.names("methods"), *(f"{name}:<type>" for name in registry.libraries("methods"))],
-        "tasks": [*registry.names("tasks"), *registry.made_to_order()],
-        "backbones": backbones.names(),
-        "suites": suite.built_in(),
-    }
-    if arguments.kind is None:
-        for kind, values in names.items():
-            print(f"{kind}: {', '.join(values)}")
-        return 0
-    if arguments.kind == "methods":
-        inside = [name for library in registry.libraries("methods") for name in registry.names_in(library)]
-        names["methods"] = registry.names("methods") + inside
-    if arguments.kind == "tasks":
-        names["tasks"] = registry.names("tasks")
-    _console().print(_details(arguments.kind, names[arguments.kind]))
-    return 0
+    if kind == "methods":
+        return [*registry.names("methods"), *(f"{name}:<type>" for name in registry.libraries("methods"))]
+    return [*registry.names("tasks"), *registry.made_to_order()]
 
 
-def _details(kind: str, names: list[str]) -> Table:
-    """One row per plugin; this imports them, and with them torch."""
-    from bench import yaml_lines
-    from bench.backbones import EMBEDDED
-    from bench.registry import PluginError, Registry
-    from bench.suite import BUILT_IN
-
-    columns = {
-        "methods": ("method", "family", "composition", "paper", "hyperparameters and defaults"),
-        "tasks": ("task", "kind", "metrics", "size", "offline", "licence", "source"),
-        "backbones": ("backbone", "architecture", "parameters", "licence"),
-        "suites": ("suite", "description"),
-    }
-    table = Table(*columns[kind], box=None, padding=(0, 2, 0, 0))
-    for name in names:
-        if kind == "suites":
-            data, _ = yaml_lines.load(BUILT_IN / f"{name}.yaml")
-            table.add_row(name, escape(data.get("description", "")))
-            continue
-        if kind == "backbones":
-            card = EMBEDDED[name.removeprefix("embedded:")].card
-            table.add_row(name, card.architecture, f"{card.parameters:,}", card.licence)
-            continue
-        try:
-            cls = Registry().get("methods" if kind == "methods" else "tasks", name).cls
-        except PluginError as error:
-            table.add_row(name, escape(str(error)))
-            continue
-        if kind == "methods":
-            fields = ", ".join(f"{key}={field.get_default()!r}" for key, field in cls.model_fields.items())
-            table.add_row(name, cls.card.family, cls.card.composition, cls.card.citation, escape(fields))
-        else:
-            metrics = ", ".join(cls.card.metrics)
-            offline = "yes" if cls.card.offline else "no"
-            licence = escape(cls.card.licence)
-            table.add_row(name, cls.card.kind, metrics, cls.card.size, offline, licence, cls.card.citation)
+def _details(kind: str) -> Table:
+    columns, rows = {"methods": _methods, "tasks": _tasks, "backbones": _backbones, "suites": _suites}[kind]()
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
     return table
 
 
+def _suites() -> Details:
+    from bench import yaml_lines
+    from bench.suite import BUILT_IN
+
+    found = {name: yaml_lines.load(BUILT_IN / f"{name}.yaml")[0] for name in _names("suites")}
+    return ("suite", "description"), [[name, data.get("description", "")] for name, data in found.items()]
+
+
+def _backbones() -> Details:
+    from bench.backbones import EMBEDDED
+
+    cards = [embedded.card for embedded in EMBEDDED.values()]
+    columns = ("backbone", "architecture", "parameters", "licence")
+    return columns, [[card.name, card.architecture, f"{card.parameters:,}", card.licence] for card in cards]
+
+
+def _methods() -> Details:
+    """This imports them, and with them torch."""
+    from bench.registry import PluginError, Registry
+
+    registry, rows = Registry(), []
+    inside = [name for library in registry.libraries("methods") for name in registry.names_in(library)]
+    for name in registry.names("methods") + inside:
+        try:
+            cls = registry.get("methods", name).cls
+        except PluginError as error:
+            rows.append([name, str(error)])
+            continue
+        fields = ", ".join(f"{key}={field.get_default()!r}" for key, field in cls.model_fields.items())
+        rows.append([name, cls.card.family, cls.card.composition, cls.card.citation, fields])
+    return ("method", "family", "composition", "paper", "hyperparameters and defaults"), rows
+
+
+def _tasks() -> Details:
+    """This imports them."""
+    from bench.registry import PluginError, Registry
+
+    registry, rows = Registry(), []
+    for name in registry.names("tasks"):
+        try:
+            card = registry.get("tasks", name).cls.card
+        except PluginError as error:
+            rows.append([name, str(error)])
+            continue
+        offline = "yes" if card.offline else "no"
+        rows.append([name, card.kind, ", ".join(card.metrics), card.size, offline, card.licence, card.citation])
+    return ("task", "kind", "metrics", "size", "offline", "licence", "source"), rows
+
+
 def _show(arguments: argparse.Namespace) -> int:
-    folders = [arguments.results] if arguments.results else sorted(RESULTS.glob("*/"))
-    found = [path for folder in folders for path in folder.glob(f"cells/{arguments.cell}*/record.json")]
+    if not re.fullmatch("[0-9a-f]{1,12}", arguments.cell):
+        raise UsageError(f"{arguments.cell!r}: takes a cell's id or its beginning, up to 12 hexadecimal digits")
+    folders = [_folder(arguments.results)] if arguments.results else sorted(RESULTS.glob("*/"))
+    found = [
+        folder
+        for results in folders
+        for folder in sorted((results / "cells").glob(f"{arguments.cell}*"))
+        if re.fullmatch("[0-9a-f]{12}", folder.name) and not folder.is_symlink() and (folder / "record.json").exists()
+    ]
     if not found:
         raise UsageError(f"no cell {arguments.cell!r} under {', '.join(map(str, folders)) or RESULTS}")
-    if len({path.parent.name for path in found}) > 1:
-        raise UsageError(f"{arguments.cell!r} is the beginning of several: {', '.join(p.parent.name for p in found)}")
-    folder = found[0].parent
-    store = RecordStore(folder.parent.parent)
-    record = store.read(folder.name)
-    assert record is not None
+    if len({folder.name for folder in found}) > 1:
+        raise UsageError(f"{arguments.cell!r} is the beginning of several: {', '.join(each.name for each in found)}")
+    store = RecordStore(found[0].parent.parent)
+    record = store.read(found[0].name)
+    if record is None:
+        raise UsageError(f"no cell {arguments.cell!r} under {store.root}")
     console = _console()
-    console.print(f"{record.cell} ({record.status})", style="bold", highlight=False)
-    console.print_json(record.model_dump_json())
-    if record.status == "failed" and store.log(record.id).is_file():
-        console.print(f"\nlast lines of {store.log(record.id)}:", markup=False)
-        lines = store.log(record.id).read_text(errors="replace").splitlines()
-        console.print("\n".join(lines[-20:]), markup=False, highlight=False)
+    console.print(_shown(f"{record.cell} ({record.status})"), style="bold", highlight=False, markup=False)
+    console.print_json(_shown(record.model_dump_json()))
+    log = store.log(found[0].name)
+    if record.status == "failed" and log.is_file() and not log.is_symlink():
+        console.print(f"\nlast lines of {log}:", markup=False)
+        console.print("\n".join(_last_lines(log)), markup=False, highlight=False)
     return 0
+
+
+def _last_lines(log: Path, count: int = 20) -> list[str]:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 2**16))
+        return [_shown(line) for line in file.read().decode(errors="replace").splitlines()[-count:]]
+
+
+def _shown(text: str) -> str:
+    """Text from elsewhere with its control characters written out, which would command the terminal."""
+    return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text)
 
 
 def _report(arguments: argparse.Namespace) -> int:
     root = _store(arguments.results).root
+    output, template = _document_paths(arguments)
     if arguments.other is not None:
         from reports.comparison import build_comparison
 
-        lines = build_comparison(root, _store(arguments.other).root, arguments.output, arguments.template).lines
+        lines = build_comparison(root, _store(arguments.other).root, output, template).lines
     else:
         from reports.build import build_report
 
-        lines = build_report(root, arguments.output, arguments.topic, arguments.template).lines
+        lines = build_report(root, output, arguments.topic, template).lines
     for line in lines:
         print(line)
     return 0
@@ -236,13 +296,51 @@ def _report(arguments: argparse.Namespace) -> int:
 def _slides(arguments: argparse.Namespace) -> int:
     from reports.slides import build_slides
 
-    made = build_slides(_store(arguments.results).root, arguments.output, arguments.topic, arguments.template)
-    for line in made.lines:
+    root = _store(arguments.results).root
+    output, template = _document_paths(arguments)
+    for line in build_slides(root, output, arguments.topic, template).lines:
         print(line)
     return 0
 
 
+def _document_paths(arguments: argparse.Namespace) -> tuple[Path | None, Path | None]:
+    """Where to write, and the user's own template."""
+    template = _expanded(arguments.template) if arguments.template else None
+    if template and not template.exists():
+        raise UsageError(f"{template}: no such file or folder; a template is a .cls or .sty, or a folder with one")
+    return _folder(arguments.output, write=True) if arguments.output else None, template
+
+
 def _store(results: str) -> RecordStore:
-    """A results folder by path, or by the name of its suite."""
-    path = Path(results)
-    return RecordStore(path if path.is_dir() else RESULTS / results)
+    """A results folder by path, or by its suite: by name, or the path of its file."""
+    path = _expanded(Path(results))
+    if not path.is_dir():
+        path = RESULTS / (path.stem if path.suffix in (".yaml", ".yml") else results)
+    return RecordStore(_folder(path))
+
+
+def _expanded(given: Path) -> Path:
+    """Raises UsageError where this is no path at all: a name too long, the home of nobody."""
+    try:
+        path = given.expanduser()
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{_shown(str(given)[:100])}: no usable path: {reason}") from None
+    return path
+
+
+def _folder(given: Path, write: bool = False) -> Path:
+    """A folder that there is, or could be. Raises UsageError where a file is in its place, or above it, or, to `write`,
+    where it may not be written."""
+    path = _expanded(given)
+    nearest = next((each for each in (path, *path.parents) if each.exists() or each.is_symlink()), path)
+    if nearest.exists() and not nearest.is_dir():
+        raise UsageError(f"{nearest}: is a file, and a folder is to be there; name another")
+    if nearest.is_symlink() and not nearest.exists():
+        raise UsageError(f"{nearest}: is a link to what is not there")
+    if write and not os.access(nearest, os.W_OK | os.X_OK):
+        raise UsageError(f"{nearest}: may not be written to; name another folder (--results, --output)")
+    return path

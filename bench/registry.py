@@ -8,38 +8,40 @@ a module with `get(description, registry)`.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import hashlib
 import importlib.util
 import inspect
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
+
+from bench import plugin_files
+from bench.plugin_files import PluginError, described
+
+__all__ = ["Kind", "Plugin", "PluginError", "Registry"]
 
 Kind = Literal["methods", "tasks"]
 
-# How the modules of plugin files are called.
-FILE_PREFIX = "bench_plugin_"
-
-
-class PluginError(Exception):
-    """A plugin is missing or broken; the message is one line."""
+# The distribution that this is, whose plugins are told apart by their revisions alone.
+OWN = "adaptbench"
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A method's or a task's class, and the revision that goes into a cell's identity: the class's own
-    number as text, to which a plugin file adds a digest of itself, since its author is likely at work on it."""
+    """A method's or a task's class, and the revision that goes into a cell's identity: the class's own number as text,
+    to which everybody else's plugin adds a digest of its code, since its author may be at work on it. `files` are the
+    plugin files that it comes from."""
 
     name: str
     cls: Any
     revision: str
-    from_file: bool = False
+    files: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -54,24 +56,31 @@ class Registry:
     files: tuple[Path, ...] = ()
     base: Path = Path()
     _from_files: dict[Kind, dict[str, Plugin]] = field(default_factory=lambda: {"methods": {}, "tasks": {}})
+    _helpers: dict[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for path in self.files:
-            found = False
-            for kind, plugin in _plugins_of(path):
-                found = True
-                if plugin.name in _entry_points(kind) or plugin.name in self._from_files[kind]:
-                    raise PluginError(f"{path}: another one of the {kind} is already called {plugin.name!r}")
-                self._from_files[kind][plugin.name] = plugin
-            if not found:
-                raise PluginError(f"{path}: holds no subclass of Method or Task with a card")
+        files, self.files = self.files, ()
+        for path in files:
+            self.add(path)
+
+    def add(self, path: Path) -> None:
+        """Imports one more plugin file."""
+        found = list(_plugins_of(path, self._helpers))
+        if not found:
+            raise PluginError(f"{path}: holds no subclass of Method or Task with a card")
+        for kind, plugin in found:
+            if plugin.name in _entry_points(kind) or plugin.name in self._from_files[kind]:
+                raise PluginError(f"{path}: another one of the {kind} is already called {plugin.name!r}")
+            self._from_files[kind][plugin.name] = plugin
+        self.files = (*self.files, path)
 
     def names(self, kind: Kind) -> list[str]:
         """Those of libraries left out."""
         return [*_entry_points(kind), *self._from_files[kind]]
 
     def made_to_order(self) -> list[str]:
-        return [f"{name}:{point.load().EXAMPLE}" for name, point in _makers().items()]
+        """What their names look like. This imports none of them."""
+        return [f"{name}:{_constant(point.module, 'EXAMPLE')}" for name, point in _makers().items()]
 
     def libraries(self, kind: Kind) -> list[str]:
         """The libraries that are installed. This imports none of them."""
@@ -95,21 +104,27 @@ class Registry:
             cls = point.load()
         except Exception as error:
             raise PluginError(
-                f"the {kind.removesuffix('s')} {name!r} ({point.value}) cannot be imported: "
-                f"{type(error).__name__}: {error}"
+                f"the {kind.removesuffix('s')} {name!r} ({point.value}) cannot be imported: {described(error)}"
             ) from error
         if cls.card.name != name:
             raise PluginError(
                 f"entry point {name!r} ({point.value}): its card is called {cls.card.name!r}; use one name for both"
             )
-        return Plugin(name, cls, str(cls.revision))
+        return Plugin(name, cls, _revision(cls, point))
 
     def _made_to_order(self, maker: str, description: str) -> Plugin:
+        asked: list[Plugin] = []
+
+        def get(kind: Kind, name: str) -> Plugin:
+            asked.append(self.get(kind, name))
+            return asked[-1]
+
         try:
-            cls = _makers()[maker].load().get(description, self)
+            cls = _makers()[maker].load().get(description, SimpleNamespace(base=self.base, get=get))
         except ValueError as error:
             raise PluginError(str(error)) from error
-        return Plugin(f"{maker}:{description}", cls, str(cls.revision))
+        files = tuple(dict.fromkeys(file for plugin in asked for file in plugin.files))
+        return Plugin(f"{maker}:{description}", cls, _revision(cls, _makers()[maker]), files)
 
     def _from_library(self, library: str, name: str) -> Plugin:
         bridge = _bridge(library)
@@ -120,7 +135,7 @@ class Registry:
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean '{library}:{close[0]}'? " if close else ""
             raise PluginError(f"{library} has no method {name!r}; {hint}known: {', '.join(known)}") from None
-        return Plugin(cls.card.name, cls, f"{cls.revision}+{bridge.REVISION}")
+        return Plugin(cls.card.name, cls, f"{_revision(cls, _libraries()[library])}+{bridge.REVISION}")
 
 
 @cache
@@ -141,9 +156,7 @@ def _bridge(library: str) -> ModuleType:
     try:
         return point.load()
     except Exception as error:
-        raise PluginError(
-            f"the library {library!r} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+        raise PluginError(f"the library {library!r} ({point.value}) cannot be imported: {described(error)}") from error
 
 
 @cache
@@ -151,12 +164,38 @@ def _entry_points(kind: Kind) -> dict[str, metadata.EntryPoint]:
     return {point.name: point for point in metadata.entry_points(group=f"bench.{kind}")}
 
 
-def _plugins_of(path: Path) -> Iterable[tuple[Kind, Plugin]]:
+def _revision(cls: Any, point: metadata.EntryPoint) -> str:
+    dist = point.dist
+    if dist is not None and dist.name == OWN:
+        return str(cls.revision)
+    try:
+        digest = plugin_files.digest_of(point.module)
+    except OSError as error:
+        raise PluginError(f"{point.value}: its code cannot be read: {error}") from None
+    return f"{cls.revision}+{_inherited(cls)}{digest}"
+
+
+def _inherited(cls: Any) -> str:
+    """The revisions of the classes it is derived from, which may be ours; as a digest."""
+    revisions = [str(base.__dict__["revision"]) for base in cls.__mro__[1:] if "revision" in base.__dict__]
+    return hashlib.sha256("+".join(revisions).encode()).hexdigest()[:4]
+
+
+def _constant(module: str, name: str) -> str:
+    """What a module calls by this name, read from its source."""
+    spec = importlib.util.find_spec(module)
+    source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
+            return str(ast.literal_eval(node.value))
+    return "<name>"
+
+
+def _plugins_of(path: Path, helpers: dict[str, Path]) -> Iterable[tuple[Kind, Plugin]]:
     from methods.base import Method
     from tasks.base import Task
 
-    module = _import_file(path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    module, digest = plugin_files.import_file(path, helpers)
     bases: dict[Kind, type] = {"methods": Method, "tasks": Task}
     classes: list[Any] = [value for value in vars(module).values() if inspect.isclass(value)]
     for cls in classes:
@@ -164,18 +203,4 @@ def _plugins_of(path: Path) -> Iterable[tuple[Kind, Plugin]]:
             continue
         for kind, base in bases.items():
             if issubclass(cls, base) and hasattr(cls, "card"):
-                yield kind, Plugin(cls.card.name, cls, f"{cls.revision}+{digest}", from_file=True)
-
-
-def _import_file(path: Path) -> ModuleType:
-    name = f"{FILE_PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise PluginError(f"{path}: no such plugin file; `plugins` takes paths of Python files, seen from the suite")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise PluginError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
-    return module
+                yield kind, Plugin(cls.card.name, cls, f"{cls.revision}+{_inherited(cls)}{digest}", (path,))

@@ -91,7 +91,7 @@ class Scheduler:
         return finished
 
     def _job(self, cell: Cell, stage: Stage, attempt: int = 1) -> Job:
-        return Job(cell, stage, self.store.root, self.suite.path.parent, self.suite.registry.files, attempt)
+        return Job(cell, stage, self.store.root, self.suite.path.parent, self.suite.plugins[cell.id], attempt)
 
     def _fill(self) -> bool:
         """Starts what can start now; False where nothing is left to start."""

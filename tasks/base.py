@@ -173,6 +173,10 @@ class Task(ABC):
         """How many rows of the raw data are not in any split, by reason; known once the task has loaded."""
         return {}
 
+    def notes(self) -> list[str]:
+        """What of the user's data was understood how, a line each, to be shown before a run."""
+        return []
+
     @abstractmethod
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
         """Every metric of the card, from predictions and references of equal length, by kind:

@@ -135,10 +135,10 @@ def insert_prefixes(anatomy: Anatomy, prefixes: Sequence[Prefix]) -> None:
         if config := getattr(module, "config", None):
             config._attn_implementation = ATTENTION
     if anatomy.causal:
-        anatomy.backbone.register_forward_pre_hook(_count_positions, with_kwargs=True)
+        anatomy.backbone.register_forward_pre_hook(count_positions, with_kwargs=True)
 
 
-def _count_positions(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+def count_positions(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
     """A prefix stands still: inputs that are padded on the left must not drift away from it."""
     inputs = by_name(backbone, args, kwargs)
     mask = inputs.get("attention_mask")

@@ -17,25 +17,28 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import linecache
 import types
 import typing
 import warnings
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import peft
 import torch
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
-from peft.peft_model import PeftModel, PeftModelForSequenceClassification
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from pydantic import Field, TypeAdapter, create_model
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
-from methods.anatomy import Anatomy
+from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Card, Method, Phase, TaskInfo
+from methods.composition.inputs import count_positions, length_out_of_range
+from methods.library.peft_prompts import ADAPTER, CACHES, WRAPPERS, Tasks, forward_with_prompt
 from methods.library.peft_types import FAMILIES
 
 REVISION = f"peft-{peft.__version__}"
@@ -58,7 +61,6 @@ _OURS = {
 _OUT_OF_PLACE = {"xlora": "mixes LoRAs that were trained before, where a cell starts from the backbone alone"}
 # Where peft has no default, or one that does not suit a process without a terminal.
 _DEFAULTS: dict[str, Any] = {"num_virtual_tokens": 20, "progressbar": False}
-ADAPTER = "default"
 _PROMPT = "peft_prompt_encoder"
 
 
@@ -138,51 +140,6 @@ def _card(kind: str, config_class: type[peft.PeftConfig]) -> Card:
     )
 
 
-class _Tasks:
-    """Which task each example of the present batch is from, for the types that learn several at once: without
-    `task_ids` among the inputs, the first."""
-
-    def __init__(self) -> None:
-        self.ids: Tensor | None = None
-
-    def take(self, model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-        ids = (kwargs := dict(kwargs)).pop("task_ids", None)
-        if ids is None:
-            tokens = args[0] if args else kwargs["input_ids"]
-            ids = torch.zeros(len(tokens), dtype=torch.long, device=tokens.device)
-        self.ids = ids
-        return args, kwargs
-
-    def give(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-        return args, kwargs | {"task_ids": self.ids}
-
-
-class _Prompted(PeftModelForSequenceClassification):
-    """peft's wrapper around a model with a prompt, without the copy that it makes of the task head."""
-
-    def __init__(self, model: PreTrainedModel, config: peft.PeftConfig, head: str) -> None:
-        PeftModel.__init__(self, model, config, ADAPTER)
-        self.cls_layer_name = head
-        self.tasks = _Tasks()
-        self.ends: Tensor | None = None
-
-    def add_adapter(self, *args: Any, **kwargs: Any) -> None:
-        PeftModel.add_adapter(self, *args, **kwargs)
-
-    def bring_forward(self, backbone: nn.Module, args: tuple, output: Any) -> Any:
-        """A decoder's head reads the last position when it gets embeddings, be it padding or not: what stands at
-        each example's last token is put there."""
-        if self.ends is None:
-            return output
-        hidden = output[0]
-        last = hidden[torch.arange(len(hidden), device=hidden.device), self.ends][:, None]
-        hidden = torch.cat([hidden[:, :-1], last], dim=1)
-        if isinstance(output, tuple):
-            return (hidden, *output[1:])
-        output.last_hidden_state = hidden
-        return output
-
-
 @dataclasses.dataclass
 class _Handle:
     """What peft made of a model. The model keeps it: in an object that is no module, since it holds the model."""
@@ -191,27 +148,10 @@ class _Handle:
     gradients: dict[nn.Parameter, Tensor] = dataclasses.field(default_factory=dict)
 
 
-def _forward_with_prompt(self: PreTrainedModel, *args: Any, **kwargs: Any) -> Any:
-    prompted = _handle(self).tuner
-    if args:
-        kwargs["input_ids"], *_ = args
-    if prompted.active_peft_config.peft_type == peft.PeftType.MULTITASK_PROMPT_TUNING:
-        _, kwargs = prompted.tasks.take(self, (), kwargs)
-        kwargs["task_ids"] = prompted.tasks.ids
-    mask = kwargs.get("attention_mask")
-    front = prompted.active_peft_config.peft_type not in (peft.PeftType.PREFIX_TUNING, peft.PeftType.CARTRIDGE)
-    if front and mask is not None:
-        places = torch.arange(mask.shape[1], device=mask.device)
-        prompted.ends = prompted.active_peft_config.num_virtual_tokens + (mask.long() * places).argmax(dim=1)
-    try:
-        return prompted(**kwargs)
-    finally:
-        prompted.ends = None
-
-
 class _Bridge(Method):
     """A method of peft. Subclasses are made by `get`, one for each type."""
 
+    revision: ClassVar[int] = 2
     kind: ClassVar[str]
     config_class: ClassVar[type[peft.PeftConfig]]
 
@@ -223,7 +163,12 @@ class _Bridge(Method):
         if "total_step" in known:  # AdaLoRA's, which the budget tells when training begins
             options["total_step"] = steps
         if issubclass(self.config_class, peft.PromptLearningConfig):
-            options["task_type"] = "SEQ_CLS"
+            options["task_type"] = _task_type(self.kind, anatomy)
+            if options.get("token_dim") is None:
+                # Which some architectures have another size for than for their hidden states.
+                embeddings = cast("Tensor", anatomy.model.get_input_embeddings().weight)
+                cached = _type(self.kind) in CACHES
+                options["token_dim"] = anatomy.num_heads * anatomy.head_dim if cached else embeddings.shape[1]
         elif "target_modules" in known and options.get("target_modules") is None:
             options |= self._targets(anatomy)
         return self.config_class(**options)
@@ -244,41 +189,51 @@ class _Bridge(Method):
         if self.model_fields_set - Method.model_fields.keys():
             try:
                 with _quiet():
-                    self.config(anatomy)
+                    config = self.config(anatomy)
             except Exception as error:
+                if not _on_purpose(error):
+                    raise
                 return _one_line(error)
+            if config.is_prompt_learning and config.peft_type not in CACHES:
+                return length_out_of_range(cast("Any", config).num_virtual_tokens, anatomy)
         return None
 
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         """What peft says when it is tried: without weights first; and since some types look at weights, what fails
-        there is tried on a copy of the model."""
+        there is tried on a copy of the model. An error that nobody raised on purpose is no reason, and is raised."""
         if self.kind in _OUT_OF_PLACE:
             return _OUT_OF_PLACE[self.kind]
-        reason = None
-        for trial in (_without_weights, _copy):
+        try:
+            self._try(_without_weights(anatomy), anatomy, task)
+        except Exception:
             try:
-                with _quiet(), torch.random.fork_rng():
-                    model = trial(anatomy)
-                    twin = Anatomy(model, anatomy.head)
-                    self.adapt(twin, task)
-                    model.train()
-                    model(**_few_tokens(model)).logits.sum().backward()
-                return None
+                self._try(_copy(anatomy), anatomy, task)
             except Exception as error:
-                reason = _one_line(error)
-            if next(anatomy.model.parameters()).is_meta:
-                break
-        return reason
+                if not _on_purpose(error):
+                    raise
+                return _one_line(error)
+        return None
+
+    def _try(self, model: PreTrainedModel, anatomy: Anatomy, task: TaskInfo) -> None:
+        with _quiet(), torch.random.fork_rng():
+            self.adapt(Anatomy(model, anatomy.head), task)
+            model.train()
+            model(**_few_tokens(model)).logits.sum().backward()
 
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        """Raises UnsupportedBackbone where there is nothing to adapt, or the task head would be."""
         model = anatomy.model
+        if reason := _not_offered(self.kind, anatomy):
+            raise UnsupportedBackbone(reason)
         with _quiet():
             config = self.config(anatomy)
             tuner = self._prompt(anatomy, config) if config.is_prompt_learning else self._inject(model, config)
         object.__setattr__(model, "peft_handle", _Handle(tuner))
         parameters = dict(model.named_parameters())
         if gone := sorted(anatomy.head - parameters.keys()):
-            raise ValueError(f"{self.card.name} would take the place of the task head ({gone[0]}); exclude it")
+            raise UnsupportedBackbone(f"{self.card.name} would take the place of the task head ({gone[0]}); exclude it")
+        if not any(p.requires_grad for name, p in parameters.items() if name not in anatomy.head):
+            raise UnsupportedBackbone(f"{self.card.name} finds nothing to adapt in {type(model).__name__}")
         for name in anatomy.head:
             parameters[name].requires_grad_(True)
 
@@ -288,7 +243,7 @@ class _Bridge(Method):
             if name != "model":  # what the layers share belongs to the model, which is what is moved and trained
                 model.add_module(f"peft_{name}", shared)
         if self.kind == "poly":
-            tasks = _Tasks()
+            tasks = Tasks()
             model.register_forward_pre_hook(tasks.take, with_kwargs=True)
             for module in model.modules():
                 if isinstance(module, tuner.tuner_layer_cls):
@@ -300,11 +255,15 @@ class _Bridge(Method):
         anatomy.freeze()
         # A shallow copy: the dictionaries of submodules, parameters and buffers are the model's own.
         view = copy.copy(model)
-        prompted = _Prompted(view, config, min(anatomy.head).partition(".")[0])
+        kind = WRAPPERS[str(config.task_type)]
+        prompted = kind(view, config, min(anatomy.head).partition(".")[0] if anatomy.head else None)
         model.add_module(_PROMPT, prompted.prompt_encoder)
-        model.forward = types.MethodType(_forward_with_prompt, model)
+        model.forward = types.MethodType(forward_with_prompt, model)
         if anatomy.causal:
-            anatomy.backbone.register_forward_hook(prompted.bring_forward)
+            # What is padded on the left must not drift away from the prompt.
+            anatomy.backbone.register_forward_pre_hook(count_positions, with_kwargs=True)
+            if anatomy.head:
+                anatomy.backbone.register_forward_hook(prompted.bring_forward)
         return prompted
 
     def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
@@ -360,6 +319,27 @@ class _Bridge(Method):
         return True
 
 
+def _task_type(kind: str, anatomy: Anatomy) -> str:
+    """peft's name for what the model gives: without a head of the task's own, words."""
+    if kind == "cpt":
+        return "CAUSAL_LM"
+    if anatomy.head:
+        return "SEQ_CLS"
+    return "SEQ_2_SEQ_LM" if anatomy.encodes_and_decodes else "CAUSAL_LM"
+
+
+def _not_offered(kind: str, anatomy: Anatomy) -> str | None:
+    """What peft's wrappers have no place for, and say in no words of their own."""
+    prompts = kind != "cpt" and issubclass(_config_classes()[kind], peft.PromptLearningConfig)
+    if prompts and anatomy.head and anatomy.encodes_and_decodes:
+        return "peft puts no prompt before an encoder-decoder under a task head; it does where it is asked in words"
+    if kind == "cpt" and (anatomy.head or anatomy.encodes_and_decodes):
+        return "peft offers CPT for CAUSAL_LM alone: for a decoder that is asked in words"
+    if kind == "multitask_prompt_tuning" and not anatomy.head and anatomy.encodes_and_decodes:
+        return "peft offers multitask prompt tuning of an encoder-decoder in training alone, where it knows the answer"
+    return None
+
+
 def _merge(model: nn.Module) -> None:
     tuner = _tuner(model)
     shared = [f"peft_{name}" for name, _ in tuner.named_children() if name != "model"]
@@ -397,7 +377,10 @@ def _few_tokens(model: nn.Module) -> dict[str, Tensor]:
     device = next(model.parameters()).device
     end = getattr(model.config, "eos_token_id", None)
     ids = torch.tensor([[3, 4, 5, end if isinstance(end, int) else 6]], device=device)
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if getattr(model.config, "is_encoder_decoder", False) and cast("PreTrainedModel", model).can_generate():
+        inputs["decoder_input_ids"] = ids
+    return inputs
 
 
 @contextlib.contextmanager
@@ -407,7 +390,22 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def _on_purpose(error: Exception) -> bool:
+    """Whether peft, or this bridge, says that something is not to be had: it stands in a `raise` of theirs, where a
+    mistake comes out of something that was tried."""
+    if isinstance(error, UnsupportedBackbone):
+        return True
+    if not isinstance(error, (ValueError, TypeError, AttributeError, NotImplementedError)) or not str(error).strip():
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    file = trace.tb_frame.f_code.co_filename
+    line = linecache.getline(file, trace.tb_lineno).strip()
+    return Path(file).is_relative_to(Path(peft.__file__).parent) and line.startswith("raise ")
+
+
 def _one_line(error: Exception) -> str:
-    """What peft says; with the type of the error where it is not said on purpose."""
-    text = " ".join(str(error).split())
-    return text if text and isinstance(error, ValueError) else f"{type(error).__name__}: {text}".removesuffix(": ")
+    return " ".join(str(error).split())

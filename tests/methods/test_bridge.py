@@ -9,6 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch.nn import functional as F
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 pytest.importorskip("peft")
 
@@ -17,7 +18,20 @@ from bench.registry import PluginError, Registry
 from bench.suite import Suite, SuiteError
 from methods.anatomy import Anatomy
 from methods.base import Method, Phase
-from tests.methods.tiny import TASK, adapter_size, batch, head_of, logits, perturb, step, tiny, trainable
+from tests.methods.tiny import (
+    CONFIGS,
+    ENCODER_DECODERS,
+    TASK,
+    VOCABULARY,
+    adapter_size,
+    batch,
+    head_of,
+    logits,
+    perturb,
+    step,
+    tiny,
+    trainable,
+)  # fmt: skip
 
 NAMES = Registry().names_in("peft")
 LABELS = torch.tensor([0, 1, 2])
@@ -251,3 +265,103 @@ def test_without_peft_the_remedy_is_told(monkeypatch):
     assert Registry().libraries("methods") == []
     with pytest.raises(PluginError, match="pip install peft"):
         Registry().get("methods", "peft:lora")
+
+
+def language(architecture: str) -> Anatomy:
+    """A tiny model that answers in words: no head of a task's."""
+    family = AutoModelForSeq2SeqLM if architecture in ENCODER_DECODERS else AutoModelForCausalLM
+    torch.manual_seed(0)
+    model = family.from_config(AutoConfig.for_model(architecture, **CONFIGS[architecture])).eval()
+    perturb(model.named_parameters())
+    return Anatomy(model, frozenset())
+
+
+PROMPTS = ("cartridge", "cpt", "multitask_prompt_tuning", "p_tuning", "prefix_tuning", "prompt_tuning")
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+@pytest.mark.parametrize("kind", PROMPTS)
+def test_prompts_before_a_decoder_that_answers_in_words(kind, architecture):
+    """The prompt is learnt, the answer has the question's length, padding on either side changes nothing, and what is
+    generated is what the likeliest tokens, looked up one by one, are."""
+    anatomy, bridge = language(architecture), method(f"peft:{kind}")
+    assert bridge.unsupported(anatomy, TASK) is None
+    bridge.adapt(anatomy, TASK)
+    model = anatomy.model
+    ids = torch.randint(3, VOCABULARY, (1, 6), generator=torch.Generator().manual_seed(1))
+    whole = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    before = logits(model, whole)
+    perturb(trainable(model).items(), 0.5)
+    expected = logits(model, whole)
+    assert expected.shape == (1, 6, VOCABULARY) and (expected - before).abs().max() > 1e-3
+
+    left = {key: F.pad(value, (4, 0), value=int(key == "input_ids")) for key, value in whole.items()}
+    right = {key: F.pad(value, (0, 4), value=int(key == "input_ids")) for key, value in whole.items()}
+    positions = (left["attention_mask"].cumsum(1) - 1).clamp(min=0)
+    padded = logits(model, left | {"position_ids": positions, "logits_to_keep": 3})
+    torch.testing.assert_close(padded, expected[:, -3:], rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits(model, right)[:, :6], expected, rtol=0, atol=1e-5)
+
+    other = torch.randint(3, VOCABULARY, (1, 10), generator=torch.Generator().manual_seed(2))
+    generated = model.generate(
+        input_ids=torch.cat([left["input_ids"], other]),
+        attention_mask=torch.cat([left["attention_mask"], torch.ones_like(other)]),
+        max_new_tokens=4, do_sample=False, pad_token_id=1, eos_token_id=None,
+    )[0, 10:]  # fmt: skip
+    for token in generated.tolist():
+        following = logits(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})[0, -1]
+        assert following[token] > following.max() - 1e-5
+        ids = torch.cat([ids, torch.tensor([[token]])], dim=1)
+
+
+@pytest.mark.parametrize("kind", ["prefix_tuning", "prompt_tuning", "p_tuning", "lora"])
+@pytest.mark.parametrize("architecture", ENCODER_DECODERS)
+def test_an_encoder_decoder_that_answers_in_words(kind, architecture):
+    anatomy, bridge = language(architecture), method(f"peft:{kind}")
+    assert bridge.unsupported(anatomy, TASK) is None
+    bridge.adapt(anatomy, TASK)
+    ids = torch.tensor([[3, 4, 5, 2]])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "decoder_input_ids": ids[:, :3]}
+    perturb(trainable(anatomy.model).items(), 0.5)
+    expected = logits(anatomy.model, inputs)
+    assert expected.shape == (1, 3, VOCABULARY)
+    padding = {"input_ids": F.pad(ids, (0, 3), value=1), "attention_mask": F.pad(torch.ones_like(ids), (0, 3))}
+    torch.testing.assert_close(logits(anatomy.model, inputs | padding), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "architecture", "words"),
+    [
+        ("adamss", "gpt2", "is not supported"),  # a TypeError of peft's, which is raised on purpose
+        ("lily", "gpt2", "does not support"),
+        ("osf", "gpt2", "nothing to adapt"),
+        ("multitask_prompt_tuning", "t5", "encoder-decoder"),
+    ],
+)
+def test_reasons_are_what_peft_or_we_say(kind, architecture, words):
+    reason = method(f"peft:{kind}").unsupported(language(architecture), TASK)
+    assert reason is not None and words in reason and "Error" not in reason
+
+
+@pytest.mark.parametrize("error", [ValueError("min() arg is an empty sequence"), KeyError("x"), RuntimeError("shapes")])
+def test_a_mistake_is_no_reason(monkeypatch, error):
+    """Only what stands in a `raise` of peft's or ours counts: all else is raised, and its cell has failed."""
+
+    def wrong(*_):
+        raise error
+
+    bridge = method("peft:lora")
+    monkeypatch.setattr(type(bridge), "adapt", wrong)
+    with pytest.raises(type(error)):
+        bridge.unsupported(language("llama"), TASK)
+
+
+def test_a_mistake_within_peft_is_no_reason(monkeypatch):
+    """What a built-in function raises in a line of peft's is a mistake; the same type on purpose is a reason."""
+    from peft.tuners.lora import LoraModel
+
+    bridge = method("peft:lora", target_modules=["nowhere_to_be_found"])
+    assert "nowhere_to_be_found" in str(bridge.unsupported(language("llama"), TASK))
+    monkeypatch.setattr(LoraModel, "_create_and_replace", lambda *_, **__: min([]))
+    with pytest.raises(ValueError, match=r"min\(\)|empty"):
+        method("peft:lora").unsupported(language("llama"), TASK)

@@ -1,0 +1,132 @@
+"""What a suite file may say: its keys and their types, strictly. What looks alike and is not is told apart here."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+from bench.cell import Budget, FormName
+from bench.yaml_lines import Place
+
+# NumPy's generators of old, which libraries draw from, take no other.
+MOST_SEED = 2**32 - 1
+MOST_INTEGER = 2**63 - 1
+
+
+def _name(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a name is empty")
+    if odd := [char for char in text if not char.isprintable()]:
+        raise ValueError(f"a name is printable, on one line, and has no U+{ord(odd[0]):04X} in it")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+
+
+class SuiteFile(BaseModel):
+    """The YAML file, as it is written. `tasks` and `methods` are mappings from a name to its options, or
+    plain lists of names. A method's key may carry a label after an @, as in `lora@r64`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    description: str = ""
+    notes: str = Field("", description="said in the report's limitations, as on how learning rates were found")
+    backbones: list[Name] = Field(min_length=1)
+    tasks: dict[Name, dict[str, Any]] = Field(min_length=1)
+    methods: dict[Name, dict[str, Any]] = Field(min_length=1)
+    seeds: list[Seed] = Field(min_length=1)
+    budget: Budget = Budget()
+    precision: Literal["auto", "bf16", "no"] = "auto"
+    form: FormName = Field("head", description="how tasks that allow both are put to a backbone")
+    forgetting: Name | None = Field(None, description="a task whose test texts tell what a language model forgot")
+    profile: bool = Field(True, description="whether the cost of every cell is profiled; a search needs scores alone")
+    plugins: list[Path] = []
+
+    @field_validator("tasks", "methods", mode="before")
+    @classmethod
+    def _names_to_mapping(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            if odd := [name for name in value if not isinstance(name, str)]:
+                raise ValueError(f"takes names, or a mapping from names to options; {odd[0]!r} is no name")
+            if doubled := {name for name in value if value.count(name) > 1}:
+                raise ValueError(f"{', '.join(sorted(doubled))}: named twice")
+            return {name: {} for name in value}
+        if isinstance(value, dict):
+            return {key: {} if options is None else options for key, options in value.items()}
+        return value
+
+    @field_validator("backbones", "seeds")
+    @classmethod
+    def _unique(cls, value: list) -> list:
+        if len(set(value)) != len(value):
+            raise ValueError("an entry is there twice")
+        return value
+
+    @field_validator("backbones", "tasks")
+    @classmethod
+    def _names_that_look_alike(cls, value: Any) -> Any:
+        _refuse_twins(value, _composed, "in how their letters are composed")
+        return value
+
+    @field_validator("methods")
+    @classmethod
+    def _labels_that_look_alike(cls, value: Any) -> Any:
+        _refuse_twins(value, lambda name: _composed(name).casefold(), "in case alone")
+        if bare := [label for label in value if label.endswith("@")]:
+            raise ValueError(f"{bare[0]!r}: a label stands after the @")
+        return value
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _refuse_twins(names: Iterable[str], key: Callable[[str], str], how: str) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        if (twin := seen.setdefault(key(name), name)) != name:
+            raise ValueError(f"{twin!r} and {name!r} differ {how}; a reader could not tell them apart")
+
+
+def odd_values(data: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    """Places of values that no key takes, with what is wrong with them."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if odd := [char for char in key if not char.isprintable()]:
+                yield (*place, key), f"a key is printable, on one line, and has no U+{ord(odd[0]):04X} in it"
+            yield from odd_values(value, (*place, key))
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from odd_values(value, (*place, index))
+    elif isinstance(data, float) and not abs(data) < float("inf"):
+        yield place, f"takes a finite number, got {data}"
+    elif isinstance(data, int) and abs(data) > MOST_INTEGER:
+        yield place, f"{data} is too large a number"
+    elif isinstance(data, str) and (
+        odd := [c for c in data if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"]
+    ):
+        yield place, f"has the control character U+{ord(odd[0]):04X} in it"
+
+
+def explain_type(kind: str, value: Any) -> str:
+    """What to write in place of a value of another type: a hint to follow the message, or nothing."""
+    if kind == "bool_type":
+        return "; write true or false"
+    if kind not in ("int_type", "float_type", "int_from_float"):
+        return ""
+    if isinstance(value, bool):
+        return f"; {str(value).lower()} is no number"
+    if isinstance(value, float) and value.is_integer():
+        return f"; write {int(value)}"
+    if isinstance(value, str) and re.fullmatch(r"[-+]?0[0-9_]+", value):
+        return "; write it without the zero in front, which some readers take for base eight"
+    if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9][0-9_]*(\.[0-9]*)?([eE][-+]?[0-9]+)?", value):
+        return "; write it without quotes and underscores"
+    return ""
