@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import __version__
+from bench import __version__, terminal
+from bench.durations import seconds_of
+from bench.path import leave_current_folder
 from bench.records import RecordStore, ResultsError
 
 RESULTS = Path("results")
@@ -22,11 +25,18 @@ class UsageError(Exception):
 
 
 def main() -> None:
+    leave_current_folder()
+    terminal.prepare()
     arguments = _parser().parse_args()
     # A polite kill ends a run as Ctrl-C does: workers stopped, finished cells kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        sys.exit(arguments.command(arguments))
+        status = arguments.command(arguments)
+        terminal.flush()
+        sys.exit(status)
+    except BrokenPipeError:  # whoever read this, such as `head`, has read enough
+        terminal.hush()
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit("\ninterrupted; finished cells are kept, and the same command goes on from there")
     except (ResultsError, UsageError) as error:
@@ -42,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("suite", nargs="?", default="embedded", help="a built-in suite's name, or the path of a YAML file")
     run.add_argument("--results", type=Path, help="folder of the results (default: results/<suite>)")
     run.add_argument("--slots", type=_positive, help="cells at a time (default: one per GPU, or per core and 4 GiB)")
+    limit = "how long a cell may train, and be profiled, as in '90 min' or '2 h'; 'none' is without end (default: 12 h)"
+    run.add_argument("--time-limit", type=_length_of_time, help=limit)
     run.set_defaults(command=_run)
 
     status = commands.add_parser("status", help="what of a results folder is done, failed, open")
@@ -87,6 +99,14 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _length_of_time(text: str) -> str:
+    try:
+        seconds_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
 def _run(arguments: argparse.Namespace) -> int:
     try:
         import torch  # noqa: F401
@@ -99,20 +119,25 @@ def _run(arguments: argparse.Namespace) -> int:
     from bench.scheduler import Scheduler
     from bench.suite import Suite, SuiteError
 
+    here = Path.cwd()
     try:
         suite = Suite.load(arguments.suite)
     except SuiteError as error:
         raise UsageError(str(error)) from None
+    os.chdir(here)  # from where paths are seen, wherever a plugin has gone
     store = RecordStore(arguments.results or RESULTS / suite.name)
     launcher = LocalLauncher(preload=suite.modules())
+    limit = seconds_of(arguments.time_limit or suite.file.time_limit)
     with RunDisplay() as display:
-        Scheduler(suite, store, launcher, slots(arguments.slots)).run(display)
-    failed = display.counts["failed"]
-    print(
-        f"results: {store.root} ({failed} of {len(suite.cells)} cells failed)" if failed else f"results: {store.root}"
-    )
+        records = Scheduler(suite, store, launcher, slots(arguments.slots), limit).run(display)
+    lacking = []
+    if failed := sum(record.status == "failed" for record in records):
+        lacking.append(f"{failed} of {len(suite.cells)} cells failed")
+    if unprofiled := [record for record in records if record.status == "trained" and suite.file.profile]:
+        lacking.append(f"{len(unprofiled)} without a cost profile, as {unprofiled[0].id}: {unprofiled[0].reason}")
+    print(f"results: {store.root}" + (f" ({'; '.join(lacking)})" if lacking else ""))
     print(f"next: bench report {store.root}")
-    return 1 if failed else 0
+    return 1 if lacking else 0
 
 
 def _console() -> Console:
@@ -127,7 +152,7 @@ def _status(arguments: argparse.Namespace) -> int:
     manifest = store.manifest()
     records = {record.id: record for record in store.records()}
     console = _console()
-    console.print(status_table(manifest.cells, records))
+    console.print(status_table(manifest.cells, records, manifest.suite.get("profile", True)))
     for record in records.values():
         if record.reason:
             console.print(f"{record.id}  {record.status}  {record.cell}: {record.reason}", markup=False, soft_wrap=True)
@@ -211,10 +236,9 @@ def _show(arguments: argparse.Namespace) -> int:
     console = _console()
     console.print(f"{record.cell} ({record.status})", style="bold", highlight=False)
     console.print_json(record.model_dump_json())
-    if record.status == "failed" and store.log(record.id).is_file():
+    if record.status == "failed" and store.read_log(record.id):
         console.print(f"\nlast lines of {store.log(record.id)}:", markup=False)
-        lines = store.log(record.id).read_text(errors="replace").splitlines()
-        console.print("\n".join(lines[-20:]), markup=False, highlight=False)
+        console.print("\n".join(store.read_log(record.id).splitlines()[-20:]), markup=False, highlight=False)
     return 0
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from bench import backbones, yaml_lines
 from bench.backbones import Backbone, BackboneError
 from bench.cell import Budget, Cell, FormName
+from bench.durations import seconds_of
 from bench.records import to_plain
 from bench.registry import FILE_PREFIX, Kind, Plugin, PluginError, Registry
 from bench.yaml_lines import Place
@@ -48,7 +49,15 @@ class SuiteFile(BaseModel):
     form: FormName = Field("head", description="how tasks that allow both are put to a backbone")
     forgetting: str | None = Field(None, description="a task whose test texts tell what a language model forgot")
     profile: bool = Field(True, description="whether the cost of every cell is profiled; a search needs scores alone")
+    time_limit: str = Field("12 h", description="how long a cell may train, and be profiled; `none` is without end")
     plugins: list[Path] = []
+
+    @field_validator("time_limit", mode="before")
+    @classmethod
+    def _length_of_time(cls, value: Any) -> str:
+        text = "none" if value is None else str(value)
+        seconds_of(text)
+        return text
 
     @field_validator("tasks", "methods", mode="before")
     @classmethod

@@ -16,7 +16,8 @@ from bench.data import Splits, prepare, train_loader
 from bench.evaluation import evaluate
 from bench.forms.base import Head
 from bench.forms.sequence import Classification
-from bench.training import Diverged, Material, phase_ends, train
+from bench.scoring import Diverged
+from bench.training import Material, phase_ends, train
 from methods.anatomy import Anatomy
 from methods.base import Method, Phase
 from methods.baselines.full import Full
