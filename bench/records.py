@@ -228,10 +228,12 @@ class RecordStore:
                     left.unlink(missing_ok=True)
 
     def make_room(self, cell_id: str) -> None:
-        """Before a cell is run: whatever stands where its folder, record or log should be is moved aside."""
+        """Before a cell is run, its folder: whatever stands where that, the record or the log should be is moved
+        aside. Raises OSError where the disk refuses."""
         folder = self.folder(cell_id)
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             disk.move_aside(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         for path in (folder / "record.json", folder / "log.txt"):
             if path.is_symlink() or (path.exists() and not path.is_file()):
                 disk.move_aside(path)

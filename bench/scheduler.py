@@ -198,8 +198,8 @@ class Scheduler:
         disk.cap_log(self.store.log(job.cell.id))
         record = self._written(job)
         if record is None:
-            killed = code < 0 or code == UNKNOWN_STATUS
-            if killed and not running.overdue and job.attempt < ATTEMPTS_WHEN_KILLED:
+            killed = (code < 0 or code == UNKNOWN_STATUS) and not running.overdue and not running.refused
+            if killed and job.attempt < ATTEMPTS_WHEN_KILLED:
                 queue = self.train if job.stage == "train" else self.profile
                 queue.append(self._job(job.cell, job.stage, job.attempt + 1))
                 return

@@ -289,7 +289,6 @@ def _place(error: BaseException) -> str:
 
 
 def _redirect_output(log: Path, append: bool) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
     # Always appended to: what cuts a log that grows too long moves its end.
     how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | (0 if append else os.O_TRUNC)
     descriptor = os.open(log, how, 0o644)

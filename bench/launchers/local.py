@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import signal
@@ -68,7 +69,7 @@ def _visible_gpus() -> list[str]:
     return named.split(",") if named else [str(index) for index in range(torch.cuda.device_count())]
 
 
-def _enter(job: Job, reports: connection.Connection, slot: Slot) -> None:
+def _enter(work: str, job: Job, reports: connection.Connection, slot: Slot) -> None:
     """The worker's side. Its imports are there already: the server has made them."""
     line = Lifeline(reports)
     if not die_with(server.PID):
@@ -76,17 +77,14 @@ def _enter(job: Job, reports: connection.Connection, slot: Slot) -> None:
     os.environ.update(slot.environ)  # before anything looks for a GPU
     status = 1
     try:
-        from bench import worker
-
-        worker.run(job, line, slot.threads)
+        importlib.import_module(work).run(job, line, slot.threads)
         status = 0
     except OSError as error:
         line.refused(error)
         status = NOT_WRITTEN
     except BaseException:
         traceback.print_exc()
-    finally:
-        line.end(status)
+    line.end(status)
 
 
 @dataclass
@@ -146,18 +144,20 @@ class Running:
 class LocalLauncher:
     """Starts jobs and says what becomes of them."""
 
-    def __init__(self, preload: Iterable[str] = ()) -> None:
-        """`preload` names modules that the jobs will import; the server imports them once, for all."""
+    def __init__(self, preload: Iterable[str] = (), work: str = "bench.worker") -> None:
+        """`preload` names modules that the jobs will import, beside the one whose `run` does the work; the server
+        imports them once, for all."""
         # Inherited by the server and its workers: a fork needs no second pool.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([server.__name__, "bench.worker", *preload])
+        self._context.set_forkserver_preload([server.__name__, work, *preload])
+        self._work = work
         self.running: dict[int, Running] = {}
 
     def start(self, job: Job, slot: Slot) -> None:
         """Raises LaunchError where no process can be started."""
         receive, send = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_enter, args=(job, send, slot), name=job.cell.id)
+        process = self._context.Process(target=_enter, args=(self._work, job, send, slot), name=job.cell.id)
         self._launch(process)
         send.close()
         handle = None

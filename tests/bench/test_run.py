@@ -7,13 +7,12 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.conftest import PLUGINS, bench_command, bench_environ, read_records, scores
+from tests.conftest import PLUGINS, bench_command, bench_environ, read_records, scores, wait_until
 
 FAULTY = [str(PLUGINS / "colours.py"), str(PLUGINS / "faulty.py")]
 
@@ -38,15 +37,6 @@ def start(tmp_path):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def wait_until(condition, seconds: float = 90):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    pytest.fail("what the test waits for did not come")
 
 
 def worker_of(process: subprocess.Popen) -> psutil.Process | None:
