@@ -76,7 +76,8 @@ def test_a_run_leaves_complete_records_and_a_second_runs_nothing(bench, write_su
         assert record["status"] == "ok"
         assert record["data"] == {
             "train": 64, "validation": 40, "test": 60, "duplicates_removed": 0, "steps": 16,
-            "train_tokens": record["data"]["train_tokens"], "commits": {},
+            "train_tokens": record["data"]["train_tokens"], "commits": {}, "dropped": record["data"]["dropped"],
+            "unknown_tokens": record["data"]["unknown_tokens"], "unasked": 0,
         }  # fmt: skip
         assert set(record["test"]) == {"accuracy", "f1_macro"}
         assert [e["step"] for e in record["history"]] == [8, 16]
