@@ -89,5 +89,5 @@ def test_a_score_that_raises_is_told_with_its_error():
 def test_a_loss_that_is_no_number_is_a_divergence():
     require_finite(0.0, "test")
     for loss in (math.nan, math.inf, -math.inf):
-        with pytest.raises(Diverged, match="^the test loss is not finite at step 3$"):
+        with pytest.raises(Diverged, match=r"^the test loss is not finite at step 3$"):
             require_finite(loss, "test", " at step 3")
