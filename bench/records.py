@@ -321,8 +321,8 @@ def _first_fault(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"])).removesuffix(".[key]") or "the file"
     if first["type"] == "string_pattern_mismatch":
-        return redacted(f"{place}: a cell's id is twelve hexadecimal digits")
-    return redacted(f"{place}: {first['msg']}")
+        return redacted(f"{place!r}: a cell's id is twelve hexadecimal digits")
+    return redacted(" ".join(f"{place}: {first['msg']}".split()))
 
 
 def _refuse_newer(path: Path, data: bytes) -> None:
