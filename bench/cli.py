@@ -15,7 +15,7 @@ from rich.table import Table
 from bench import __version__, terminal
 from bench.durations import seconds_of
 from bench.path import leave_current_folder
-from bench.records import RecordStore, ResultsError
+from bench.records import Record, RecordStore, ResultsError
 
 RESULTS = Path("results")
 
@@ -130,14 +130,20 @@ def _run(arguments: argparse.Namespace) -> int:
     limit = seconds_of(arguments.time_limit or suite.file.time_limit)
     with RunDisplay() as display:
         records = Scheduler(suite, store, launcher, slots(arguments.slots), limit).run(display)
-    lacking = []
-    if failed := sum(record.status == "failed" for record in records):
-        lacking.append(f"{failed} of {len(suite.cells)} cells failed")
-    if unprofiled := [record for record in records if record.status == "trained" and suite.file.profile]:
-        lacking.append(f"{len(unprofiled)} without a cost profile, as {unprofiled[0].id}: {unprofiled[0].reason}")
+    lacking = _lacking(records, suite.file.profile)
     print(f"results: {store.root}" + (f" ({'; '.join(lacking)})" if lacking else ""))
     print(f"next: bench report {store.root}")
     return 1 if lacking else 0
+
+
+def _lacking(records: list[Record], profiles: bool) -> list[str]:
+    """What a run has not brought about, in words; with it, the command fails."""
+    lacking = []
+    if failed := sum(record.status == "failed" for record in records):
+        lacking.append(f"{failed} of {len(records)} cells failed")
+    if unprofiled := [record for record in records if record.status == "trained" and profiles]:
+        lacking.append(f"{len(unprofiled)} without a cost profile, as {unprofiled[0].id}: {unprofiled[0].reason}")
+    return lacking
 
 
 def _console() -> Console:

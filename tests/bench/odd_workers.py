@@ -24,6 +24,8 @@ def run(job: Job, line: Lifeline, threads: int) -> None:
     line.at("training")
     ODD[job.cell.label](job, line)
     line.end_a_fork()
+    if job.stage == "profile":
+        os._exit(0)
     scores = {"accuracy": 0.5}
     record = Record(
         id=job.cell.id, cell=job.cell, status="trained", attempts=job.attempt, started="now", finished="now",

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from bench import disk
+from bench.cli import _lacking
 from bench.launchers.local import LocalLauncher, Slot
 from bench.records import Record, RecordStore, ResultsError
 from bench.scheduler import Scheduler
@@ -114,6 +115,23 @@ def test_a_cell_that_hangs_is_stopped_at_its_limit_and_says_where_it_was(run):
     assert records["hangs"].status == "failed" and records["hangs"].attempts == 1
     assert reason.startswith("stopped after 3 s") and "step 5 of 20" in reason and "--time-limit" in reason
     assert (5, 20, "training") in listener.seen
+
+
+def test_a_cost_profile_that_is_lacking_is_told_and_tried_again_by_the_next_run(tmp_path):
+    suite = suite_of(tmp_path, "fine", profile=True)
+    store = RecordStore(tmp_path / "results")
+    for again in (False, True):
+        listener = Listener()
+        launcher = LocalLauncher(work="tests.bench.odd_workers")
+        [found] = Scheduler(suite, store, launcher, [Slot(0, 1)]).run(listener)
+        assert (found.status, found.test) == ("trained", {"accuracy": 0.5})
+        assert found.reason.startswith("no cost profile: the process ended itself with status 0")
+        assert store.read(found.id) == found
+        assert len(listener.ends) == (1 if again else 2)
+    [said] = _lacking([found, found.model_copy(update={"status": "ok"})], profiles=True)
+    assert said.startswith(f"1 without a cost profile, as {found.id}: no cost profile: the process ended itself")
+    assert _lacking([found], profiles=False) == []
+    assert _lacking([found.model_copy(update={"status": "failed"})], profiles=True) == ["1 of 1 cells failed"]
 
 
 def test_a_log_is_cut_to_its_two_ends(run, tmp_path):
