@@ -15,8 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import __version__
-from bench.records import RecordStore, ResultsError
+from bench import __version__, terminal
+from bench.durations import seconds_of
+from bench.path import leave_current_folder
+from bench.records import Record, RecordStore, ResultsError
 
 RESULTS = Path("results")
 KINDS = ("methods", "tasks", "backbones", "suites")
@@ -28,13 +30,18 @@ class UsageError(Exception):
 
 
 def main() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # of what a terminal has no sign for
+    leave_current_folder()
+    terminal.prepare()
     arguments = _parser().parse_args()
     # A polite kill ends a run as Ctrl-C does: workers stopped, finished cells kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        sys.exit(arguments.command(arguments))
+        status = arguments.command(arguments)
+        terminal.flush()
+        sys.exit(status)
+    except BrokenPipeError:  # whoever read this, such as `head`, has read enough
+        terminal.hush()
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit("\ninterrupted; finished cells are kept, and the same command goes on from there")
     except (ResultsError, UsageError) as error:
@@ -53,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("suite", nargs="?", default="embedded", help="a built-in suite's name, or the path of a YAML file")
     run.add_argument("--results", type=_path, help="folder of the results (default: results/<suite>)")
     run.add_argument("--slots", type=_positive, help="cells at a time (default: one per GPU, or per core and 4 GiB)")
+    limit = "how long a cell may train, and be profiled, as in '90 min' or '2 h'; 'none' is without end (default: 12 h)"
+    run.add_argument("--time-limit", type=_length_of_time, help=limit)
     run.set_defaults(command=_run)
 
     status = commands.add_parser("status", help="what of a results folder is done, failed, open")
@@ -104,6 +113,14 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _length_of_time(text: str) -> str:
+    try:
+        seconds_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
 def _run(arguments: argparse.Namespace) -> int:
     try:
         import torch  # noqa: F401
@@ -116,22 +133,33 @@ def _run(arguments: argparse.Namespace) -> int:
     from bench.scheduler import Scheduler
     from bench.suite import Suite, SuiteError
 
+    here = Path.cwd()
     try:
         suite = Suite.load(arguments.suite)
     except SuiteError as error:
         raise UsageError(str(error)) from None
+    os.chdir(here)  # from where paths are seen, wherever a plugin has gone
     store = RecordStore(_folder(arguments.results or RESULTS / suite.name, write=True))
     for note in suite.notes():
         print(f"note: {note}")
     launcher = LocalLauncher(preload=suite.modules())
+    limit = seconds_of(arguments.time_limit or suite.file.time_limit)
     with RunDisplay() as display:
-        Scheduler(suite, store, launcher, slots(arguments.slots)).run(display)
-    failed = display.counts["failed"]
-    print(
-        f"results: {store.root} ({failed} of {len(suite.cells)} cells failed)" if failed else f"results: {store.root}"
-    )
+        records = Scheduler(suite, store, launcher, slots(arguments.slots), limit).run(display)
+    lacking = _lacking(records, suite.file.profile)
+    print(f"results: {store.root}" + (f" ({'; '.join(lacking)})" if lacking else ""))
     print(f"next: bench report {store.root}")
-    return 1 if failed else 0
+    return 1 if lacking else 0
+
+
+def _lacking(records: list[Record], profiles: bool) -> list[str]:
+    """What a run has not brought about, in words; with it, the command fails."""
+    lacking = []
+    if failed := sum(record.status == "failed" for record in records):
+        lacking.append(f"{failed} of {len(records)} cells failed")
+    if unprofiled := [record for record in records if record.status == "trained" and profiles]:
+        lacking.append(f"{len(unprofiled)} without a cost profile, as {unprofiled[0].id}: {unprofiled[0].reason}")
+    return lacking
 
 
 def _console() -> Console:
@@ -146,7 +174,7 @@ def _status(arguments: argparse.Namespace) -> int:
     manifest = store.manifest()
     records = {record.id: record for record in store.records()}
     console = _console()
-    console.print(status_table(manifest.cells, records))
+    console.print(status_table(manifest.cells, records, manifest.suite.get("profile", True)))
     for record in records.values():
         if record.reason:
             line = f"{record.id}  {record.status}  {record.cell}: {record.reason}"
@@ -259,17 +287,10 @@ def _show(arguments: argparse.Namespace) -> int:
     console = _console()
     console.print(_shown(f"{record.cell} ({record.status})"), style="bold", highlight=False, markup=False)
     console.print_json(_shown(record.model_dump_json()))
-    log = store.log(found[0].name)
-    if record.status == "failed" and log.is_file() and not log.is_symlink():
-        console.print(f"\nlast lines of {log}:", markup=False)
-        console.print("\n".join(_last_lines(log)), markup=False, highlight=False)
+    if record.status == "failed" and (log := store.read_log(record.id)):
+        console.print(f"\nlast lines of {store.log(record.id)}:", markup=False)
+        console.print("\n".join(log.splitlines()[-20:]), markup=False, highlight=False)
     return 0
-
-
-def _last_lines(log: Path, count: int = 20) -> list[str]:
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 2**16))
-        return [_shown(line) for line in file.read().decode(errors="replace").splitlines()[-count:]]
 
 
 def _shown(text: str) -> str:

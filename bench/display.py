@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,13 +15,31 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bench import terminal
 from bench.cell import Cell
+from bench.durations import duration
 from bench.job import Job, Stage
-from bench.launchers.local import Running
 from bench.records import Record
+from bench.redaction import printable
+
+if TYPE_CHECKING:
+    from bench.launchers.local import Running
 
 LATEST = 12
-STYLES = {"ok": "green", "trained": "green", "failed": "red", "n/a": "yellow"}
+STYLES = {"ok": "green", "trained": "green", "failed": "red", "n/a": "yellow", "broken": "red"}
+
+# A worker speaks once a second while its work goes on. On a terminal its silence is shown after so many seconds; in a
+# file it is a line, which comes again whenever the silence has doubled.
+SILENT_ON_TERMINAL = 60
+SILENT_IN_FILE = 300
+
+
+class PatientConsole(Console):
+    """A console whose reader may go away, as `head` does: what is said after that is said to nobody."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        terminal.hush()
 
 
 @dataclass
@@ -59,9 +79,11 @@ class RunDisplay:
     """Counts and shows what the scheduler tells it. Use as a context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console()
+        self.console = console or PatientConsole()
         self.live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
         self.counts = dict.fromkeys(("ok", "failed", "n/a"), 0)
+        self.profiles = True
+        self.told: dict[str, float] = {}  # the silence, in seconds, that was last told of a running cell
         self.trained: set[str] = set()  # and not yet profiled
         self.latest: deque[Record] = deque(maxlen=LATEST)
         self.time_left = TimeLeft()
@@ -79,12 +101,15 @@ class RunDisplay:
         if self.live:
             self.live.stop()
 
-    def begin(self, suite: str, cells: dict[str, Cell], finished: list[Record], slots: int) -> None:
-        self.cells, self.slots, self.suite = cells, slots, suite
+    def begin(
+        self, suite: str, cells: dict[str, Cell], finished: list[Record], slots: int, profiles: bool = True
+    ) -> None:
+        """`profiles` says whether cost is profiled: without, a cell that is trained is done."""
+        self.cells, self.slots, self.suite, self.profiles = cells, slots, suite, profiles
         for record in finished:
             if record.status != "n/a":
                 self.time_left.learn(record.cell, "train", record.wall_seconds)
-            if record.status == "trained":
+            if record.status == "trained" and profiles:
                 self.trained.add(record.id)
             else:
                 self._count(record)
@@ -93,15 +118,31 @@ class RunDisplay:
                 f"{suite}: {len(cells)} cells, {self._done()} finished before, {slots} at a time", highlight=False
             )
 
+    def note(self, text: str) -> None:
+        """One line that stays."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def refresh(self, running: list[Running], pending: list[Job]) -> None:
         self.remaining = self.time_left.total(running, pending, self.slots)
         if self.live:
             self.live.update(self._picture(running))
+        else:
+            self._tell_silent(running)
+
+    def _tell_silent(self, running: list[Running]) -> None:
+        silences = {run.job.cell.id: run.silent for run in running}
+        # Forgotten once the worker has spoken again.
+        self.told = {key: told for key, told in self.told.items() if silences.get(key, 0) >= told}
+        for run in running:
+            key = run.job.cell.id
+            if run.silent >= 2 * self.told.get(key, SILENT_IN_FILE / 2):
+                self.told[key] = run.silent
+                self.note(f"{run.job.cell}: {doing(run)}")
 
     def ended(self, record: Record, stage: Stage, seconds: float) -> None:
         self.time_left.learn(record.cell, stage, seconds)
         self.trained.discard(record.id)
-        if record.status == "trained" and record.reason is None:  # its profile is still to come
+        if record.status == "trained" and record.reason is None and self.profiles:  # its profile is still to come
             self.trained.add(record.id)
             self.latest.append(record)
         else:
@@ -136,14 +177,18 @@ class RunDisplay:
             style = STYLES[record.status]
             table.add_row(Text(record.status, style), Text(str(record.cell)), Text(outcome(record)))
         for run in running:
-            doing = "profiling" if run.job.stage == "profile" else "loading"
-            if run.total:
-                doing = f"step {run.done} of {run.total}"
-            table.add_row(Text("…", "cyan"), Text(str(run.job.cell)), Text(doing, "cyan"))
+            table.add_row(Text("…", "cyan"), Text(str(run.job.cell)), Text(doing(run), "cyan"))
         # Two jobs a cell: training and profile.
-        jobs_done = 2 * done + len(self.trained)
-        bar = ProgressBar(total=max(2 * len(self.cells), 1), completed=jobs_done, width=min(self.console.width, 80))
+        jobs = 2 if self.profiles else 1
+        jobs_done = jobs * done + len(self.trained)
+        bar = ProgressBar(total=max(jobs * len(self.cells), 1), completed=jobs_done, width=min(self.console.width, 80))
         return Group(head, bar, table)
+
+
+def doing(run: Running) -> str:
+    """What a running cell is at, and for how long nothing was heard of it."""
+    at = f"step {run.done} of {run.total}" if run.total else run.doing
+    return at + (f", silent for {duration(run.silent)}" if run.silent >= SILENT_ON_TERMINAL else "")
 
 
 def outcome(record: Record) -> str:
@@ -152,33 +197,39 @@ def outcome(record: Record) -> str:
     if not record.validation:
         return record.reason or ""
     metric, value = next(iter(record.validation.items()))
-    return f"validation {metric} {value:.3f}" + (f"; {record.reason}" if record.reason else "")
+    shown = f"{value:.3f}" if math.isfinite(value) else "undefined"
+    return f"validation {metric} {shown}" + (f"; {record.reason}" if record.reason else "")
 
 
-def duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def status_table(cells: dict[str, Cell], records: dict[str, Record]) -> Table:
-    """One row per method and task: how many seeds have which status, and the mean validation score."""
+def status_table(cells: dict[str, Cell], records: dict[str, Record], profiles: bool = True) -> Table:
+    """One row per method and task: how many seeds have which status, and the mean validation score. Without
+    `profiles`, which take a cell from trained to done, it is done once trained."""
+    done = ("ok",) if profiles else ("ok", "trained")
+    shown = {"done": done, "failed": ("failed",), "n/a": ("n/a",)}
+    if any(record.status == "broken" for record in records.values()):
+        shown["broken"] = ("broken",)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("backbone", "method", "task", "done", "failed", "n/a", "open", "mean validation score"):
-        table.add_column(column, justify="right" if column in ("done", "failed", "n/a", "open") else "left")
+    for column in ("backbone", "method", "task", *shown, "open", "mean validation score"):
+        table.add_column(column, justify="right" if column in (*shown, "open") else "left")
     groups: dict[tuple[str, str, str], list[str]] = {}
     for cell_id, cell in cells.items():
         groups.setdefault((cell.backbone, cell.label, cell.task), []).append(cell_id)
     for key, ids in groups.items():
         known = [records[cell_id] for cell_id in ids if cell_id in records]
-        scored = [record for record in known if record.validation]
-        score = ""
-        if scored:
-            metric = next(iter(scored[0].validation))
-            score = (
-                f"{metric} {sum(record.validation[metric] for record in scored) / len(scored):.3f} (n={len(scored)})"
-            )
-        count = {status: sum(r.status == status for r in known) for status in ("ok", "failed", "n/a")}
-        row = [count["ok"], count["failed"], count["n/a"], len(ids) - sum(count.values())]
-        table.add_row(*map(escape, key), *map(str, row), score)
+        counts = [sum(record.status in statuses for record in known) for statuses in shown.values()]
+        row = [*counts, len(ids) - sum(counts)]
+        table.add_row(*(escape(printable(part)) for part in key), *map(str, row), escape(_mean_score(known)))
     return table
+
+
+def _mean_score(records: list[Record]) -> str:
+    """Of the first metric, over the records where it is defined."""
+    scored = [record for record in records if record.validation]
+    if not scored:
+        return ""
+    metric = next(iter(scored[0].validation))
+    values = [record.validation.get(metric, math.nan) for record in scored]
+    defined = [value for value in values if math.isfinite(value)]
+    undefined = f", undefined in {len(values) - len(defined)}" if len(defined) < len(values) else ""
+    mean = f"{sum(defined) / len(defined):.3f}" if defined else "undefined"
+    return f"{printable(metric)} {mean} (n={len(defined)}{undefined})"

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from bench.forms.base import Form
+from bench.scoring import checked_scores, require_finite
 
 if TYPE_CHECKING:
     from torch import nn
-    from torch.utils.data import DataLoader
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, loader: DataLoader, form: Form) -> tuple[float, dict[str, float]]:
+def evaluate(
+    model: nn.Module, loader: Iterable[dict[str, Any]], form: Form, split: str = "validation", when: str = ""
+) -> tuple[float, dict[str, float]]:
     """Mean loss per example (per token where the form's loss is one of tokens), and the task's metrics. Leaves the
-    model in evaluation mode."""
+    model in evaluation mode. Raises Diverged, which names the split and `when`, where the loss is not finite, before
+    anything is scored; ScoreError where the task's scores are not what its card promises."""
     model.eval()
     loss, terms, predictions, references = 0.0, 0, [], []
     for batch in loader:
@@ -24,4 +28,5 @@ def evaluate(model: nn.Module, loader: DataLoader, form: Form) -> tuple[float, d
         loss, terms = loss + found.loss, terms + found.terms
         predictions += found.predictions
         references += found.references
-    return loss / terms, form.task.score(predictions, references)
+    require_finite(loss, split, when)
+    return loss / terms, checked_scores(form.task, predictions, references)

@@ -14,7 +14,7 @@ Stage = Literal["train", "profile"]
 @dataclass(frozen=True)
 class Job:
     """One stage of one cell. `base` is the folder from which the suite's relative paths are seen; `attempt`
-    counts from 1."""
+    counts from 1. Paths are absolute: a plugin may change the current folder."""
 
     cell: Cell
     stage: Stage

@@ -4,6 +4,9 @@ results/embedded/
   manifest.json            the resolved suite, its cells, and the cards of all that takes part
   cells/<id>/record.json   what a cell leaves behind
   cells/<id>/log.txt       what it printed
+
+A folder may come from a stranger, or from a disk that was full: nothing outside it is read, and what cannot be read
+is one broken cell, not the end of the rest.
 """
 
 from __future__ import annotations
@@ -11,15 +14,24 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
+from bench import disk
 from bench.cell import Cell
+from bench.redaction import redacted
 
 SCHEMA = 1
+
+# No record or manifest comes near: what is larger is none.
+LONGEST = 256 * 2**20
+# Of a log that is shown; the file may hold more.
+LONGEST_LOG = 2**18
 
 # `broken` is never written: it is how a record that cannot be read is shown.
 Status = Literal["trained", "ok", "failed", "n/a", "broken"]
@@ -29,9 +41,23 @@ Status = Literal["trained", "ok", "failed", "n/a", "broken"]
 Score = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 UNDEFINED_AS_WORDS = ConfigDict(ser_json_inf_nan="strings")
 
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# What a cell's id is, and what a folder's name must be to be read or written.
+CellId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+_ID = re.compile(r"[0-9a-f]{12}")
+
 
 class ResultsError(Exception):
     """A results folder cannot be used; the message is one line for the user."""
+
+
+class NoResults(ResultsError):
+    """The folder has no manifest."""
+
+
+class BrokenRecord(ResultsError):
+    """There is something where a cell's record should be, and it is none of this cell's."""
 
 
 class Evaluation(BaseModel):
@@ -39,7 +65,7 @@ class Evaluation(BaseModel):
 
     model_config = UNDEFINED_AS_WORDS
 
-    step: int
+    step: Count
     epoch: float
     phase: str
     train_loss: float
@@ -54,27 +80,27 @@ class DataUse(BaseModel):
     the backbone's vocabulary lacks, `unasked` how many test examples could not be put to the model, and are scored as
     without an answer."""
 
-    train: int
-    validation: int
-    test: int
-    duplicates_removed: int
-    train_tokens: int = Field(description="tokens seen in training, padding excluded")
-    steps: int
+    train: Count
+    validation: Count
+    test: Count
+    duplicates_removed: Count
+    train_tokens: Count = Field(description="tokens seen in training, padding excluded")
+    steps: Count
     commits: dict[str, str] = {}
-    dropped: dict[str, int] = {}
+    dropped: dict[str, Count] = {}
     unknown_tokens: float | None = None
-    unasked: int = 0
+    unasked: Count = 0
 
 
 class Parameters(BaseModel):
     """Counts. `adapter` and `head` are trainable; `backbone` is the pretrained model without a head.
     `percent` is the adapter's share of the backbone, in percent."""
 
-    adapter: int
-    head: int
-    total: int
-    backbone: int
-    percent: float
+    adapter: Count
+    head: Count
+    total: Count
+    backbone: Count
+    percent: float = Field(ge=0)
 
 
 class PhaseCost(BaseModel):
@@ -82,13 +108,13 @@ class PhaseCost(BaseModel):
 
     name: str
     share: float
-    trainable_parameters: int
-    step_seconds: float
+    trainable_parameters: Count
+    step_seconds: Seconds
     tokens_per_second: float
-    train_flops: int
-    gradient_bytes: int
-    optimizer_bytes: int
-    activation_bytes: int
+    train_flops: Count
+    gradient_bytes: Count
+    optimizer_bytes: Count
+    activation_bytes: Count
 
 
 class Cost(BaseModel):
@@ -100,19 +126,19 @@ class Cost(BaseModel):
     take the worst phase."""
 
     protocol: dict[str, Any]
-    peak_memory_bytes: int
-    weights_bytes: int
-    gradient_bytes: int
-    optimizer_bytes: int
-    activation_bytes: int
-    stored_bytes: int
-    step_seconds: float | None
+    peak_memory_bytes: Count
+    weights_bytes: Count
+    gradient_bytes: Count
+    optimizer_bytes: Count
+    activation_bytes: Count
+    stored_bytes: Count
+    step_seconds: Seconds | None
     train_tokens_per_second: float | None
-    train_flops: int
-    inference_flops: int
-    inference_seconds: float
-    merged_inference_seconds: float | None
-    backbone_inference_seconds: float = Field(gt=0)
+    train_flops: Count
+    inference_flops: Count
+    inference_seconds: Seconds
+    merged_inference_seconds: Seconds | None
+    backbone_inference_seconds: float = Field(gt=0, allow_inf_nan=False)
     phases: list[PhaseCost]
 
 
@@ -125,15 +151,15 @@ class Record(BaseModel):
     id: str
     cell: Cell
     status: Status
-    reason: str | None = None
-    attempts: int = 1
+    reason: Annotated[str, AfterValidator(redacted)] | None = None
+    attempts: int = Field(1, ge=1)
     started: str
     finished: str
-    wall_seconds: float = Field(description="of training and evaluation, the cell's own process only")
-    best_step: int | None = None
+    wall_seconds: Seconds = Field(description="of training and evaluation, the cell's own process only")
+    best_step: Count | None = None
     validation: dict[str, Score] = {}
     test: dict[str, Score] = {}
-    forgetting: dict[str, float] = Field(
+    forgetting: dict[str, Score] = Field(
         {}, description="nats per byte of general text: the backbone `before`, and `after` tuning"
     )
     history: list[Evaluation] = []
@@ -154,7 +180,7 @@ class Manifest(BaseModel):
 
     schema_version: int = SCHEMA
     suite: dict[str, Any]
-    cells: dict[str, Cell]
+    cells: dict[CellId, Cell]
     cards: dict[str, dict[str, dict[str, Any]]]
     environment: dict[str, Any]
     created: str
@@ -168,60 +194,169 @@ class RecordStore:
         self.root = Path(root)
 
     def folder(self, cell_id: str) -> Path:
+        """Raises ResultsError where that is no cell's id, which could lead anywhere."""
+        if not _ID.fullmatch(cell_id):
+            raise ResultsError(f"{self.root}: {cell_id!r} is no cell's id, which is twelve hexadecimal digits")
         return self.root / "cells" / cell_id
 
     def log(self, cell_id: str) -> Path:
         return self.folder(cell_id) / "log.txt"
 
-    def write(self, record: Record) -> None:
-        _write_atomically(self.folder(record.id) / "record.json", record.model_dump_json(indent=1))
-
-    def read(self, cell_id: str) -> Record | None:
-        """The record, or None where there is none yet. Raises ResultsError on a file that is not one."""
-        path = self.folder(cell_id) / "record.json"
+    def read_log(self, cell_id: str, longest: int = LONGEST_LOG) -> str:
+        """The last lines of what a cell printed, at most `longest` bytes of them, without terminal codes and
+        secrets; empty where there is no log, or what has its name is none."""
+        self.folder(cell_id)
         try:
-            return Record.model_validate_json(path.read_bytes())
+            with disk.open_within(self.root, "cells", cell_id, "log.txt") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - longest))
+                text = file.read(longest).decode("utf-8", errors="replace")
+        except (OSError, disk.Unreadable):
+            return ""
+        # A line that is cut could hold half of a secret.
+        return redacted("…\n" + text.partition("\n")[2] if size > longest else text).strip("\n")
+
+    def prepare(self) -> None:
+        """Before a run, which holds the folder's lock: clears what writers that were killed have left behind. Raises
+        ResultsError where the cells would lie elsewhere."""
+        cells = self.root / "cells"
+        if cells.is_symlink() or (cells.exists() and not cells.is_dir()):
+            raise ResultsError(f"{cells}: is no folder, but what a run would write its records into; move it away")
+        for pattern in (".manifest.json.*", "cells/*/.record.json.*"):
+            for left in self.root.glob(pattern):
+                if left.is_symlink() or left.is_file():
+                    left.unlink(missing_ok=True)
+
+    def make_room(self, cell_id: str) -> None:
+        """Before a cell is run, its folder: whatever stands where that, the record or the log should be is moved
+        aside. Raises OSError where the disk refuses."""
+        folder = self.folder(cell_id)
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            disk.move_aside(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in (folder / "record.json", folder / "log.txt"):
+            if path.is_symlink() or (path.exists() and not path.is_file()):
+                disk.move_aside(path)
+
+    def write(self, record: Record) -> None:
+        """Raises OSError where the disk refuses."""
+        disk.write_atomically(self.folder(record.id) / "record.json", record.model_dump_json(indent=1))
+
+    def stamp(self, cell_id: str) -> tuple[int, int] | None:
+        """What changes whenever the cell's record is written."""
+        try:
+            found = (self.folder(cell_id) / "record.json").lstat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    def read(self, cell_id: str, cell: Cell | None = None) -> Record | None:
+        """The record, or None where there is none yet. Raises BrokenRecord on what is no record of this cell (of
+        `cell`, where that is given), ResultsError on one of a newer version."""
+        where = self.folder(cell_id) / "record.json"
+        try:
+            data = disk.read_within(self.root, "cells", cell_id, "record.json", longest=LONGEST)
         except FileNotFoundError:
             return None
+        except disk.Unreadable as error:
+            raise BrokenRecord(f"{where}: {error}") from None
+        try:
+            record = Record.model_validate_json(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the file"
-            raise ResultsError(
-                f"{path}: not a record ({where}: {first['msg']}); delete the file to have its cell run again"
-            ) from None
+            _refuse_newer(where, data)
+            raise BrokenRecord(f"{where}: not a record ({_first_fault(error)})") from None
+        if record.schema_version != SCHEMA:
+            _refuse_newer(where, data)
+        if fault := _impossible(record, cell_id, cell):
+            raise BrokenRecord(f"{where}: {fault}")
+        return record
+
+    def standing(self, cell_id: str, cell: Cell) -> Record | None:
+        """The record of a cell under the suite's label for it, one with the status `broken` where it cannot be read,
+        None where there is none yet. Raises ResultsError on one of a newer version."""
+        try:
+            record = self.read(cell_id, cell)
+        except BrokenRecord as error:
+            reason = f"{error}; `bench run` runs the cell again"
+            return Record(
+                id=cell_id, cell=cell, status="broken", reason=reason, started="", finished="", wall_seconds=0
+            )
+        return None if record is None else record.model_copy(update={"cell": cell})
 
     def records(self) -> Iterator[Record]:
-        """The records of the manifest's cells, in its order, under the manifest's labels."""
+        """The records of the manifest's cells, in its order, under the manifest's labels; broken ones among them."""
         for cell_id, cell in self.manifest().cells.items():
-            record = self.read(cell_id)
-            if record is not None:
-                yield record.model_copy(update={"cell": cell})
+            if (record := self.standing(cell_id, cell)) is not None:
+                yield record
 
     def write_manifest(self, manifest: Manifest) -> None:
-        _write_atomically(self.root / "manifest.json", manifest.model_dump_json(indent=1))
+        """Raises OSError where the disk refuses."""
+        disk.write_atomically(self.root / "manifest.json", manifest.model_dump_json(indent=1))
 
     def manifest(self) -> Manifest:
-        """Raises ResultsError where the folder holds no results."""
-        path = self.root / "manifest.json"
+        """Raises NoResults where there is none yet, else ResultsError where it cannot be read."""
+        where = self.root / "manifest.json"
+        advice = "its records are not lost: move that file away, and `bench run` writes it anew"
         try:
-            return Manifest.model_validate_json(path.read_bytes())
+            data = disk.read_within(self.root, "manifest.json", longest=LONGEST)
         except FileNotFoundError:
             hint = "run a suite first (make bench)"
             if self.root.is_dir() and (found := sorted(p.parent.name for p in self.root.glob("*/manifest.json"))):
                 hint = "did you mean " + " or ".join(str(self.root / name) for name in found) + "?"
-            raise ResultsError(f"{self.root}: no results here (manifest.json is missing); {hint}") from None
+            raise NoResults(f"{self.root}: no results here (manifest.json is missing); {hint}") from None
+        except disk.Unreadable as error:
+            raise ResultsError(f"{where}: {error}; {advice}") from None
+        try:
+            manifest = Manifest.model_validate_json(data)
         except ValidationError as error:
-            raise ResultsError(f"{path}: not a manifest: {error.errors()[0]['msg']}") from None
+            _refuse_newer(where, data)
+            raise ResultsError(f"{where}: not a manifest ({_first_fault(error)}); {advice}") from None
+        if manifest.schema_version != SCHEMA:
+            _refuse_newer(where, data)
+        return manifest
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+def _first_fault(error: ValidationError) -> str:
+    """Where the first fault lies, and what is wrong there."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"])).removesuffix(".[key]") or "the file"
+    if first["type"] == "string_pattern_mismatch":
+        return redacted(f"{place!r}: a cell's id is twelve hexadecimal digits")
+    return redacted(" ".join(f"{place}: {first['msg']}".split()))
+
+
+def _refuse_newer(path: Path, data: bytes) -> None:
+    """Raises ResultsError where the file was written by a version that knows more than this one."""
+    try:
+        found = from_json(data)
+    except ValueError:
+        return
+    version = found.get("schema_version") if isinstance(found, dict) else None
+    if isinstance(version, int) and version > SCHEMA:
+        raise ResultsError(
+            f"{path}: was written by a newer version of adaptbench (its schema is {version}, this version reads up to"
+            f" {SCHEMA}); update adaptbench to go on with it"
+        )
+
+
+def _impossible(record: Record, cell_id: str, cell: Cell | None) -> str | None:
+    """Why a record that reads well cannot be that of this cell."""
+    if record.id != cell_id:
+        return f"is the record of another cell, {record.id!r}"
+    if cell is not None and _identity(record.cell) != _identity(cell):
+        return "describes another cell than the suite has under this id"
+    if record.status == "broken" or record.schema_version < 1:
+        return "was not written by a run"
+    if record.status in ("trained", "ok") and not record.test:
+        return f"has the status {record.status!r}, and no test scores"
+    if record.forgetting and set(record.forgetting) != {"before", "after"}:
+        return "has another forgetting than `before` and `after`"
+    return None
+
+
+def _identity(cell: Cell) -> str:
+    """As JSON has it, where a tuple is a list; the label is no part of it."""
+    return json.dumps(cell.model_dump(mode="json", exclude={"label"}), sort_keys=True)
 
 
 def to_plain(card: Any) -> dict[str, Any]:

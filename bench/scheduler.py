@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from bench import environment
+from bench import disk, environment
 from bench.cell import Cell
+from bench.durations import duration
 from bench.job import Job, Stage
-from bench.launchers.local import LocalLauncher, Running, Slot, describe_exit
-from bench.records import Manifest, Record, RecordStore, ResultsError
-from bench.suite import Suite
+from bench.launchers.local import UNKNOWN_STATUS, LaunchError, LocalLauncher, Running, Slot, describe_exit
+from bench.records import Manifest, NoResults, Record, RecordStore, ResultsError
+from bench.suite import BUILT_IN, Suite
 
 # A worker killed by a signal may have met a passing shortage of memory: it is tried once more, at the end.
 ATTEMPTS_WHEN_KILLED = 2
+
+# What a disk says when it will take no other record either.
+DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
+
+# A log is cut when it is twice as long as what is kept of it.
+LONGEST_LOG = 4 * disk.LOG_END
 
 
 class Display(Protocol):
     """Shows a run to a person."""
 
-    def begin(self, suite: str, cells: dict[str, Cell], finished: list[Record], slots: int) -> None: ...
+    def begin(self, suite: str, cells: dict[str, Cell], finished: list[Record], slots: int, profiles: bool) -> None: ...
+
+    def note(self, text: str) -> None: ...
 
     def refresh(self, running: list[Running], pending: list[Job]) -> None: ...
 
@@ -40,36 +49,96 @@ class Scheduler:
     runs, and nothing else starts before it has ended.
     """
 
-    def __init__(self, suite: Suite, store: RecordStore, launcher: LocalLauncher, slots: list[Slot]) -> None:
+    def __init__(
+        self, suite: Suite, store: RecordStore, launcher: LocalLauncher, slots: list[Slot], limit: float | None = None
+    ) -> None:
+        """`limit` is how many seconds a cell may take to train, and to be profiled; None is without end."""
         self.suite = suite
         self.store = store
         self.launcher = launcher
         self.slots = slots
+        self.limit = limit
+        self.results = store.root.absolute()
+        self.base = suite.path.parent.absolute()
         self.train: deque[Job] = deque()
         self.profile: deque[Job] = deque()
-        self.started: dict[str, float] = {}
+        self.stamps: dict[str, tuple[int, int] | None] = {}
+        self.standing: dict[str, Record] = {}
 
-    def run(self, display: Display) -> None:
-        """Returns when every cell has a result. On an exception, KeyboardInterrupt included, running workers
-        are ended; their cells are run again next time. Raises ResultsError if another run is at work in the
-        same folder."""
+    def run(self, display: Display) -> list[Record]:
+        """Returns the records when every cell has a result. On an exception, KeyboardInterrupt included, running
+        workers are ended; their cells are run again next time. Raises ResultsError if another run is at work in the
+        same folder, if that holds another suite, or if it cannot be written."""
         with _only_one(self.store.root):
-            self._write_manifest()
-            finished = self._plan()
-            display.begin(self.suite.name, self.suite.cells, finished, len(self.slots))
+            with self._writing():
+                self.store.prepare()
+                if note := self._foreign():
+                    display.note(note)
+                self._write_manifest()
+            self._plan()
+            finished = list(self.standing.values())
+            display.begin(self.suite.name, self.suite.cells, finished, len(self.slots), self.suite.file.profile)
             try:
                 while self._fill() or self.launcher.running:
                     display.refresh(list(self.launcher.running.values()), [*self.train, *self.profile])
                     for running, code in self.launcher.wait(timeout=0.5):
                         self._settle(running, code, display.ended)
+                    self._watch()
                 display.refresh([], [])
             finally:
                 self.launcher.stop()
+        return list(self.standing.values())
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._unwritable(error.strerror or str(error), error.filename) from None
+
+    def _unwritable(self, why: str, path: str | None = None) -> ResultsError:
+        return ResultsError(
+            f"{path or self.store.root}: cannot be written: {why}; finished cells are kept, and the same command goes"
+            " on from there"
+        )
+
+    def _foreign(self) -> str | None:
+        """Raises ResultsError where the folder holds another suite's results; what is to be said where it held them
+        under another name. The same file is the same suite, however it was edited; so are two files that have a cell
+        in common, as one that was moved has."""
+        try:
+            there = self.store.manifest()
+        except NoResults:
+            return None
+        before, now = self._origin_of(there), self._origin()
+        if before is None or before == now:
+            return None
+        kept = len(there.cells.keys() & self.suite.cells.keys())
+        if kept:
+            return f"{self.store.root}: was that of {before} so far; {kept} of its {len(there.cells)} cells are kept"
+        raise ResultsError(
+            f"{self.store.root}: holds the results of another suite, {before}, and none of its cells is one of"
+            f" {self.suite.path}; give this one a folder of its own: --results {self.store.root}-2 (with make:"
+            f" RESULTS={self.store.root}-2)"
+        )
+
+    def _origin(self) -> str:
+        """Where the suite comes from, in words that hold when its folder is moved together with the results."""
+        if self.suite.path.parent == BUILT_IN:
+            return f"the suite {self.suite.name}, which is built in"
+        return Path(os.path.relpath(os.path.realpath(self.suite.path), os.path.realpath(self.store.root))).as_posix()
+
+    def _origin_of(self, manifest: Manifest) -> str | None:
+        """Likewise. Older ones hold the command alone, which says the same where it is the same."""
+        if origin := manifest.suite.get("origin"):
+            return str(origin)
+        command = manifest.suite.get("command")
+        return self._origin() if command == self.suite.resolved()["command"] else command
 
     def _write_manifest(self) -> None:
         self.store.write_manifest(
             Manifest(
-                suite=self.suite.resolved(),
+                suite=self.suite.resolved() | {"origin": self._origin()},
                 cells=self.suite.cells,
                 cards=self.suite.cards(),
                 environment=environment.describe(),
@@ -77,21 +146,19 @@ class Scheduler:
             )
         )
 
-    def _plan(self) -> list[Record]:
-        """Queues what is left; returns the records that stand."""
-        finished = []
+    def _plan(self) -> None:
+        """Queues what is left, and notes the records that stand."""
         for cell_id, cell in self.suite.cells.items():
-            record = self.store.read(cell_id)
-            if record is None or record.status == "failed":
+            record = self.store.standing(cell_id, cell)
+            if record is None or record.status in ("failed", "broken"):
                 self.train.append(self._job(cell, "train"))
                 continue
-            finished.append(record.model_copy(update={"cell": cell}))
+            self.standing[cell_id] = record
             if record.status == "trained" and self.suite.file.profile:
                 self.profile.append(self._job(cell, "profile"))
-        return finished
 
     def _job(self, cell: Cell, stage: Stage, attempt: int = 1) -> Job:
-        return Job(cell, stage, self.store.root, self.suite.path.parent, self.suite.plugins[cell.id], attempt)
+        return Job(cell, stage, self.results, self.base, self.suite.plugins[cell.id], attempt)
 
     def _fill(self) -> bool:
         """Starts what can start now; False where nothing is left to start."""
@@ -109,28 +176,74 @@ class Scheduler:
         return bool(self.train or self.profile)
 
     def _start(self, job: Job, slot: Slot) -> None:
-        self.started[job.cell.id] = time.monotonic()
-        self.launcher.start(job, slot)
+        with self._writing():
+            self.store.make_room(job.cell.id)
+        self.stamps[job.cell.id] = self.store.stamp(job.cell.id)
+        try:
+            self.launcher.start(job, slot)
+        except LaunchError as error:
+            raise ResultsError(f"{self.store.root}: {error}") from None
+
+    def _watch(self) -> None:
+        """Ends what takes too long, and cuts logs that grow too long."""
+        for running in self.launcher.running.values():
+            disk.cap_log(self.store.log(running.job.cell.id), LONGEST_LOG)
+            if self.limit is not None and running.seconds > self.limit and not running.overdue:
+                running.overdue = True
+                running.kill()
 
     def _settle(self, running: Running, code: int, ended: Callable[[Record, Stage, float], None]) -> None:
         """Takes note of a job that has ended: its record, or why there is none."""
         job = running.job
-        seconds = time.monotonic() - self.started[job.cell.id]
-        record = self.store.read(job.cell.id) if code == 0 else None
+        disk.cap_log(self.store.log(job.cell.id))
+        record = self._written(job)
         if record is None:
-            if code < 0 and job.attempt < ATTEMPTS_WHEN_KILLED:
+            killed = (code < 0 or code == UNKNOWN_STATUS) and not running.overdue and not running.refused
+            if killed and job.attempt < ATTEMPTS_WHEN_KILLED:
                 queue = self.train if job.stage == "train" else self.profile
                 queue.append(self._job(job.cell, job.stage, job.attempt + 1))
                 return
-            record = self._record_of_the_dead(job, describe_exit(code), seconds)
-            self.store.write(record)
+            record = self._record_of_the_dead(job, self._why(running, code), running.seconds)
+            self._keep(record, running)
         elif job.stage == "train" and record.status == "trained" and self.suite.file.profile:
             self.profile.append(self._job(job.cell, "profile"))
-        ended(record.model_copy(update={"cell": job.cell}), job.stage, seconds)
+        self.standing[job.cell.id] = record
+        ended(record, job.stage, running.seconds)
+
+    def _written(self, job: Job) -> Record | None:
+        """The record that the job has left; None where it has left none, whatever was there before."""
+        if self.store.stamp(job.cell.id) == self.stamps[job.cell.id]:
+            return None
+        record = self.store.standing(job.cell.id, job.cell)
+        return None if record is None or record.status == "broken" else record
+
+    def _keep(self, record: Record, running: Running) -> None:
+        """Writes the record of a worker that wrote none, unless the disk takes no record at all: a run that went on
+        would train for nothing."""
+        if running.refused and running.refused[0] in DISK_IS_FULL:
+            raise self._unwritable(running.refused[1])
+        try:
+            self.store.write(record)
+        except OSError as error:
+            if error.errno in DISK_IS_FULL:
+                raise self._unwritable(error.strerror or str(error), error.filename) from None
+
+    def _why(self, running: Running, code: int) -> str:
+        if running.overdue and self.limit is not None:
+            at = f", at step {running.done} of {running.total}" if running.total else ""
+            return (
+                f"stopped after {duration(self.limit)}, its time limit (time_limit in the suite, --time-limit of bench"
+                f" run): it was {running.doing}{at}, and had been silent for {duration(running.silent)}"
+            )
+        if running.refused:
+            return f"its record could not be written: {running.refused[1]}"
+        return describe_exit(code)
 
     def _record_of_the_dead(self, job: Job, reason: str, seconds: float) -> Record:
-        if job.stage == "profile" and (record := self.store.read(job.cell.id)):
-            return record.model_copy(update={"reason": f"no cost profile: {reason}"})
+        if job.stage == "profile":
+            record = self.store.standing(job.cell.id, job.cell)
+            if record is not None and record.status != "broken":
+                return record.model_copy(update={"reason": f"no cost profile: {reason}"})
         now = _now()
         return Record(
             id=job.cell.id,
@@ -145,20 +258,30 @@ class Scheduler:
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _only_one(root: Path) -> Iterator[None]:
     """Holds the folder's lock, which the system gives back however the process ends."""
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / ".lock").open("a+") as file:
+    lock = root / ".lock"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ResultsError(f"{root}: no results can be kept here: {why}") from None
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise ResultsError(f"{root}: another run is at work here (process {file.read().strip()})") from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 20).decode(errors="replace").strip()
+            raise ResultsError(f"{root}: another run is at work here (process {holder})") from None
+        except OSError as error:
+            raise ResultsError(f"{root}: the folder cannot be locked for this run: {error.strerror}") from None
+        with contextlib.suppress(OSError):  # on a full disk, nobody is told who holds the lock
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
         yield
+    finally:
+        os.close(descriptor)
 
 
 def _now() -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim import AdamW, Optimizer
@@ -16,6 +16,7 @@ from bench.data import Splits, eval_loader, train_loader
 from bench.evaluation import evaluate
 from bench.forms.base import Form
 from bench.records import Evaluation
+from bench.scoring import require_finite
 from methods.base import Method, Phase
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
 
 # Reading a loss waits for the device, so it is not done at every step.
 STEPS_BETWEEN_LOOKS = 10
-
-
-class Diverged(Exception):
-    """A loss is no longer a number."""
 
 
 @dataclass
@@ -92,13 +89,14 @@ def train(
     seed: int,
     progress: Callable[[int, int], None],
     sources: Mapping[str, Material] | None = None,
+    alive: Callable[[Iterable[dict[str, Any]]], Iterable[dict[str, Any]]] = iter,
 ) -> Training:
     """Trains an adapted model in place within the budget, and restores its best checkpoint: the one with
     the best validation score among those of the last phase, the lower validation loss breaking ties.
 
     A phase that names a task runs on that one of the `sources`. A method without phases learns nothing and is only
-    validated. `progress` is called with (steps done, steps in
-    all). Raises Diverged where the loss is not finite.
+    validated. `progress` is called after every step with (steps done, steps in all), and `alive` hands on the batches
+    that are validated on: whoever watches learns that the work goes on. Raises Diverged where a loss is not finite.
     """
     materials: list[tuple[str | None, Material]] = [(None, material), *(sources or {}).items()]
     courses = {name: _Course(accelerator, each, budget, seed) for name, each in materials}
@@ -107,7 +105,8 @@ def train(
     phases = method.phases()
     result = Training(steps=budget.epochs * steps_per_epoch if phases else 0)
     if not phases:
-        _, result.validation = evaluate(model, courses[None].validation, courses[None].form)
+        only = courses[None]
+        _, result.validation = evaluate(model, alive(only.validation), only.form)
         return result
     ends = phase_ends(phases, result.steps)
     best: tuple[float, float] | None = None
@@ -139,14 +138,12 @@ def train(
             tokens += seen
             evaluating = step % steps_per_epoch == 0 or step == end
             if evaluating or step % STEPS_BETWEEN_LOOKS == 0:
-                if not math.isfinite(losses.item()):
-                    raise Diverged(f"the training loss is not finite at step {step} of {result.steps}")
-                progress(step, result.steps)
+                require_finite(losses.item(), "training", f" at step {step} of {result.steps}")
+            progress(step, result.steps)
             if not evaluating:
                 continue
-            validation_loss, scores = evaluate(model, course.validation, course.form)
-            if not math.isfinite(validation_loss):
-                raise Diverged(f"the validation loss is not finite at step {step} of {result.steps}")
+            when = f" at step {step} of {result.steps}"
+            validation_loss, scores = evaluate(model, alive(course.validation), course.form, when=when)
             model.train()
             result.history.append(
                 Evaluation(

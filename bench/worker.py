@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from datetime import UTC, datetime
 from functools import cached_property
-from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +31,13 @@ from bench.forms.base import Form, NoSuchForm
 from bench.forms.choice import form_of
 from bench.forms.text import LanguageModelling
 from bench.job import Job
+from bench.lifeline import Lifeline
 from bench.profiling import PeakMemory, count_parameters, profile
-from bench.records import DataUse, Record, RecordStore
+from bench.records import DataUse, Record, RecordStore, ResultsError
+from bench.redaction import redacted
 from bench.registry import Kind, PluginError, Registry
-from bench.training import Diverged, Material, train
+from bench.scoring import Diverged, ScoreError, require_finite
+from bench.training import Material, train
 from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Method
 from tasks.base import Task, TaskUnavailable
@@ -47,59 +49,78 @@ if TYPE_CHECKING:
 GENERAL_TEXT = Budget(train_examples=1, validation_examples=1, test_examples=32, batch_size=8, max_length=256)
 
 # Exceptions whose message is meant for the user; of others the report shows the type as well.
-EXPECTED = (BackboneError, DataError, Diverged, PluginError, TaskUnavailable)
+EXPECTED = (BackboneError, DataError, Diverged, PluginError, ScoreError, TaskUnavailable)
 
 
 class NotApplicable(Exception):
     """The method does not apply to this backbone or task; the message is the reason."""
 
 
-def run(job: Job, reports: connection.Connection, threads: int) -> None:
-    """Runs a job in a freshly forked process, on so many cores, and writes its record; never raises. Sends
-    pairs (steps done, steps in all) through `reports`."""
+def run(job: Job, line: Lifeline, threads: int) -> None:
+    """Runs a job in a freshly forked process, on so many cores, and writes its record. Raises nothing but OSError,
+    where the disk refuses the log or the record."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the scheduler, which ends its workers
-    _die_with_parent()
     store = RecordStore(job.results)
     _redirect_output(store.log(job.cell.id), append=job.stage == "profile" or job.attempt > 1)
     datasets.disable_progress_bars()
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(threads)
-    started, clock = _now(), time.perf_counter()
-    record = store.read(job.cell.id) if job.stage == "profile" else None
-    if record is None:
-        record = Record(
-            id=job.cell.id, cell=job.cell, status="failed", attempts=job.attempt, started=started, finished=started,
-            wall_seconds=0,
-        )  # fmt: skip
-    try:
-        work = Work(job)
-        here = work.environment()
-        if job.stage == "train":
-            record.environment = here
-            work.train(record, lambda done, total: reports.send((done, total)))
-        else:
-            record.profiled = {key: value for key, value in here.items() if record.environment.get(key) != value}
-            work.profile(record)
-    except (NotApplicable, NoSuchForm, UnsupportedBackbone) as reason:
-        record.status, record.reason = "n/a", str(reason)
-    except Exception as error:
-        traceback.print_exc()
-        if job.stage == "train":
-            record.status, record.reason = "failed", _reason(error)
-        else:
-            record.reason = f"no cost profile: {_reason(error)}"
+    now = _now()
+    record = Record(
+        id=job.cell.id, cell=job.cell, status="failed", attempts=job.attempt, started=now, finished=now,
+        wall_seconds=0,
+    )  # fmt: skip
     if job.stage == "train":
-        record.wall_seconds = time.perf_counter() - clock
+        _train(job, record, line)
+    else:
+        record = _profiled(job, store, record, line)
+    line.end_a_fork()
     record.finished = _now()
     store.write(record)
+
+
+def _train(job: Job, record: Record, line: Lifeline) -> None:
+    """Fills in the record; whatever goes wrong, be it an exit, is its reason."""
+    clock = time.perf_counter()
+    try:
+        work = Work(job, line)
+        record.environment = work.environment()
+        work.train(record)
+    except (NotApplicable, NoSuchForm, UnsupportedBackbone) as reason:
+        record.status, record.reason = "n/a", one_line(reason)
+    except BaseException as error:
+        record.status, record.reason = "failed", _failure(error)
+    record.wall_seconds = time.perf_counter() - clock
+
+
+def _profiled(job: Job, store: RecordStore, empty: Record, line: Lifeline) -> Record:
+    """The record of a trained cell, with its cost, or with the reason why there is none."""
+    try:
+        record = store.read(job.cell.id, job.cell)
+    except ResultsError as error:
+        empty.reason = one_line(error)
+        return empty
+    if record is None:
+        empty.reason = "its record was gone before its cost could be profiled"
+        return empty
+    try:
+        line.at("profiling")
+        work = Work(job, line)
+        here = work.environment()
+        record.profiled = {key: value for key, value in here.items() if record.environment.get(key) != value}
+        work.profile(record)
+    except BaseException as error:
+        record.reason = f"no cost profile: {_failure(error)}"
+    return record
 
 
 class Work:
     """The parts of a cell, loaded when first asked for."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, line: Lifeline) -> None:
         self.cell = job.cell
+        self.line = line
         self.registry = Registry(job.plugins, job.base)
         self.backbone = Backbone.find(self.cell.backbone, job.base, self.cell.backbone_revision)
         self.accelerator = Accelerator(mixed_precision=_precision(self.cell.precision))
@@ -150,23 +171,28 @@ class Work:
         self.method.adapt(anatomy, self.task)
         return anatomy, backbone
 
-    def train(self, record: Record, progress: Any) -> None:
-        cell = self.cell
+    def train(self, record: Record) -> None:
+        cell, line = self.cell, self.line
         trains = bool(self.method.phases())
         measures_forgetting = bool(cell.forgetting) and trains and self.form.head.kind == "language"
         if measures_forgetting:
             # Of the backbone itself: a method that starts elsewhere, as random prefixes do, has lost something already.
-            before = self._general_loss(self.load()[0])
+            before = self._general_loss(self.load()[0], " before tuning")
             self.accelerator.free_memory()
         anatomy, backbone = self.adapted()
+        line.at("reading data")
         splits = prepare(self.form, cell.budget, cell.seed)
         material, sources = Material(self.form, splits), self._sources()
+        line.at("training" if trains else "validating")
         set_seed(cell.seed)
-        training = train(self.accelerator, anatomy, self.method, material, cell.budget, cell.seed, progress, sources)
+        training = train(
+            self.accelerator, anatomy, self.method, material, cell.budget, cell.seed, line.progress, sources, line.alive
+        )
+        line.at("testing")
         test = self.accelerator.prepare(eval_loader(splits.test, self.form, cell.budget.batch_size * 2))
-        _, record.test = evaluate(anatomy.model, test, self.form)
+        _, record.test = evaluate(anatomy.model, line.alive(test), self.form, "test")
         if measures_forgetting:
-            record.forgetting = {"before": before, "after": self._general_loss(anatomy.model)}
+            record.forgetting = {"before": before, "after": self._general_loss(anatomy.model, " after tuning")}
         record.validation, record.history = training.validation, training.history
         record.best_step = training.best_step
         record.parameters = count_parameters(anatomy.head, training.trainable, backbone)
@@ -193,8 +219,9 @@ class Work:
             found[name] = Material(form, prepare(form, self.cell.budget, self.cell.seed))
         return found
 
-    def _general_loss(self, model: PreTrainedModel) -> float:
+    def _general_loss(self, model: PreTrainedModel, when: str) -> float:
         """Nats per byte on the first test windows of the task of general text, the same for all cells."""
+        self.line.at("reading general text")
         [(name, revision)] = self.cell.forgetting.items()
         form = LanguageModelling(self._plugin("tasks", name, revision)(), self.tokenizer, GENERAL_TEXT.max_length)
         test = prepare(form, GENERAL_TEXT, 0).test
@@ -202,9 +229,11 @@ class Work:
         loader = self.accelerator.prepare(eval_loader(test, form, GENERAL_TEXT.batch_size))
         model.eval()
         with torch.no_grad():
-            found = [form.predict(model, batch) for batch in loader]
+            found = [form.predict(model, batch) for batch in self.line.alive(loader)]
         read = sum(count for each in found for _, count in each.references)
-        return sum(each.loss for each in found) / read
+        loss = sum(each.loss for each in found)
+        require_finite(loss, "general text's", when)
+        return loss / read
 
     def profile(self, record: Record) -> None:
         memory = PeakMemory(self.accelerator.device)
@@ -232,32 +261,42 @@ def _precision(asked: str) -> str:
     return "bf16" if fast and not torch.backends.mps.is_available() else "no"
 
 
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())[:500]
+def _failure(error: BaseException) -> str:
+    """The reason for a record, after the traceback has gone to the log."""
+    with contextlib.suppress(Exception):  # the log's disk may be full, or its descriptor closed
+        print(redacted("".join(traceback.format_exception(error))), file=sys.stderr)
+    text = one_line(error)
+    if isinstance(error, SystemExit):
+        return f"a plugin's code, or a library, ended the process: sys.exit({error.code!r}) {_place(error)}"
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in text:
         return f"out of memory: {text}"
     return text if isinstance(error, EXPECTED) else f"{type(error).__name__}: {text}"
 
 
+def one_line(error: BaseException) -> str:
+    """An exception's text, fit for a record."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its message cannot be shown)"
+    return redacted(" ".join(text.split())[:500])
+
+
+def _place(error: BaseException) -> str:
+    """Where an exception was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
 def _redirect_output(log: Path, append: bool) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab" if append else "wb") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-
-
-def _die_with_parent() -> None:
-    """Ends this process once the scheduler has died, however it died."""
-    parent = parent_process()
-    if parent is None:
-        return
-
-    def watch(sentinel: Any) -> None:
-        connection.wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, args=(parent.sentinel,), daemon=True).start()
+    # Always appended to: what cuts a log that grows too long moves its end.
+    how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | (0 if append else os.O_TRUNC)
+    descriptor = os.open(log, how, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
 
 
 def _now() -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,3 +97,12 @@ def scores(results: Path) -> dict[str, Any]:
         cell_id: {key: record[key] for key in ("status", "best_step", "validation", "test", "history", "data")}
         for cell_id, record in read_records(results).items()
     }
+
+
+def wait_until(condition, seconds: float = 90):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    pytest.fail("what the test waits for did not come")

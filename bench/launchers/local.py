@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import multiprocessing
 import os
 import signal
+import time
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from bench import environment
+from bench.launchers import server
+from bench.lifeline import NOT_WRITTEN, Lifeline, die_with, watch_scheduler
 
 if TYPE_CHECKING:
     from bench.job import Job
+
+# What multiprocessing says of a process whose server has died, so that nobody knows how it ended.
+UNKNOWN_STATUS = 255
+
+
+class LaunchError(Exception):
+    """Workers cannot be started here; the message is one line."""
+
 
 # Training one cell per core gets 1.25 to 1.4 times as much done as one cell on two cores, as far as the memory
 # reaches: a cell of a small backbone takes 1 to 2 GiB.
@@ -53,43 +69,112 @@ def _visible_gpus() -> list[str]:
     return named.split(",") if named else [str(index) for index in range(torch.cuda.device_count())]
 
 
-def _enter(job: Job, reports: connection.Connection, slot: Slot) -> None:
+def _enter(work: str, job: Job, reports: connection.Connection, slot: Slot) -> None:
     """The worker's side. Its imports are there already: the server has made them."""
+    line = Lifeline(reports)
+    if not die_with(server.PID):
+        watch_scheduler()
     os.environ.update(slot.environ)  # before anything looks for a GPU
-    from bench import worker
-
-    worker.run(job, reports, slot.threads)
+    status = 1
+    try:
+        importlib.import_module(work).run(job, line, slot.threads)
+        status = 0
+    except OSError as error:
+        line.refused(error)
+        status = NOT_WRITTEN
+    except BaseException:
+        traceback.print_exc()
+    line.end(status)
 
 
 @dataclass
 class Running:
-    """A job under way in a slot."""
+    """A job under way in a slot: how far it is, what it is at, when it was last heard of (on the monotonic clock), and
+    why it could not write its record, as (errno, message). `overdue` says that it was ended for its time."""
 
     job: Job
     slot: Slot
     process: Any
     reports: connection.Connection
+    handle: psutil.Process | None = None
     done: int = 0
     total: int = 0
+    doing: str = "loading"
+    started: float = field(default_factory=time.monotonic)
+    heard: float = field(default_factory=time.monotonic)
+    refused: tuple[int, str] | None = None
+    overdue: bool = False
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def silent(self) -> float:
+        """Seconds since it was last heard of."""
+        return time.monotonic() - self.heard
+
+    def listen(self) -> bool:
+        """Reads what it has said; False once it will say no more. What is none of its lines is not listened to."""
+        try:
+            said = os.read(self.reports.fileno(), 2**16)
+        except OSError:
+            said = b""
+        if not said:
+            self.reports.close()
+            return False
+        self.heard = time.monotonic()
+        for line in said.decode(errors="replace").splitlines():
+            first, _, rest = line.partition(" ")
+            second, _, words = rest.partition(" ")
+            if first == "!" and second.isdecimal():
+                self.refused = int(second), words
+            elif first.isdecimal() and second.isdecimal():
+                self.done, self.total, self.doing = int(first), int(second), words
+        return True
+
+    def kill(self) -> None:
+        """Ends it, and what it has started."""
+        with contextlib.suppress(psutil.Error):
+            for child in self.handle.children(recursive=True) if self.handle else ():
+                child.kill()
+        self.process.kill()
 
 
 class LocalLauncher:
     """Starts jobs and says what becomes of them."""
 
-    def __init__(self, preload: Iterable[str] = ()) -> None:
-        """`preload` names modules that the jobs will import; the server imports them once, for all."""
+    def __init__(self, preload: Iterable[str] = (), work: str = "bench.worker") -> None:
+        """`preload` names modules that the jobs will import, beside the one whose `run` does the work; the server
+        imports them once, for all."""
         # Inherited by the server and its workers: a fork needs no second pool.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["bench.worker", *preload])
+        self._context.set_forkserver_preload([server.__name__, work, *preload])
+        self._work = work
         self.running: dict[int, Running] = {}
 
     def start(self, job: Job, slot: Slot) -> None:
+        """Raises LaunchError where no process can be started."""
         receive, send = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_enter, args=(job, send, slot), name=job.cell.id)
-        process.start()
+        process = self._context.Process(target=_enter, args=(self._work, job, send, slot), name=job.cell.id)
+        self._launch(process)
         send.close()
-        self.running[slot.index] = Running(job, slot, process, receive)
+        handle = None
+        with contextlib.suppress(psutil.Error):  # it may have ended already
+            handle = psutil.Process(process.pid)
+        self.running[slot.index] = Running(job, slot, process, receive, handle)
+
+    def _launch(self, process: Any) -> None:
+        """A server that has died since the last start is replaced, once."""
+        for last in (False, True):
+            try:
+                with _environment_of_server():
+                    process.start()
+                return
+            except (EOFError, OSError) as error:
+                if last:
+                    raise LaunchError(f"no worker can be started: {type(error).__name__}: {error}") from error
 
     def wait(self, timeout: float) -> Iterator[tuple[Running, int]]:
         """Waits up to `timeout` seconds for news; yields every job that has ended, with its process's exit
@@ -97,28 +182,34 @@ class LocalLauncher:
         by_handle: dict[Any, Running] = {}
         for run in self.running.values():
             by_handle[run.process.sentinel] = run
-            by_handle[run.reports] = run
+            if not run.reports.closed:
+                by_handle[run.reports] = run
         for handle in connection.wait(list(by_handle), timeout):
-            run = by_handle[handle]
-            if handle is run.reports:
-                self._read(run)
+            if handle is by_handle[handle].reports:
+                by_handle[handle].listen()
         for index, run in list(self.running.items()):
             if not run.process.is_alive():
-                run.process.join()
+                code = self._bury(run)
                 del self.running[index]
-                yield run, run.process.exitcode
+                yield run, code
 
-    def _read(self, run: Running) -> None:
-        try:
-            while run.reports.poll():
-                run.done, run.total = run.reports.recv()
-        except (EOFError, OSError):
-            # The worker has closed its end and is about to exit: nothing more to hear, only to wait for it.
-            run.process.join(5)
+    def _bury(self, run: Running) -> int:
+        """The exit code of a job that has ended. One whose server was killed may still be there."""
+        run.process.join()
+        if run.process.exitcode == UNKNOWN_STATUS and run.handle is not None:
+            with contextlib.suppress(psutil.Error):
+                run.handle.kill()
+                run.handle.wait(timeout=10)  # its memory and its cores are another's from here on
+        while not run.reports.closed and run.reports.poll() and run.listen():
+            pass
+        run.reports.close()
+        return run.process.exitcode
 
     def stop(self) -> None:
         """Ends every job at once, also one that an interrupt caught while it was started: else the interpreter would
         wait for it to finish."""
+        for run in self.running.values():
+            run.kill()
         jobs = multiprocessing.active_children()
         for job in jobs:
             job.kill()
@@ -127,10 +218,31 @@ class LocalLauncher:
         self.running.clear()
 
 
+@contextlib.contextmanager
+def _environment_of_server() -> Iterator[None]:
+    """What a server reads that is started now: whose it is, and that the current folder is not on its path."""
+    added = {server.SCHEDULER: str(os.getpid()), server.SAFE_PATH: "1"}
+    before = {name: os.environ.get(name) for name in added}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def describe_exit(code: int) -> str:
     """Why a process ended without leaving a record, in words."""
+    if code == UNKNOWN_STATUS:
+        return "the worker was lost: it, or the process that it was forked from, was killed"
     if code >= 0:
-        return f"the worker exited with status {code} before it could write a record"
+        return (
+            f"the process ended itself with status {code} before it could write a record: what it ran called os._exit,"
+            " or a library did"
+        )
     try:
         name = signal.Signals(-code).name
     except ValueError:

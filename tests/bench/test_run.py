@@ -7,13 +7,12 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.conftest import PLUGINS, bench_command, bench_environ, read_records, scores
+from tests.conftest import PLUGINS, bench_command, bench_environ, read_records, scores, wait_until
 
 FAULTY = [str(PLUGINS / "colours.py"), str(PLUGINS / "faulty.py")]
 
@@ -38,15 +37,6 @@ def start(tmp_path):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def wait_until(condition, seconds: float = 90):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    pytest.fail("what the test waits for did not come")
 
 
 def worker_of(process: subprocess.Popen) -> psutil.Process | None:
@@ -86,7 +76,8 @@ def test_a_run_leaves_complete_records_and_a_second_runs_nothing(bench, write_su
         assert record["status"] == "ok"
         assert record["data"] == {
             "train": 64, "validation": 40, "test": 60, "duplicates_removed": 0, "steps": 16,
-            "train_tokens": record["data"]["train_tokens"], "commits": {},
+            "train_tokens": record["data"]["train_tokens"], "commits": {}, "dropped": record["data"]["dropped"],
+            "unknown_tokens": record["data"]["unknown_tokens"], "unasked": 0,
         }  # fmt: skip
         assert set(record["test"]) == {"accuracy", "f1_macro"}
         assert [e["step"] for e in record["history"]] == [8, 16]

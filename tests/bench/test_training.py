@@ -12,14 +12,16 @@ from torch.nn import functional as F
 
 from bench.backbones import Backbone
 from bench.cell import Budget
-from bench.data import Splits, prepare, train_loader
+from bench.data import Splits, eval_loader, prepare, train_loader
 from bench.evaluation import evaluate
 from bench.forms.base import Head
 from bench.forms.sequence import Classification
-from bench.training import Diverged, Material, phase_ends, train
+from bench.scoring import Diverged
+from bench.training import Material, phase_ends, train
 from methods.anatomy import Anatomy
 from methods.base import Method, Phase
 from methods.baselines.full import Full
+from tasks.base import Metric
 from tests.conftest import PLUGINS
 
 BUDGET = Budget(
@@ -104,8 +106,6 @@ def test_the_checkpoint_restored_is_the_best_on_validation(setup):
     result = made.train(Full(lr=0.02), BUDGET.model_copy(update={"epochs": 6}))
     standings = {e.step: (e.validation["accuracy"], -e.validation_loss) for e in result.history}
     assert result.best_step == max(standings, key=standings.__getitem__)
-    from bench.data import eval_loader
-
     loss, scores = evaluate(made.anatomy.model, eval_loader(made.splits.validation, made.form, 16), made.form)
     assert scores == result.validation
     assert loss == pytest.approx(-standings[result.best_step][1], abs=1e-5)
@@ -155,3 +155,83 @@ def test_divergence_is_noticed(setup, monkeypatch):
 
     with pytest.raises(Diverged, match=r"not finite at step \d+ of 15"):
         setup().train(faulty.Diverges())
+
+
+class Untrained(Full):
+    """Ruins the model, and has no phase in which a training loss would show it."""
+
+    card = dataclasses.replace(Full.card, name="untrained")
+
+    def phases(self):
+        return ()
+
+    def adapt(self, anatomy, task):
+        with torch.no_grad():
+            for parameter in anatomy.model.parameters():
+                parameter.fill_(float("nan"))
+
+
+def test_a_model_of_no_numbers_has_no_score_though_its_answers_have_an_index(setup):
+    made = setup()
+    with pytest.raises(Diverged, match=r"^the validation loss is not finite$"):
+        made.train(Untrained())
+    batch = next(iter(eval_loader(made.splits.test, made.form, 8)))
+    assert set(made.form.predict(made.anatomy.model.eval(), batch).predictions) <= {0, 1}  # by argmax, they look well
+    with pytest.raises(Diverged, match=r"^the test loss is not finite$"):
+        evaluate(made.anatomy.model, eval_loader(made.splits.test, made.form, 8), made.form, "test")
+
+
+def test_a_model_ruined_by_the_last_step_is_noticed(setup):
+    class RuinedAtTheEnd(Full):
+        card = dataclasses.replace(Full.card, name="ruined")
+
+        def after_step(self, anatomy, step, optimizer):
+            if step == 15:
+                with torch.no_grad():
+                    next(anatomy.model.parameters()).fill_(float("inf"))
+
+    with pytest.raises(Diverged, match=r"the validation loss is not finite at step 15 of 15"):
+        setup().train(RuinedAtTheEnd(lr=1e-3))
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "best"),
+    [
+        (Metric("error_rate", higher_is_better=False), [0.3, 0.1, 0.2], 10),
+        (Metric("accuracy"), [0.3, 0.1, 0.2], 5),
+        (Metric("accuracy"), [float("nan"), 0.1, float("nan")], 10),
+        (Metric("accuracy"), [0.2, float("inf"), 0.3], 15),  # undefined is never the best
+    ],
+)
+def test_the_best_is_as_the_card_has_it_and_never_what_is_undefined(setup, monkeypatch, metric, values, best):
+    made, scores = setup(), iter(values)
+    card = dataclasses.replace(made.form.task.card, metrics=(metric,))
+    monkeypatch.setattr(made.form.task, "card", card)
+    monkeypatch.setattr(made.form.task, "score", lambda *_: {metric.name: next(scores)})
+    result = made.train(Full(lr=1e-3))
+    assert result.best_step == best
+    assert [list(line.validation) for line in result.history] == [[metric.name]] * 3
+
+
+def test_where_every_score_is_undefined_the_loss_decides(setup, monkeypatch):
+    made = setup()
+    monkeypatch.setattr(made.form.task, "score", lambda *_: {"accuracy": float("nan"), "f1_macro": float("nan")})
+    result = made.train(Full(lr=1e-3))
+    losses = {line.step: line.validation_loss for line in result.history}
+    assert result.best_step == min(losses, key=losses.__getitem__)
+
+
+def test_every_step_and_every_batch_validated_on_is_a_sign_of_life(setup):
+    made, steps, batches = setup(), [], []
+
+    def alive(items):
+        for item in items:
+            batches.append(item)
+            yield item
+
+    material = Material(made.form, made.splits)
+    Full(lr=1e-3).adapt(made.anatomy, made.form.task)
+    method = Full(lr=1e-3)
+    train(made.accelerator, made.anatomy, method, material, BUDGET, 0, lambda *at: steps.append(at), alive=alive)
+    assert steps == [(step, 15) for step in range(1, 16)]
+    assert len(batches) == 3 * 2  # epochs, of 20 validation examples in batches of 16

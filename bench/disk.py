@@ -1,0 +1,88 @@
+"""Files as they may be found: a results folder can come from a stranger, and a disk can be full."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+# Both ends of a log are kept, so much of each: how it began, and how it ended.
+LOG_END = 2**20
+LEFT_OUT = "\n[… {:,} bytes are left out here …]\n"
+
+
+class Unreadable(Exception):
+    """There is something, and it is no file of ours; the message says what, to be put after its path."""
+
+
+def open_within(root: Path, *parts: str) -> BinaryIO:
+    """A regular file below `root`, to be read. No link is followed on the way and no FIFO waited for: nothing outside
+    the folder is read. Raises FileNotFoundError and Unreadable."""
+    path = root.joinpath(*parts)
+    if os.path.realpath(path) != os.path.join(os.path.realpath(root), *parts):
+        raise Unreadable("is a link, or lies behind one; links are not followed")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except NotADirectoryError:
+        raise Unreadable("lies below a file, where a folder should be") from None
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(mode := os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Unreadable("is a folder, not a file" if stat.S_ISDIR(mode) else "is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_within(root: Path, *parts: str, longest: int) -> bytes:
+    """The whole of a file of at most `longest` bytes. Raises as `open_within` does."""
+    with open_within(root, *parts) as file:
+        if os.fstat(file.fileno()).st_size > longest:
+            raise Unreadable(f"is larger than {longest / 2**20:.0f} MiB")
+        try:
+            return file.read(longest)
+        except OSError as error:
+            raise Unreadable(f"cannot be read: {error.strerror}") from None
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """By a temporary file that then takes the name; it is gone where the disk refuses. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def move_aside(path: Path) -> Path:
+    """Gives up a name to what is to be written there; what had it is kept as `<name>.broken-<n>`."""
+    for number in itertools.count(1):
+        target = path.with_name(f"{path.name}.broken-{number}")
+        if not os.path.lexists(target):
+            os.rename(path, target)
+            return target
+    raise AssertionError("unreachable")
+
+
+def cap_log(path: Path, most: int = 2 * LOG_END) -> None:
+    """Cuts the middle out of a log of more than `most` bytes, which a process may still be appending to."""
+    with contextlib.suppress(OSError), path.open("r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= max(most, 2 * LOG_END + len(LEFT_OUT) + 20):
+            return
+        file.seek(-LOG_END, os.SEEK_END)
+        end = file.read(LOG_END)
+        file.truncate(LOG_END)
+        file.seek(LOG_END)
+        file.write(LEFT_OUT.format(size - 2 * LOG_END).encode() + end)

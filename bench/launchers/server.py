@@ -1,0 +1,18 @@
+"""Imported by the fork server before all else, for what it does there: the server must not outlive the scheduler."""
+
+from __future__ import annotations
+
+import os
+
+from bench.lifeline import die_with
+
+# Set by the scheduler for its server, and taken away here, so that nothing that a plugin starts inherits them.
+SCHEDULER = "BENCH_SCHEDULER"
+SAFE_PATH = "PYTHONSAFEPATH"
+
+# The server's, also in the workers that are forked from it.
+PID = os.getpid()
+
+if scheduler := os.environ.pop(SCHEDULER, None):
+    die_with(int(scheduler))
+    os.environ.pop(SAFE_PATH, None)

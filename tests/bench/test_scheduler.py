@@ -1,0 +1,303 @@
+"""One bad cell is one cell's matter: a scheduler and its launcher, with workers that go wrong in every way."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from bench import disk
+from bench.cli import _lacking
+from bench.launchers.local import LocalLauncher, Slot
+from bench.records import Record, RecordStore, ResultsError
+from bench.scheduler import Scheduler
+from tests.bench.test_records import cell
+from tests.conftest import ROOT, wait_until
+
+
+class Listener:
+    """Takes note of what a display is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.ends: list[Record] = []
+        self.seen: list[tuple[int, int, str]] = []
+
+    def begin(self, *_: object) -> None: ...
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def refresh(self, running, pending) -> None:
+        self.seen += [(run.done, run.total, run.doing) for run in running]
+
+    def ended(self, record: Record, stage: str, seconds: float) -> None:
+        self.ends.append(record)
+
+
+def suite_of(folder: Path, *labels: str, profile: bool = False, name: str = "mine.yaml") -> SimpleNamespace:
+    cells = {each.id: each for each in (cell(label=label, seed=seed) for seed, label in enumerate(labels))}
+    return SimpleNamespace(
+        name="mine", path=folder / name, file=SimpleNamespace(profile=profile), cells=cells,
+        registry=SimpleNamespace(files=()), resolved=lambda: {"name": "mine", "command": f"bench run {folder / name}"},
+        cards=dict,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs cells with these labels; the records by label, and what was told."""
+
+    def run(*labels: str, limit: float | None = None, slots: int = 2) -> tuple[dict[str, Record], Listener]:
+        listener = Listener()
+        store = RecordStore(tmp_path / "results")
+        launcher = LocalLauncher(work="tests.bench.odd_workers")
+        places = [Slot(index, 1) for index in range(slots)]
+        found = Scheduler(suite_of(tmp_path, *labels), store, launcher, places, limit).run(listener)
+        assert {record.id for record in found} == {record.id for record in store.records()}
+        return {record.cell.label: record for record in found}, listener
+
+    return run
+
+
+def test_whatever_a_plugin_does_to_its_process_is_its_own_cells_matter(run, tmp_path):
+    labels = ["leaves_a_thread", "leaves_a_process", "forks", "closes_all", "changes_folder", "speaks_nonsense", "fine"]
+    began = time.monotonic()
+    records, _ = run(*labels)
+    assert {label: record.status for label, record in records.items()} == dict.fromkeys(labels, "trained")
+    assert not (tmp_path / "results" / "impostor").exists()
+    assert (tmp_path / "results" / "data").read_text() == "data"  # nothing was printed into it
+    child = int((tmp_path / "results" / "child").read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    assert time.monotonic() - began < 500  # the thread would have slept for 1000 seconds
+
+
+def test_a_worker_that_ends_itself_is_told_by_its_status_and_not_by_an_older_record(run, tmp_path):
+    records, _ = run("exits_at_once", "writes_a_ruin", "fine")
+    assert records["exits_at_once"].status == records["writes_a_ruin"].status == "failed"
+    assert "ended itself with status 0" in records["exits_at_once"].reason
+    store = RecordStore(tmp_path / "results")
+    old = records["exits_at_once"].model_copy(update={"reason": "an older reason"})
+    store.write(old)
+    again, _ = run("exits_at_once", "writes_a_ruin", "fine")
+    assert "ended itself with status 0" in again["exits_at_once"].reason
+
+
+def test_a_killed_server_is_replaced_and_its_workers_are_tried_again(run, tmp_path):
+    records, _ = run("kills_its_server_once", "fine", "leaves_a_thread")
+    assert {record.status for record in records.values()} == {"trained"}
+    assert records["kills_its_server_once"].attempts == 2
+    assert not psutil.pid_exists(int((tmp_path / "results" / "pid").read_text()))
+
+
+def test_a_cell_that_kills_its_server_again_is_not_tried_for_ever(run):
+    records, _ = run("kills_its_server")
+    assert records["kills_its_server"].status == "failed"
+    assert records["kills_its_server"].attempts == 2
+    assert "was killed" in records["kills_its_server"].reason
+
+
+def test_a_cell_that_hangs_is_stopped_at_its_limit_and_says_where_it_was(run):
+    records, listener = run("hangs", "fine", limit=3.0)
+    assert records["fine"].status == "trained"
+    reason = records["hangs"].reason
+    assert records["hangs"].status == "failed" and records["hangs"].attempts == 1
+    assert reason.startswith("stopped after 3 s") and "step 5 of 20" in reason and "--time-limit" in reason
+    assert (5, 20, "training") in listener.seen
+
+
+def test_a_cost_profile_that_is_lacking_is_told_and_tried_again_by_the_next_run(tmp_path):
+    suite = suite_of(tmp_path, "fine", profile=True)
+    store = RecordStore(tmp_path / "results")
+    for again in (False, True):
+        listener = Listener()
+        launcher = LocalLauncher(work="tests.bench.odd_workers")
+        [found] = Scheduler(suite, store, launcher, [Slot(0, 1)]).run(listener)
+        assert (found.status, found.test) == ("trained", {"accuracy": 0.5})
+        assert found.reason.startswith("no cost profile: the process ended itself with status 0")
+        assert store.read(found.id) == found
+        assert len(listener.ends) == (1 if again else 2)
+    [said] = _lacking([found, found.model_copy(update={"status": "ok"})], profiles=True)
+    assert said.startswith(f"1 without a cost profile, as {found.id}: no cost profile: the process ended itself")
+    assert _lacking([found], profiles=False) == []
+    assert _lacking([found.model_copy(update={"status": "failed"})], profiles=True) == ["1 of 1 cells failed"]
+
+
+def test_a_log_is_cut_to_its_two_ends(run, tmp_path):
+    run("prints_much")
+    [log] = (tmp_path / "results").glob("cells/*/log.txt")
+    text = log.read_text()
+    assert log.stat().st_size < 2.1 * disk.LOG_END
+    assert text.startswith("first\n") and text.endswith("last\n") and "bytes are left out" in text
+
+
+def test_a_full_disk_ends_the_run_in_one_line_and_a_folder_of_another_does_not(run, tmp_path):
+    records, _ = run("may_not_write", "fine")
+    assert records["may_not_write"].reason == "its record could not be written: Permission denied"
+    assert records["fine"].status == "trained"
+    with pytest.raises(ResultsError, match="No space left on device; finished cells are kept") as caught:
+        run("finds_the_disk_full", "fine", slots=1)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("refusal", ["open", "write", "fsync", "replace"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_disk_that_refuses_at_any_write_is_told_in_one_line_and_the_run_goes_on_later(
+    run, tmp_path, monkeypatch, refusal, number
+):
+    """As SQLite is tested: the first write fails, then the second, and so on. Here are those of the scheduler."""
+    calls = {"left": number}
+
+    def refuse(name, original):
+        def call(*arguments, **keywords):
+            calls["left"] -= 1
+            if calls["left"] == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return original(*arguments, **keywords)
+
+        return call
+
+    if refusal == "write":
+        monkeypatch.setattr(Record, "model_dump_json", refuse("dump", Record.model_dump_json))
+    elif refusal == "open":
+        monkeypatch.setattr(disk, "write_atomically", refuse("open", disk.write_atomically))
+    else:
+        monkeypatch.setattr(os, refusal, refuse(refusal, getattr(os, refusal)))
+    with contextlib.suppress(ResultsError):
+        run("exits_at_once", "fine")
+    monkeypatch.undo()
+    assert not list((tmp_path / "results").glob("**/.*json*"))
+    records, _ = run("fine")
+    assert records["fine"].status == "trained"
+
+
+def test_what_stands_where_a_record_should_be_is_moved_aside_or_replaced(run, tmp_path):
+    labels = ["fine", "forks", "leaves_a_thread", "changes_folder", "speaks_nonsense"]
+    ids = list(suite_of(tmp_path, *labels).cells)
+    cells = tmp_path / "results" / "cells"
+    for name in ids[:4]:
+        (cells / name).mkdir(parents=True)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (cells / ids[0] / "record.json").mkdir()
+    (cells / ids[1] / "record.json").write_text('{"id": "')
+    os.mkfifo(cells / ids[2] / "record.json")
+    (outside / "log.txt").write_text("mine")
+    (cells / ids[3] / "log.txt").symlink_to(outside / "log.txt")
+    (cells / ids[4]).symlink_to(outside)
+    left = cells / ids[0] / ".record.json.4242"
+    left.write_text("half")
+    records, _ = run(*labels)
+    assert {record.status for record in records.values()} == {"trained"}
+    assert (cells / ids[0] / "record.json.broken-1").is_dir()
+    assert not left.exists()
+    assert sorted(path.name for path in outside.iterdir()) == ["log.txt"]
+    assert (outside / "log.txt").read_text() == "mine"
+
+
+def test_a_folder_holds_one_suite(tmp_path):
+    def claim(folder: Path, *labels: str, results: Path | None = None) -> Listener:
+        folder.mkdir(parents=True, exist_ok=True)
+        store, listener = RecordStore(results or tmp_path / "results"), Listener()
+        launcher = LocalLauncher(work="tests.bench.odd_workers")
+        suite = suite_of(folder, *labels)
+        Scheduler(suite, store, launcher, [Slot(0, 1)]).run(listener)
+        return listener
+
+    claim(tmp_path / "monday", "fine")
+    written = (tmp_path / "results" / "manifest.json").read_text()
+    other = suite_of(tmp_path / "friday", "forks", "fine")
+    other.cells.pop(next(iter(other.cells)))
+    with pytest.raises(ResultsError, match=r"another suite, \.\./monday/mine\.yaml.*--results"):
+        Scheduler(other, RecordStore(tmp_path / "results"), LocalLauncher(), [Slot(0, 1)]).run(Listener())
+    assert (tmp_path / "results" / "manifest.json").read_text() == written
+    # The same file, edited; and the file moved, with its cells.
+    assert claim(tmp_path / "monday", "fine", "forks").notes == []
+    assert "2 of its 2 cells are kept" in claim(tmp_path / "tuesday", "fine", "forks").notes[0]
+    # Moved together, it is at home anywhere, whatever the cells.
+    (tmp_path / "away").mkdir()
+    for name in ("tuesday", "results"):
+        (tmp_path / name).rename(tmp_path / "away" / name)
+    assert claim(tmp_path / "away" / "tuesday", "leaves_a_thread", results=tmp_path / "away" / "results").notes == []
+
+
+@pytest.mark.parametrize("damage", ["truncated", "newer", "folder"])
+def test_a_manifest_that_cannot_be_read_is_not_overwritten(run, tmp_path, damage):
+    run("fine")
+    path = tmp_path / "results" / "manifest.json"
+    if damage == "folder":
+        path.unlink()
+        path.mkdir()
+    elif damage == "truncated":
+        path.write_text(path.read_text()[:100])
+    else:
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
+    before = None if damage == "folder" else path.read_text()
+    with pytest.raises(ResultsError, match="newer version" if damage == "newer" else "move that file away") as caught:
+        run("fine")
+    assert "\n" not in str(caught.value)
+    assert before is None or path.read_text() == before
+
+
+def test_a_record_of_a_newer_version_is_not_run_over(run, tmp_path):
+    run("fine")
+    [path] = (tmp_path / "results").glob("cells/*/record.json")
+    newer = json.dumps(json.loads(path.read_text()) | {"schema_version": 2, "more": True})
+    path.write_text(newer)
+    with pytest.raises(ResultsError, match="written by a newer version"):
+        run("fine")
+    assert path.read_text() == newer
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / ".lock").symlink_to(outside)
+    for root in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300), tmp_path / "linked"):
+        with pytest.raises(ResultsError) as caught:
+            Scheduler(suite_of(tmp_path, "fine"), RecordStore(root), LocalLauncher(), []).run(Listener())
+        assert "\n" not in str(caught.value) and "no results can be kept here" in str(caught.value)
+    assert outside.read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread watches, which waits for the lock")
+def test_a_worker_that_holds_the_interpreters_lock_dies_with_the_scheduler(tmp_path):
+    script = """
+        from pathlib import Path
+        from tests.bench.test_scheduler import Listener, suite_of
+        from bench.launchers.local import LocalLauncher, Slot
+        from bench.records import RecordStore
+        from bench.scheduler import Scheduler
+
+        if __name__ == "__main__":
+            suite = suite_of(Path(), "holds_the_lock")
+            launcher = LocalLauncher(work="tests.bench.odd_workers")
+            Scheduler(suite, RecordStore("results"), launcher, [Slot(0, 1)]).run(Listener())
+    """
+    (tmp_path / "script.py").write_text(textwrap.dedent(script))
+    scheduler = subprocess.Popen(
+        [sys.executable, "script.py"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    try:
+        pid = tmp_path / "results" / "pid"
+        wait_until(lambda: pid.exists() and pid.read_text())
+        worker = psutil.Process(int(pid.read_text()))
+        server = worker.parent()
+    finally:
+        scheduler.send_signal(signal.SIGKILL)
+        scheduler.wait()
+    _, alive = psutil.wait_procs([worker, server], timeout=10)
+    assert alive == []
