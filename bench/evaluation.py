@@ -24,4 +24,4 @@ def evaluate(model: nn.Module, loader: DataLoader, form: Form) -> tuple[float, d
         loss, terms = loss + found.loss, terms + found.terms
         predictions += found.predictions
         references += found.references
-    return loss / terms, form.task.score(predictions, references)
+    return loss / max(terms, 1), form.task.score(predictions, references)
