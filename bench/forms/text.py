@@ -88,7 +88,8 @@ class Prompted(Form):
         columns = [name for name in ("text", "text_pair") if row.get(name)]
         empty = dict(row) | dict.fromkeys(columns, "")
         question = tokens.tokens(self.tokenizer, self.task.prompt(empty))
-        room = max(self.max_length - len(self._before) - len(question), 1)
+        around = self.tokenizer.num_special_tokens_to_add() if self.encodes and not self.chat else len(self._before)
+        room = max(self.max_length - around - len(question), 1)
         spans = {name: [(t.start, t.end) for t in tokens.tokens(self.tokenizer, row[name])] for name in columns}
         cut = dict(row)
         for name in columns:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 # A chat template writes special tokens beside what people typed, in one string. There, the first character of a typed
 # one is moved to this plane of Unicode, which is for private use, until the template's own have been told apart.
-_TYPED = 0xF0000
+_TYPED = 0x100000
+_MARKED = re.compile("[\U00100000-\U0010ffff]")
 
 
 class Token(NamedTuple):
@@ -60,7 +61,7 @@ def mark(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
 
 
 def unmark(text: str) -> str:
-    return "".join(chr(ord(c) - _TYPED) if _TYPED <= ord(c) <= _TYPED + 0xFFFF else c for c in text)
+    return _MARKED.sub(lambda found: chr(ord(found[0]) - _TYPED), text)
 
 
 def templated(tokenizer: PreTrainedTokenizerBase, text: str) -> list[Token]:

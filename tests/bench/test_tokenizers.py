@@ -138,6 +138,22 @@ def test_an_encoder_reads_its_texts_end_and_a_decoder_does_not_write_it():
     assert [form.tokenizer.decode(ids) for ids in row["choices"]] == ["no", "yes"]
 
 
+def test_labels_that_differ_in_an_underscore_are_told_apart():
+    tokenizer = tokenizers.make("byte")
+    for labels, said in ((("a_b", "c"), ["a b", "c"]), (("a_b", "a b"), ["a_b", "a b"])):
+        [row] = features(Likelihood(make_task("classification", labels), tokenizer, 60, 8), [{"text": "x", "label": 0}])
+        assert [tokenizer.decode(ids)[1:] for ids in row["choices"]] == said
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("encodes", [False, True])
+def test_a_prompt_takes_no_more_than_the_length_with_all_that_stands_around_it(around, encodes):
+    form = Likelihood(TASK, tokenizers.make("words" + around), 16, 8)
+    form.set_encodes(encodes)
+    [row] = features(form, [{"text": "he is in old Rome now the warm soup was cold", "label": 1}])
+    assert len(row["context"]) == 16
+
+
 @pytest.mark.parametrize("kind", ["byte:both", "unigram:ends", "word piece:both", "words:ends"])
 def test_special_tokens_that_somebody_typed_are_characters(kind):
     tokenizer = tokenizers.make(kind)
