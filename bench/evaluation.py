@@ -29,4 +29,4 @@ def evaluate(
         predictions += found.predictions
         references += found.references
     require_finite(loss, split, when)
-    return loss / terms, checked_scores(form.task, predictions, references)
+    return loss / max(terms, 1), checked_scores(form.task, predictions, references)

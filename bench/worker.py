@@ -30,6 +30,7 @@ from bench.evaluation import evaluate
 from bench.forms.base import Form, NoSuchForm
 from bench.forms.choice import form_of
 from bench.forms.text import LanguageModelling
+from bench.forms.token import unasked
 from bench.job import Job
 from bench.lifeline import Lifeline
 from bench.profiling import PeakMemory, count_parameters, profile
@@ -155,9 +156,7 @@ class Work:
             raise NotApplicable("the backbone is an encoder, which has no text to answer with")
         model, head = self.backbone.load(self.form.head, self.cell.seed)
         self.encodes = bool(model.config.is_encoder_decoder)
-        self.form.set_encodes(self.encodes)
-        if model.config.pad_token_id is None:
-            model.config.pad_token_id = self.tokenizer.pad_token_id
+        self.form.meet(model)
         return model.to(self.accelerator.device), head
 
     def adapted(self) -> tuple[Anatomy, int]:
@@ -204,6 +203,7 @@ class Work:
             commits=splits.commits,
             train_tokens=training.train_tokens,
             steps=training.steps,
+            unasked=unasked(splits.test),
         )
         record.status = "trained"
 

@@ -196,5 +196,7 @@ class Task(ABC):
         return "\n".join(parts)
 
     def verbalisers(self) -> tuple[str, ...]:
-        """How a generating backbone says each label of a classification."""
-        return tuple(label.replace("_", " ") for label in self.card.labels)
+        """How a generating backbone says each label of a classification: with spaces for underscores, unless two labels
+        differ in that alone."""
+        said = tuple(label.replace("_", " ") for label in self.card.labels)
+        return said if len(set(said)) == len(said) else self.card.labels

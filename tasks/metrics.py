@@ -7,10 +7,12 @@ from __future__ import annotations
 import math
 import re
 import string
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 from scipy import stats
@@ -61,6 +63,19 @@ def correlations(predictions: Sequence[float], references: Sequence[float]) -> d
     }
 
 
+# The letters before a tag's type that seqeval counts with, and those that the scheme BILOU has in their place.
+_SCHEME = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S"}
+
+
+def _tag(label: str) -> str:
+    """A tag as seqeval reads it. One without a scheme's letter (`PER`, `ORG`) says what a word belongs to: words of one
+    such tag in a row are an entity."""
+    letter, dash, kind = label.partition("-")
+    if label == "O":
+        return label
+    return f"{_SCHEME[letter]}-{kind}" if dash and letter in _SCHEME else f"I-{label}"
+
+
 def entities(
     predictions: Sequence[Sequence[int]], references: Sequence[Sequence[int]], labels: Sequence[str]
 ) -> dict[str, float]:
@@ -68,8 +83,9 @@ def entities(
     both its ends are, as conlleval counts for CoNLL-2003 (Tjong Kim Sang and De Meulder, 2003)."""
     from seqeval.metrics import f1_score, precision_score, recall_score
 
-    given = [[labels[tag] for tag in tags] for tags in predictions]
-    right = [[labels[tag] for tag in tags] for tags in references]
+    names = [_tag(label) for label in labels]
+    given = [[names[tag] for tag in tags] for tags in predictions]
+    right = [[names[tag] for tag in tags] for tags in references]
     if [len(tags) for tags in given] != [len(tags) for tags in right]:
         raise ValueError("there must be one predicted tag for each word")
     counted: dict[str, Callable[..., Any]] = {
@@ -84,53 +100,111 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 def normal(answer: str) -> str:
     """An answer as SQuAD's scorer compares it: lower case, without ASCII punctuation, articles and spare white space
-    (Rajpurkar et al., 2016)."""
-    return " ".join(_ARTICLES.sub(" ", answer.lower().translate(_PUNCTUATION)).split())
+    (Rajpurkar et al., 2016). An answer of nothing else (`A`, `the`, `?`) keeps its articles, or its punctuation, where
+    SQuAD's would make it the same as any other such answer, and as none."""
+    lowered = answer.lower()
+    bare = lowered.translate(_PUNCTUATION)
+    forms = (" ".join(form.split()) for form in (_ARTICLES.sub(" ", bare), bare, lowered))
+    return next(filter(None, forms), "")
 
 
 def answers(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Exact match and F1 of normalised words against the best of an example's answers: SQuAD's scorer, and ReCoRD's."""
+    """Exact match and F1 of normalised words against the best of an example's answers: SQuAD's scorer, and ReCoRD's.
+    Where an example has no answer the empty one is right, as in SQuAD's second edition (Rajpurkar et al., 2018)."""
+    rights = [list(own) or [""] for own in references]
     return {
-        "f1": _best(predictions, references, _word_f1),
-        "exact_match": _best(predictions, references, lambda given, right: float(normal(given) == normal(right))),
+        "f1": _best(predictions, rights, _word_f1),
+        "exact_match": _best(predictions, rights, lambda given, right: float(normal(given) == normal(right))),
     }
 
 
 def _word_f1(given: str, right: str) -> float:
     ours, theirs = normal(given).split(), normal(right).split()
+    if not ours and not theirs:
+        return 1.0
     common = sum((Counter(ours) & Counter(theirs)).values())
     return 2 * common / (len(ours) + len(theirs)) if common else 0.0
 
 
 def rouge(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
     """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L on stemmed words (Lin, 2004) against the best of an example's
-    references, as the package rouge-score computes them."""
+    references, as the package rouge-score computes them. That knows no letters but a to z: against a reference that is
+    written in another script for the greater part, words of that script count as well, and where no spaces part them,
+    as in Chinese, its letters."""
 
     def of(kind: str) -> float:
-        return _best(predictions, references, lambda given, right: _scorer().score(right, given)[kind].fmeasure)
+        def score(given: str, right: str) -> float:
+            return _scorer(_is_latin(right)).score(right, given)[kind].fmeasure
+
+        return _best(predictions, references, score)
 
     return {"rouge_l": of("rougeL"), "rouge_1": of("rouge1"), "rouge_2": of("rouge2")}
 
 
 @cache
-def _scorer() -> Any:
+def _scorer(latin: bool) -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
+    return RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True, tokenizer=None if latin else _Words())
 
 
-_NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?|-?\$?\.\d+")
+def _is_latin(text: str) -> bool:
+    letters = [_script(character) == "latin" for character in text if character.isalpha()]
+    return 2 * sum(letters) >= len(letters)
+
+
+class _Words:
+    """rouge-score's own words of what is Latin, and beside them those of other scripts."""
+
+    def __init__(self) -> None:
+        from nltk.stem.porter import PorterStemmer
+
+        self._stemmer = PorterStemmer()
+
+    def tokenize(self, text: str) -> list[str]:
+        from rouge_score.tokenize import tokenize
+
+        found: list[str] = []
+        for kind, run in groupby(text.lower(), _script):
+            part = "".join(run)
+            if kind == "latin":
+                found += tokenize(part, self._stemmer)
+            else:
+                found += [part] if kind == "other" else list(part)
+        return found
+
+
+# Thai, Lao, Khmer, Burmese; kana; Chinese characters: written without spaces between words.
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]")
+
+
+def _script(character: str) -> str:
+    """`latin` is whatever rouge-score has to judge: Latin letters, and all that is no letter, mark or number."""
+    if character < "\u0250" or "\u1e00" <= character <= "\u1eff" or unicodedata.category(character)[0] not in "LMN":
+        return "latin"
+    return "unspaced" if _UNSPACED.match(character) else "other"
+
+
+# Commas part thousands where three digits follow each; any other begins the decimals. A minus after a letter or a digit
+# is a dash, or the sign of a subtraction.
+_NUMBER = re.compile(
+    r"((?<!\w)[-\u2212])?\$?"
+    r"(?:(?P<thousands>[1-9]\d{0,2}(?:,\d{3})+(?!\d)(?:\.\d+)?)|(?P<plain>\d+(?:[.,]\d+)?|\.\d+))"
+)
 _ANNOUNCED = re.compile(r"####|[Tt]he answer is:?")
 
 
 def final_number(text: str) -> float | None:
     """The number that a worked solution ends in: the first after the last `####` (GSM8K: Cobbe et al., 2021) or `The
-    answer is` (MetaMathQA: Yu et al., 2024), or, without either, the last of all; None where there is none."""
+    answer is` (MetaMathQA: Yu et al., 2024), or, without either, the last of all; None where there is none. `1,234` is
+    a thousand and more, `1,5` one and a half."""
     announced = list(_ANNOUNCED.finditer(text))
-    found = _NUMBER.findall(text[announced[-1].end() :] if announced else text)
+    found = list(_NUMBER.finditer(text, announced[-1].end() if announced else 0))
     if not found:
         return None
-    return float(found[0 if announced else -1].replace(",", "").replace("$", ""))
+    number = found[0 if announced else -1]
+    size = number["thousands"].replace(",", "") if number["thousands"] else number["plain"].replace(",", ".")
+    return -float(size) if number[1] else float(size)
 
 
 def final_numbers(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
@@ -174,7 +248,7 @@ def language_modelling(predictions: Sequence[float], references: Sequence[tuple[
 
 def _exp(value: float) -> float:
     """Infinite where it is too large: a model that has diverged."""
-    return math.exp(value) if value < 700 else math.inf
+    return math.inf if value >= 700 else math.exp(value)
 
 
 def _best(predictions: Sequence[str], references: Sequence[Sequence[str]], score: Callable[[str, str], float]) -> float:

@@ -10,9 +10,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from bench.forms import tokens
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from tasks.base import Task
 
@@ -46,11 +48,39 @@ class Form(ABC):
 
     def __init__(self, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self.task = task
-        self.tokenizer = tokenizer
+        self.tokenizer = tokens.plain(tokenizer)
         self.max_length = max_length
+        self.encodes = False
 
-    def set_encodes(self, encodes: bool) -> None:  # noqa: B027 - most forms do not care
+    def set_encodes(self, encodes: bool) -> None:
         """Told before `encode` whether the model is an encoder-decoder, which reads a prompt with its encoder."""
+        self.encodes = encodes
+
+    def meet(self, model: PreTrainedModel) -> None:
+        """Told of the model before `encode`: has it take for padding what batches are padded with, and read a text's
+        last token where its head does. Raises NoSuchForm where the head would find none."""
+        self.set_encodes(bool(model.config.is_encoder_decoder))
+        model.config.get_text_config().pad_token_id = self.pad
+        if self.head.kind != "sequence":
+            return
+        if self.encodes:
+            end = model.config.eos_token_id
+            if end not in tokens.encode(self.tokenizer, "a")["input_ids"]:
+                raise NoSuchForm(
+                    "the head of an encoder-decoder reads a text's end, which the tokenizer does not write"
+                )
+        elif hasattr(model, "score"):
+            from bench.forms.heads import read_last_tokens
+
+            read_last_tokens(model)
+
+    @property
+    def pad(self) -> int:
+        """What batches are padded with: under an encoder-decoder's head never a text's end, since it counts those."""
+        found = tokens.padding(self.tokenizer)
+        if self.encodes and found == self.tokenizer.eos_token_id:
+            return 0 if found else 1
+        return found
 
     @property
     def key(self) -> str:
@@ -83,8 +113,36 @@ class Form(ABC):
         """A batch for `loss` from random token ids (batch, length), to measure cost with."""
 
 
-def input_tensors(tokenizer: PreTrainedTokenizerBase, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
-    """What a tokenizer made of the rows, padded to the longest of them, rounded up to a multiple of 4: odd lengths
-    slow matrix products down."""
-    inputs = [{key: row[key] for key in ("input_ids", "token_type_ids") if key in row} for row in rows]
-    return dict(tokenizer.pad(inputs, padding=True, pad_to_multiple_of=4, return_tensors="pt"))  # type: ignore[arg-type]
+def input_tensors(form: Form, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+    """What a tokenizer made of the rows, padded to the longest of them, rounded up to a multiple of 4 within the
+    budget's length: odd lengths slow matrix products down. Padding is on the right whatever the tokenizer's side is:
+    models that count positions themselves count from the left."""
+    import torch
+
+    longest = max(len(row["input_ids"]) for row in rows)
+    width = max(longest, min(-(-longest // 4) * 4, form.max_length))
+
+    def padded(name: str, filling: int) -> Tensor:
+        return torch.tensor([[*row[name], *[filling] * (width - len(row[name]))] for row in rows])
+
+    lengths = torch.tensor([len(row["input_ids"]) for row in rows])
+    batch = {"input_ids": padded("input_ids", form.pad)}
+    if "token_type_ids" in rows[0]:
+        batch["token_type_ids"] = padded("token_type_ids", form.tokenizer.pad_token_type_id)
+    return batch | {"attention_mask": (torch.arange(width) < lengths[:, None]).long()}
+
+
+def never_empty(tokenizer: PreTrainedTokenizerBase, features: dict[str, list]) -> dict[str, list]:
+    """A text of which a tokenizer makes nothing is read as the token that begins a text, or as padding."""
+    begin = tokens.beginning(tokenizer)
+    for index, ids in enumerate(features["input_ids"]):
+        if not ids:
+            features["input_ids"][index] = [tokens.padding(tokenizer) if begin is None else begin]
+            if "token_type_ids" in features:
+                features["token_type_ids"][index] = [0]
+    return features
+
+
+def inputs_of(batch: dict[str, Any]) -> dict[str, Tensor]:
+    """What of a batch the model reads."""
+    return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}

@@ -43,6 +43,7 @@ class Mixture(Form):
         return " ".join(member.key for member in self.members)
 
     def set_encodes(self, encodes: bool) -> None:
+        super().set_encodes(encodes)
         for member in self.members:
             member.set_encodes(encodes)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.forms.base import Form, Head, Predicted, input_tensors
+from bench.forms.base import Form, Head, Predicted, input_tensors, inputs_of, never_empty
+from bench.forms.tokens import encode
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -15,13 +16,14 @@ class _Pairs(Form):
 
     def encode(self, rows: dict[str, list]) -> dict[str, list]:
         texts = [rows[column] for column in ("text", "text_pair") if column in rows]
-        features = self.tokenizer(*texts, truncation=True, max_length=self.max_length, return_attention_mask=False)
-        return dict(features) | {"label": rows["label"]}
+        options: dict[str, Any] = {"truncation": True, "max_length": self.max_length, "return_attention_mask": False}
+        features = never_empty(self.tokenizer, dict(encode(self.tokenizer, *texts, **options)))
+        return features | {"label": rows["label"]}
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         import torch
 
-        return {**input_tensors(self.tokenizer, rows), "labels": torch.tensor([row["label"] for row in rows])}
+        return {**input_tensors(self, rows), "labels": torch.tensor([row["label"] for row in rows])}
 
 
 class Classification(_Pairs):
@@ -34,14 +36,13 @@ class Classification(_Pairs):
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         from torch.nn import functional as F
 
-        labels = batch.pop("labels")
-        return F.cross_entropy(model(**batch).logits.float(), labels)
+        return F.cross_entropy(model(**inputs_of(batch)).logits.float(), batch["labels"])
 
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         from torch.nn import functional as F
 
-        labels = batch.pop("labels")
-        logits = model(**batch).logits.float()
+        labels = batch["labels"]
+        logits = model(**inputs_of(batch)).logits.float()
         loss = F.cross_entropy(logits, labels, reduction="sum").item()
         return Predicted(loss, len(labels), logits.argmax(-1).tolist(), labels.tolist())
 
@@ -60,14 +61,13 @@ class Regression(_Pairs):
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         from torch.nn import functional as F
 
-        labels = batch.pop("labels")
-        return F.mse_loss(model(**batch).logits.float().squeeze(-1), labels.float())
+        return F.mse_loss(model(**inputs_of(batch)).logits.float().squeeze(-1), batch["labels"].float())
 
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         from torch.nn import functional as F
 
-        labels = batch.pop("labels").float()
-        values = model(**batch).logits.float().squeeze(-1)
+        labels = batch["labels"].float()
+        values = model(**inputs_of(batch)).logits.float().squeeze(-1)
         return Predicted(
             F.mse_loss(values, labels, reduction="sum").item(), len(labels), values.tolist(), labels.tolist()
         )
@@ -91,8 +91,9 @@ class MultipleChoice(Form):
     def encode(self, rows: dict[str, list]) -> dict[str, list]:
         encoded: list[list[list[int]]] = []
         for text, choices in zip(rows["text"], rows["choices"], strict=True):
-            features = self.tokenizer([text] * len(choices), choices, truncation=True, max_length=self.max_length)
-            encoded.append(features["input_ids"])
+            pairs = [text] * len(choices), choices
+            features = encode(self.tokenizer, *pairs, truncation=True, max_length=self.max_length)
+            encoded.append(never_empty(self.tokenizer, {"input_ids": features["input_ids"]})["input_ids"])
         # `input_ids` is what lengths are read from: the longest choice. All of them are in `choices`.
         longest = [max(choices, key=len) for choices in encoded]
         return {"input_ids": longest, "choices": encoded, "label": rows["label"]}
@@ -103,16 +104,16 @@ class MultipleChoice(Form):
         flat = [{"input_ids": ids} for row in rows for ids in row["choices"]]
         counts = torch.tensor([len(row["choices"]) for row in rows])
         labels = torch.tensor([row["label"] for row in rows])
-        return {**input_tensors(self.tokenizer, flat), "labels": labels, "counts": counts}
+        return {**input_tensors(self, flat), "labels": labels, "counts": counts}
 
     def _scores(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Scores (rows, choices), minus infinity where a row has fewer, and labels."""
         import torch
 
-        labels, counts = batch.pop("labels"), batch.pop("counts").tolist()
-        flat = model(**batch).logits.float().squeeze(-1)
-        scores = torch.nn.utils.rnn.pad_sequence(flat.split(counts), batch_first=True, padding_value=float("-inf"))
-        return scores, labels
+        flat = model(**inputs_of(batch)).logits.float().squeeze(-1)
+        parts = flat.split(batch["counts"].tolist())
+        scores = torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=float("-inf"))
+        return scores, batch["labels"]
 
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         from torch.nn import functional as F

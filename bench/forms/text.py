@@ -6,10 +6,13 @@ import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bench.forms.base import Form, Head, Predicted
+from bench.forms import tokens
+from bench.forms.base import Form, Head, NoSuchForm, Predicted
 from bench.forms.token import IGNORED
+from bench.forms.tokens import Token
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,11 +22,20 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
+# What an answer is tokenised after where it has to be tokenised without its prompt: rather after something that no
+# merge reaches over than at the beginning of a text, where some tokenizers put a space of their own.
+_NEUTRAL = ("\n", ".", "a")
+
 
 class Prompted(Form):
     """A prompt, made of a row, and what may follow it. Where the tokenizer has a chat template the prompt is what the
     user says, and the answer what the assistant says; else a space stands between them. `demonstrations` are rows
-    that are shown with their answers before the one that is asked."""
+    that are shown with their answers before the one that is asked.
+
+    The border between the two is one of characters. The prompt's tokens are those of the prompt alone, be it trained
+    on, scored or generated from; the answer's are those that reading both together gives after them, or, where a
+    token would reach over the border or the prompt's own would change, those of the answer alone. What a tokenizer
+    puts after a text (an end, say) stands after neither; only an encoder reads it."""
 
     head = Head("language")
 
@@ -38,7 +50,6 @@ class Prompted(Form):
         super().__init__(task, tokenizer, max_length)
         self.max_target_length = max_target_length
         self.demonstrations = demonstrations
-        self.encodes = False
         self.chat = bool(getattr(tokenizer, "chat_template", None))
 
     @property
@@ -48,22 +59,24 @@ class Prompted(Form):
         digest = hashlib.sha256(f"{shown}\0{template}".encode()).hexdigest()[:16]
         return f"{type(self).__name__} {self.max_target_length} {self.encodes} {digest}"
 
-    def set_encodes(self, encodes: bool) -> None:
-        self.encodes = encodes
-
     @abstractmethod
     def answer(self, row: Row) -> str:
         """The right one."""
 
     def context(self, row: Row) -> str:
         """All that stands before the answer: demonstrations and prompt, in the chat template where there is one."""
+        return tokens.unmark(self._context(row)) if self.chat else self._context(row)
+
+    def _context(self, row: Row) -> str:
+        """The same, with special tokens marked that are in the rows' own texts and not the template's."""
         turns = [(self._fitted(shown), self.answer(shown)) for shown in self.demonstrations]
         if not self.chat:
             return "".join(f"{prompt} {answer}\n\n" for prompt, answer in turns) + self._fitted(row)
-        messages = []
-        for prompt, answer in turns:
-            messages += [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
-        messages.append({"role": "user", "content": self._fitted(row)})
+        said = [text for turn in turns for text in turn] + [self._fitted(row)]
+        messages = [
+            {"role": "assistant" if index % 2 else "user", "content": tokens.mark(self.tokenizer, text)}
+            for index, text in enumerate(said)
+        ]
         return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     def continuation(self, answer: str) -> str:
@@ -74,28 +87,54 @@ class Prompted(Form):
         pair, the first text keeps at least half of the room."""
         columns = [name for name in ("text", "text_pair") if row.get(name)]
         empty = dict(row) | dict.fromkeys(columns, "")
-        room = max(self.max_length - len(self._ids(self.task.prompt(empty))), 1)
-        spans = {name: _offsets(self.tokenizer, row[name]) for name in columns}
+        question = tokens.tokens(self.tokenizer, self.task.prompt(empty))
+        around = self.tokenizer.num_special_tokens_to_add() if self.encodes and not self.chat else len(self._before)
+        room = max(self.max_length - around - len(question), 1)
+        spans = {name: [(t.start, t.end) for t in tokens.tokens(self.tokenizer, row[name])] for name in columns}
         cut = dict(row)
         for name in columns:
             others = sum(len(spans[other]) for other in columns if other != name)
             own = max(room - others, room // 2 if len(columns) > 1 else room)
             if len(spans[name]) > own:
-                cut[name] = row[name][: spans[name][own - 1][1]]
+                cut[name] = row[name][: spans[name][own - 1][1]] if own else ""
                 spans[name] = spans[name][:own]
         return self.task.prompt(cut)
 
-    def _ids(self, text: str) -> list[int]:
-        # A chat template writes its special tokens itself.
-        return self.tokenizer(text, add_special_tokens=not self.chat, return_attention_mask=False)["input_ids"]
+    @cached_property
+    def _before(self) -> list[int]:
+        """What begins a prompt. A chat template writes that itself."""
+        return [] if self.chat else tokens.before(self.tokenizer)
 
-    def _split(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        """Token ids of both. A decoder's are those of the whole, so that they are what reading it would give."""
-        start = self._ids(context)
+    def _read(self, text: str) -> list[Token]:
+        return tokens.templated(self.tokenizer, text) if self.chat else tokens.tokens(self.tokenizer, text)
+
+    def _split(self, row: Row, answers: Sequence[str]) -> tuple[list[int], list[list[int]]]:
+        """Token ids of what stands before the answer, and of each of the answers."""
+        context = self._context(row)
         if self.encodes:
-            return start, self.tokenizer(continuation.lstrip(), add_special_tokens=False)["input_ids"]
-        whole = self._ids(context + continuation)
-        return whole[: len(start)], whole[len(start) :]
+            # A decoder has just begun when it answers, and reads no space first.
+            given = tokens.encode(self.tokenizer, context)["input_ids"] if not self.chat else _ids(self._read(context))
+            found = [_ids(tokens.tokens(self.tokenizer, answer.lstrip())) for answer in answers]
+        else:
+            start = self._read(context)
+            given = self._before + _ids(start)
+            continuations = [self.continuation(answer) for answer in answers]
+            if self.chat:
+                continuations = [tokens.mark(self.tokenizer, continuation) for continuation in continuations]
+            found = [self._after(context, start, continuation) for continuation in continuations]
+        # A model has to have read something before it answers, and says at least that it is done.
+        given = given or [_needed(tokens.beginning(self.tokenizer), "begins")]
+        return given, [answer or [_needed(tokens.ending(self.tokenizer), "ends")] for answer in found]
+
+    def _after(self, context: str, start: list[Token], answer: str) -> list[int]:
+        """The tokens of an answer that follows a context of such tokens."""
+        for before, read in ((context, start), *((text, self._read(text)) for text in _NEUTRAL)):
+            whole = self._read(before + answer)
+            own, rest = whole[: len(read)], whole[len(read) :]
+            border = len(before)
+            if _ids(own) == _ids(read) and all(t.end <= border for t in own) and all(t.start >= border for t in rest):
+                return _ids(rest)
+        return _ids(self._read(answer))
 
     def score(self, model: nn.Module, contexts: list[list[int]], answers: list[list[int]]) -> tuple[Tensor, Tensor]:
         """Log-probabilities (batch, longest answer) of the answers' tokens, zero beside them, and the mask. An answer's
@@ -111,7 +150,7 @@ class Prompted(Form):
         if self.encodes:
             inputs = self._padded([list(context) for context, _ in read], device)
             start = model.config.decoder_start_token_id  # type: ignore[union-attr]
-            decoder = torch.full((len(read), width), self.tokenizer.pad_token_id)
+            decoder = torch.full((len(read), width), self.pad)
             for row, (_, stem) in enumerate(read):
                 decoder[row, : len(stem) + 1] = torch.tensor([start, *stem])
             for row, answer in enumerate(answers):
@@ -134,13 +173,13 @@ class Prompted(Form):
         import torch
 
         width = -(-max(map(len, ids)) // 4) * 4
-        tokens = torch.full((len(ids), width), self.tokenizer.pad_token_id)
+        padded = torch.full((len(ids), width), self.pad)
         mask = torch.zeros(len(ids), width, dtype=torch.long)
         for row, line in enumerate(ids):
             start = 0 if self.encodes else width - len(line)
-            tokens[row, start : start + len(line)] = torch.tensor(line)
+            padded[row, start : start + len(line)] = torch.tensor(line)
             mask[row, start : start + len(line)] = 1
-        inputs = {"input_ids": tokens.to(device), "attention_mask": mask.to(device)}
+        inputs = {"input_ids": padded.to(device), "attention_mask": mask.to(device)}
         if not self.encodes:
             inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0).to(device)
         return inputs
@@ -184,14 +223,13 @@ class Likelihood(Prompted):
         }
         for values in zip(*rows.values(), strict=True):
             row = dict(zip(rows, values, strict=True))
-            context = self.context(row)
-            pairs = [self._split(context, self.continuation(answer)) for answer in self.answers(row)]
-            start, target = pairs[row["label"]]
+            start, choices = self._split(row, self.answers(row))
+            target = choices[row["label"]]
             features["input_ids"].append(start + target)
             features["context"].append(start)
             features["target"].append(target)
-            features["choices"].append([answer for _, answer in pairs])
-            features["characters"].append([len(answer) for answer in self.answers(row)])
+            features["choices"].append(choices)
+            features["characters"].append([max(len(answer), 1) for answer in self.answers(row)])
             features["label"].append(row["label"])
         return features
 
@@ -216,16 +254,21 @@ class Likelihood(Prompted):
 class Generation(Prompted):
     """Greedy decoding until the end of the text, or `max_target_length` tokens."""
 
+    @cached_property
+    def end(self) -> int:
+        """The token that ends a text. Raises NoSuchForm where the tokenizer has none."""
+        return _needed(tokens.ending(self.tokenizer), "ends")
+
     def answer(self, row: Row) -> str:
-        return row["targets"][0]
+        return row["targets"][0] if row["targets"] else ""
 
     def encode(self, rows: dict[str, list]) -> dict[str, list]:
         features: dict[str, list] = {name: [] for name in ("input_ids", "context", "target", "targets")}
-        end = [self.tokenizer.eos_token_id]
         for values in zip(*rows.values(), strict=True):
             row = dict(zip(rows, values, strict=True))
-            start, target = self._split(self.context(row), self.continuation(self.answer(row)))
-            target = target[: self.max_target_length - 1] + end
+            start, [target] = self._split(row, [self.answer(row)])
+            if target[-1] != self.end:  # as it does where there is nothing to say
+                target = [*target[: self.max_target_length - 1], self.end]
             features["input_ids"].append(start + target)
             features["context"].append(start)
             features["target"].append(target)
@@ -234,7 +277,10 @@ class Generation(Prompted):
 
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         found, mask = self.score(model, batch["context"], batch["target"])
-        texts = self.tokenizer.batch_decode(self.generate(model, batch["context"]), skip_special_tokens=True)
+        said = [
+            ids[: ids.index(self.end)] if self.end in ids else ids for ids in self.generate(model, batch["context"])
+        ]
+        texts = self.tokenizer.batch_decode(said, skip_special_tokens=True)
         return Predicted(-found.sum().item(), int(mask.sum()), [text.strip() for text in texts], batch["targets"])
 
     def generate(self, model: nn.Module, contexts: list[list[int]]) -> list[list[int]]:
@@ -242,7 +288,7 @@ class Generation(Prompted):
         import torch
 
         inputs = self._padded(contexts, next(model.parameters()).device)
-        end, pad = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
+        end, pad = self.end, self.pad
         if not self.encodes:
             inputs.pop("position_ids")  # which `generate` counts itself
             output = model.generate(  # type: ignore[operator]
@@ -266,9 +312,14 @@ class Generation(Prompted):
         return decoded[:, 1:].tolist()
 
 
-def _offsets(tokenizer: PreTrainedTokenizerBase, text: str) -> list[tuple[int, int]]:
-    """Where each token begins and ends in the text."""
-    return tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+def _ids(read: Sequence[Token]) -> list[int]:
+    return [token.id for token in read]
+
+
+def _needed(token: int | None, what: str) -> int:
+    if token is None:
+        raise NoSuchForm(f"the tokenizer has no token that {what} a text, which reading and answering it needs")
+    return token
 
 
 class LanguageModelling(Form):
@@ -278,27 +329,25 @@ class LanguageModelling(Form):
 
     def encode(self, rows: dict[str, list]) -> dict[str, list]:
         features: dict[str, list] = {"input_ids": [], "bytes": []}
-        begin = self.tokenizer.bos_token_id
-        begin = self.tokenizer.eos_token_id if begin is None else begin
+        begin = _needed(tokens.beginning(self.tokenizer), "begins")
         for text in rows["text"]:
-            read = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-            ids, spans = read["input_ids"], read["offset_mapping"]
+            read = tokens.tokens(self.tokenizer, text)
+            ids = _ids(read)
             for start in range(0, len(ids), self.max_length - 1):
                 window = slice(start, start + self.max_length - 1)
                 last = min(window.stop, len(ids))
                 # What lies between two windows belongs to the former, so that every byte counts once.
-                until = spans[last][0] if last < len(ids) else len(text)
+                until = read[last].start if last < len(ids) else len(text)
                 features["input_ids"].append([begin, *ids[window]])
-                features["bytes"].append(len(text[spans[start][0] if start else 0 : until].encode()))
+                features["bytes"].append(len(text[read[start].start if start else 0 : until].encode()))
         return features
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         import torch
 
         ids = [torch.tensor(row["input_ids"]) for row in rows]
-        pad = self.tokenizer.pad_token_id
         mask = [torch.ones_like(line) for line in ids]
-        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=pad)
+        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=self.pad)
         return {
             "input_ids": padded,
             "attention_mask": torch.nn.utils.rnn.pad_sequence(mask, batch_first=True),

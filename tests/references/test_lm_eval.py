@@ -10,8 +10,10 @@ import torch
 pytest.importorskip("lm_eval")
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from tokenizers import processors
 
 from bench.forms.text import Likelihood
+from tests.bench import tokenizers
 from tests.bench.test_forms import features, language_model, make_task, tokenizer  # noqa: F401 - a fixture
 
 ROWS = [
@@ -24,11 +26,12 @@ ROWS = [
 ANSWERS = ("bad", "very good", "so_so", "bag")
 
 
-def harness(model, form: Likelihood, rows: list[dict]) -> list[list[float]]:
-    """Log-likelihoods (rows, answers) by the harness, which is given the texts and tokenizes them itself."""
+def harness(model, form: Likelihood, rows: list[dict], begin: str = "") -> list[list[float]]:
+    """Log-likelihoods (rows, answers) by the harness, which is given the texts and tokenizes them itself. Of one that
+    begins with the token for that it leaves out what the tokenizer would put around it."""
     lm = HFLM(pretrained=model, tokenizer=form.tokenizer, batch_size=2, max_length=256)
     asked = [
-        Instance("loglikelihood", row, (form.context(row), form.continuation(answer)), index)
+        Instance("loglikelihood", row, (begin + form.context(row), form.continuation(answer)), index)
         for index, row in enumerate(rows)
         for answer in form.answers(row)
     ]
@@ -56,6 +59,23 @@ def test_every_likelihood_and_every_answer_agree(architecture, chat, tokenizer):
     # The harness's acc_norm divides by the length of the answer in characters.
     best = [max(range(len(ANSWERS)), key=lambda i, line=line: line[i] / len(ANSWERS[i])) for line in expected]
     assert predictions == best
+
+
+@pytest.mark.parametrize("kind", ["byte", "prefixed", "unigram", "word piece"])
+@pytest.mark.parametrize("around", ["", ":begins", ":ends", ":both"])
+def test_they_agree_on_tokenizers_of_other_kinds(kind, around):
+    """What ends texts must not be read before an answer, nor taken for its first token."""
+    model = language_model("llama", vocab_size=340, max_position_embeddings=512)
+    form = Likelihood(make_task("classification", ("no", "yes", "yes no")), tokenizers.make(kind + around), 100, 8)
+    rows = [{"text": "the warm soup was cold", "label": 1}, {"text": "is he in old Rome", "label": 0}]
+    harnessed = copy.deepcopy(form)
+    if around == ":ends":  # which the harness cannot leave out by itself
+        harnessed.tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing("$A", "$A $B", [])
+    expected = harness(model, harnessed, rows, "<s>" if around == ":both" else "")
+    with torch.no_grad():
+        for row, theirs in zip(features(form, rows), expected, strict=True):
+            found, _ = form.score(model, [row["context"]] * 3, row["choices"])
+            assert found.sum(1).tolist() == pytest.approx(theirs, rel=1e-4)
 
 
 @pytest.mark.slow

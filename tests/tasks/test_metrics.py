@@ -67,8 +67,12 @@ def test_entities_are_told_apart_as_conlleval_does():
         ("U.S.", "us"),
         ("don't!", "dont"),
         ("theatre", "theatre"),
-        ("the", ""),
         ("1,000", "1000"),
+        # Of nothing else SQuAD's scorer would make nothing.
+        ("the", "the"),
+        ("A.", "a"),
+        (" ?! ", "?!"),
+        ("", ""),
     ],
 )
 def test_squad_normalisation(answer: str, normal: str):
@@ -81,6 +85,60 @@ def test_squad_takes_the_best_of_the_answers():
     assert scores == {"f1": pytest.approx((4 / 5 + 1) / 2), "exact_match": 0.5}
     assert metrics.answers(["no no"], [["no"]])["f1"] == pytest.approx(2 / 3)
     assert metrics.answers([""], [["x"]]) == {"f1": 0.0, "exact_match": 0.0}
+
+
+def test_answers_that_are_articles_or_marks_are_answers():
+    """SQuAD's own scorer has 1 for "the" against "a", and an F1 of 0 beside an exact match of 1 for "A" against "A"."""
+    for answer in ("A", "the", "a.", "An", "?", "the a"):
+        assert metrics.answers([answer], [[answer]]) == {"f1": 1.0, "exact_match": 1.0}
+        assert metrics.answers([answer], [["B"]]) == {"f1": 0.0, "exact_match": 0.0}
+        assert metrics.answers([answer], [[]]) == {"f1": 0.0, "exact_match": 0.0}
+    assert metrics.answers(["A", "the", "!"], [["the"], ["an"], ["?"]]) == {"f1": 0.0, "exact_match": 0.0}
+    assert metrics.answers(["a", "a cat"], [["A"], ["The cat!"]]) == {"f1": 1.0, "exact_match": 1.0}
+
+
+def test_a_question_without_an_answer_is_answered_by_saying_nothing():
+    """As in SQuAD 2.0: 1 where both are empty, 0 where one of them is."""
+    assert metrics.answers(["", "x", ""], [[], [], ["x"]]) == {
+        "f1": pytest.approx(1 / 3), "exact_match": pytest.approx(1 / 3)
+    }  # fmt: skip
+
+
+def test_tags_without_a_schemes_letter_are_runs():
+    """`ORG` begins with the letter of no entity, `Song` with that of a single word, for a reader of letters alone."""
+    labels = ("O", "ORG", "Song", "date")
+    perfect = [[1, 1, 0, 2, 2], [3, 0, 3]]
+    assert metrics.entities(perfect, perfect, labels)["f1_entity"] == 1.0
+    # Two of the four entities are found whole: one is cut short, one has another type.
+    assert metrics.entities([[1, 0, 0, 3, 3], [3, 0, 3]], perfect, labels) == dict.fromkeys(
+        ("f1_entity", "precision_entity", "recall_entity"), 0.5
+    )
+    assert metrics.entities([[0, 0, 0, 0, 0], [0, 0, 0]], perfect, labels)["f1_entity"] == 0.0
+
+
+def test_bilou_is_read_as_bioes():
+    """L- ends an entity, U- is one: two of a type side by side are two."""
+    labels = ("B-X", "L-X", "U-X", "O")
+    assert metrics.entities([[0, 1, 2, 3]], [[0, 1, 2, 3]], labels)["f1_entity"] == 1.0
+    assert metrics.entities([[0, 1, 3, 3]], [[0, 1, 2, 3]], labels)["recall_entity"] == 0.5
+
+
+def test_rouge_of_other_scripts_than_latin():
+    """Of five letters all are in the six of the reference: F1 10/11; in words, two of two."""
+    assert metrics.rouge(["北京是首都"], [["北京是首都吗"]])["rouge_1"] == pytest.approx(10 / 11)
+    assert metrics.rouge(["Привет, мир"], [["привет мир"]])["rouge_2"] == 1.0
+    assert metrics.rouge(["हिन्दी भाषा"], [["हिन्दी में"]])["rouge_1"] == pytest.approx(1 / 2)
+    assert metrics.rouge(["да"], [["нет"]])["rouge_1"] == 0.0
+
+
+@pytest.mark.parametrize("text", ["naïve café, it's 3.5 £ — running", "The α-helix of β and γ runs", "", "…"])
+def test_rouge_of_latin_text_is_that_of_the_package(text: str):
+    from rouge_score.rouge_scorer import RougeScorer
+
+    right = "A naïve dog runs; the helix of 3 cafés"
+    theirs = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True).score(right, text)
+    ours = metrics.rouge([text], [[right]])
+    assert list(ours.values()) == [theirs[kind].fmeasure for kind in ("rougeL", "rouge1", "rouge2")]
 
 
 def test_rouge():
@@ -102,6 +160,14 @@ def test_rouge():
         ("The answer is 12. There were 40 others.", 12.0),
         ("first 5, then 6.", 6.0),
         ("it ends with 5.", 5.0),
+        ("1,5", 1.5),
+        ("2,50 euro", 2.5),
+        ("0,125", 0.125),
+        ("#### 1,234,567.5", 1234567.5),
+        ("1.", 1.0),
+        ("#### -$5", -5.0),
+        ("it is \u22127", -7.0),
+        ("15-3", 3.0),
         ("none", None),
         ("#### unknown, of 9 tries none", 9.0),
     ],

@@ -1,0 +1,44 @@
+"""What a decoder's head reads: the last token that the attention mask shows.
+
+transformers looks for the last id that is not padding, or, of embeddings, takes the last of all. So a text that ends in
+the padding token, as where one token pads, ends and is unknown, would be read too early, and embeddings too late.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+
+class _LastToken:
+    def __init__(self) -> None:
+        self.from_end: Tensor | None = None
+
+    def note(self, model: PreTrainedModel, args: tuple, inputs: dict[str, Any]) -> None:
+        """Counted from the end: what a method puts before the inputs changes nothing there."""
+        mask = inputs.get("attention_mask")
+        self.from_end = None if mask is None else mask.long().flip(1).argmax(1)
+
+    def give(self, head: torch.nn.Module, args: tuple[Tensor]) -> tuple[Tensor] | None:
+        """Every position gets the hidden state of the last token, so that any that is read is the right one."""
+        if self.from_end is None:
+            return None
+        hidden = args[0]
+        rows = torch.arange(len(hidden), device=hidden.device)
+        return (hidden[rows, hidden.shape[1] - 1 - self.from_end][:, None].expand_as(hidden),)
+
+
+def read_last_tokens(model: PreTrainedModel) -> None:
+    """Has a decoder's head `score` read the last token of every example, on whichever side a batch is padded, and
+    whatever the ids are."""
+    if getattr(model, "reads_last_tokens", False):
+        return
+    last = _LastToken()
+    model.register_forward_pre_hook(last.note, with_kwargs=True)
+    model.get_submodule("score").register_forward_pre_hook(last.give)
+    model.reads_last_tokens = True  # type: ignore[assignment]
