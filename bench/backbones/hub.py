@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.backbones.places import BackboneError, Card, read_config
+from bench.backbones.places import Card, read_config
+from bench.backbones.weights import BackboneError
 from tasks.hub import explain, snapshot
 
 # `organisation/name`, and after an @ a commit, a tag or a branch.
