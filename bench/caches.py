@@ -77,8 +77,8 @@ def _is_whole(folder: Path) -> bool:
     """Whether the folder has the files that were written to it, and these say what they said."""
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-        said = dict(reversed(line.split("  ", 1)) for line in lines)
-        return bool(said) and all(_digest(folder / name) == digest for name, digest in said.items())
+        said = [line.split("  ", 1) for line in lines]
+        return bool(said) and all(_digest(folder / name) == digest for digest, name in said)
     except (OSError, ValueError):
         return False
 

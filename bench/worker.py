@@ -159,7 +159,7 @@ class Work:
             before = self._general_loss(self.load()[0])
             self.accelerator.free_memory()
         anatomy, backbone = self.adapted()
-        splits = prepare(self.form, cell.budget, cell.seed)
+        splits = prepare(self.form, cell.budget, cell.seed, self.backbone.positions)
         material, sources = Material(self.form, splits), self._sources()
         set_seed(cell.seed)
         training = train(self.accelerator, anatomy, self.method, material, cell.budget, cell.seed, progress, sources)
@@ -175,6 +175,7 @@ class Work:
             validation=len(splits.validation),
             test=len(splits.test),
             duplicates_removed=splits.duplicates_removed,
+            unknown_tokens=splits.unknown_tokens,
             commits=splits.commits,
             train_tokens=training.train_tokens,
             steps=training.steps,
@@ -190,7 +191,7 @@ class Work:
             form.set_encodes(self.encodes)
             if form.head != self.form.head:
                 raise NotApplicable(f"the source task {name} needs {form.head}, this one {self.form.head}")
-            found[name] = Material(form, prepare(form, self.cell.budget, self.cell.seed))
+            found[name] = Material(form, prepare(form, self.cell.budget, self.cell.seed, self.backbone.positions))
         return found
 
     def _general_loss(self, model: PreTrainedModel) -> float:

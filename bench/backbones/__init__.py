@@ -2,8 +2,9 @@
 
 from bench.backbones.base import Backbone
 from bench.backbones.embedded import EMBEDDED, names
+from bench.backbones.lengths import Asked
 from bench.backbones.loading import fresh_parameters
 from bench.backbones.places import Card
 from bench.backbones.weights import BackboneError
 
-__all__ = ["EMBEDDED", "Backbone", "BackboneError", "Card", "fresh_parameters", "names"]
+__all__ = ["EMBEDDED", "Asked", "Backbone", "BackboneError", "Card", "fresh_parameters", "names"]

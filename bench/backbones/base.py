@@ -124,8 +124,10 @@ class Backbone:
         """How many tokens it reads at most: as many as it has learned positions for, or, where these are rotary, was
         trained with; None where they are relative, and where the architecture is not described."""
         anatomy = self.anatomy()
-        if anatomy is None or anatomy.max_positions is not None:
-            return anatomy and anatomy.max_positions
+        if anatomy is None:
+            return None
+        if anatomy.max_positions is not None:
+            return anatomy.max_positions
         # DeBERTa may have a table beside its relative positions.
         counted = ("rope_parameters", "position_biased_input")
         limited = any(getattr(anatomy.config, name, None) for name in counted)
@@ -140,6 +142,11 @@ class Backbone:
     def generates(self) -> bool:
         """Whether it goes on with a text: a decoder or an encoder-decoder does, an encoder does not."""
         return _generates(self._config())
+
+    @property
+    def encodes_and_decodes(self) -> bool:
+        """Whether it reads with an encoder and answers with a decoder."""
+        return bool(self._config().is_encoder_decoder)
 
     def load(self, head: Head, seed: int) -> tuple[PreTrainedModel, frozenset[str]]:
         """The backbone in fp32 under a head, and the names of the parameters that are fresh: a classifier's, and none

@@ -80,9 +80,10 @@ def filled(
     """
     import torch
 
+    kind: Any = type(model)
     options = {"trust_remote_code": False, "local_files_only": True, "ignore_mismatched_sizes": True}
     try:
-        found, info = type(model).from_pretrained(
+        found, info = kind.from_pretrained(
             **source, config=model.config, dtype=torch.float32, output_loading_info=True, **options
         )
     except (ValueError, OSError, RuntimeError, KeyError) as error:

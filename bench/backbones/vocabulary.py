@@ -1,4 +1,4 @@
-"""A backbone's tokenizer: whether there is one that fits the model, and whether it knows the texts."""
+"""A backbone's tokenizer: whether there is one that fits the model, and how much of texts it knows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ from bench.backbones.weights import BackboneError, one_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-# Of texts in a tokenizer's language a few in a thousand tokens are unknown. Where more than half are, the model would
-# read gaps rather than texts: the tokenizer is another model's, or the texts are in a script that it lacks.
-MOST_UNKNOWN = 0.5
 
 
 def load(folder: Path, spec: str, embeddings: int | None) -> PreTrainedTokenizerBase:
@@ -53,11 +49,7 @@ def load(folder: Path, spec: str, embeddings: int | None) -> PreTrainedTokenizer
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    if tokenizer.pad_token is None:
-        raise BackboneError(
-            f"the tokenizer of {spec} has no token to pad with: neither pad_token, nor eos_token, nor unk_token; name"
-            " one in its tokenizer_config.json"
-        )
+    tokenizer.name_or_path = spec  # which messages are about
     return tokenizer
 
 
@@ -75,15 +67,3 @@ def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Iterable[Sequence[i
     ids = np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])
     read = ids[~np.isin(ids, [index for index in t.all_special_ids if index != unknown])]
     return float((read == unknown).mean()) if len(read) else 0.0
-
-
-def check_texts(spec: str, tokenizer: PreTrainedTokenizerBase, texts: Iterable[Sequence[int]]) -> float | None:
-    """The share of unknown tokens. Raises BackboneError where that is more than half."""
-    share = unknown_share(tokenizer, texts)
-    if share is not None and share > MOST_UNKNOWN:
-        raise BackboneError(
-            f"{share:.0%} of the tokens of the training texts are unknown to the tokenizer of {spec}: it is not the"
-            " model's own, or does not know the texts' language; put the right tokenizer into its folder, or name"
-            " another backbone"
-        )
-    return share
