@@ -22,7 +22,7 @@ from bench.backbones.loading import (
     without_head,
 )
 from bench.backbones.places import Card, ConfigOnly, Gguf, Place, Plain, read_config
-from bench.backbones.weights import BackboneError
+from bench.backbones.weights import BackboneError, one_line
 from bench.forms.base import Head, NoSuchForm
 
 if TYPE_CHECKING:
@@ -69,11 +69,15 @@ class Backbone:
             if embedded is None:
                 raise BackboneError(f"unknown backbone {spec!r}")
             return cls(spec, embedded.place(), embedded.card)
-        path = base / Path(spec).expanduser()
-        if path.suffix == ".gguf" and path.is_file():
+        try:
+            path = base / Path(spec).expanduser()
+            file, folder = path.is_file(), path.is_dir()
+        except (OSError, RuntimeError, ValueError) as error:  # a name too long, of nobody's home, with a null byte
+            raise BackboneError(f"unknown backbone {spec[:100]!r}: {one_line(error)}") from error
+        if file and path.suffix == ".gguf":
             return cls(spec, Gguf(path), _own(spec, path.stem, "as the file says"))
-        if (path / "config.json").is_file():
-            return cls(spec, Plain(path), _own(spec, path.resolve().name, str(read_config(path)["model_type"])))
+        if folder and ((path / "config.json").exists() or not SPEC.fullmatch(spec) or list(path.glob("adapter_*"))):
+            return cls(spec, Plain(path), _own(spec, path.resolve().name, read_config(path)["model_type"]))
         if named := SPEC.fullmatch(spec):
             place = Hub(named["repo"], revision or named["revision"] or "main")
             return cls(spec, place, place.card(spec))
@@ -102,10 +106,14 @@ class Backbone:
         """Raises BackboneError where the configuration describes no model, the tokenizer does not fit it, or the
         weights, as far as they are on this machine, are not those of that model. Loads none of them."""
         config = self._config()
+        if config.is_encoder_decoder and config.decoder_start_token_id is None:
+            raise BackboneError(
+                f"the config.json of {self.spec} names no decoder_start_token_id to begin an answer with"
+            )
         model = empty("AutoModel", config, self.spec)
-        self.tokenizer()
         if isinstance(self.place, Plain | Gguf):
             check_shapes(model, self.place.weights, self.spec)
+        self.tokenizer()
 
     def anatomy(self) -> Anatomy | None:
         """That of a model with the backbone's dimensions and without weights (on the meta device); None where

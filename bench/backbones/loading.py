@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.backbones import weights
+from bench.backbones.places import read_config
 from bench.backbones.weights import BackboneError, one_line
 from bench.forms.base import NoSuchForm
 
@@ -19,8 +21,14 @@ if TYPE_CHECKING:
 
 def read_configuration(folder: Path, spec: str, **options: Any) -> PreTrainedConfig:
     """Raises BackboneError where transformers does not know the architecture, or a value has the wrong type."""
-    from transformers import AutoConfig
+    from transformers import AutoConfig, __version__
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
+    said = read_config(folder)
+    if said["model_type"] not in CONFIG_MAPPING_NAMES:
+        if "auto_map" in said:
+            raise BackboneError(f"{spec} needs code of its own ({said['model_type']}), and that is never run")
+        raise BackboneError(f"{spec} is a {said['model_type']!r}, which transformers {__version__} does not know")
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
     except Exception as error:  # of the many kinds that a reader has for what it did not expect
@@ -91,7 +99,7 @@ def filled(
     buffers = {name for name, _ in found.named_buffers()}
     missing = set(info["missing_keys"]) - buffers
     lacking = sorted(name for name in missing - set(fresh) if "pooler" not in name.split("."))
-    if lacking and not any(name.startswith(model.base_model_prefix + ".") for name in lacking):
+    if lacking and hasattr(model, model.base_model_prefix) and fresh_parameters(model).issuperset(lacking):
         raise BackboneError(
             f"{spec} carries no weights for {', '.join(lacking[:3])}: it was saved without its language model's head,"
             " and generates no text"
@@ -109,10 +117,25 @@ def filled(
             f"{spec} carries weights of another shape than its config.json says: {name} is {_shape(stored)}, not"
             f" {_shape(expected)}"
         )
-    known = {_numberless(name, model) for name, _ in model.named_parameters()}
-    if left := sorted(name for name in info["unexpected_keys"] if _numberless(name, model) in known):
+    if left := _of_further_layers(model, info["unexpected_keys"]):
         raise BackboneError(f"{spec} carries weights of more layers than its config.json says: {_listed(left)}")
     return found, missing
+
+
+def _of_further_layers(model: PreTrainedModel, names: Collection[str]) -> list[str]:
+    """Those of the names that lie beyond the end of one of the model's lists of layers."""
+    from torch import nn
+
+    prefix = model.base_model_prefix + "."
+    counts = {
+        name.removeprefix(prefix): len(part) for name, part in model.named_modules() if isinstance(part, nn.ModuleList)
+    }
+    found = []
+    for name in sorted(names):
+        numbered = re.match(r"(.+?)\.(\d+)\.", name.removeprefix(prefix))
+        if numbered and int(numbered[2]) >= counts.get(numbered[1], math.inf):
+            found.append(name)
+    return found
 
 
 def check_shapes(model: PreTrainedModel, folder: Path, spec: str) -> None:
@@ -132,10 +155,6 @@ def from_tensors(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 def from_folder(folder: Path) -> dict[str, Any]:
     return {"pretrained_model_name_or_path": folder, "use_safetensors": True}
-
-
-def _numberless(name: str, model: PreTrainedModel) -> str:
-    return re.sub(r"\d+", "#", name.removeprefix(model.base_model_prefix + "."))
 
 
 def _listed(names: list[str]) -> str:

@@ -105,10 +105,14 @@ def _converted(file: Path) -> Callable[[Path], None]:
 
     source: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
     try:
-        read = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **source)
+        read, info = AutoModelForCausalLM.from_pretrained(
+            file.parent, dtype=torch.float32, output_loading_info=True, **source
+        )
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **source)
     except Exception as error:  # of the many kinds that a reader has for bytes that it did not expect
         raise BackboneError(f"{file} cannot be read as GGUF: {one_line(error)}") from error
+    if lacking := sorted(info["missing_keys"]):
+        raise BackboneError(f"{file} carries no weights for {lacking[0]}, which its architecture asks for")
     # transformers regards what it read as quantised for good; the same weights in a model of its own are not.
     if hasattr(read.config, "quantization_config"):
         del read.config.quantization_config
@@ -174,6 +178,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise BackboneError(f"'{folder}' has no readable config.json: {one_line(error)}") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise BackboneError(f"'{path}' names no model_type, so its architecture is not known")
+    for key, kind in (("num_labels", int), ("id2label", dict), ("label2id", dict)):
+        if not isinstance(config.get(key, kind()), kind | None):
+            raise BackboneError(f"'{path}' has the wrong type for {key}: {config[key]!r}")
     if quantised := config.get("quantization_config"):
         by = quantised.get("quant_method", "") if isinstance(quantised, dict) else ""
         raise BackboneError(

@@ -20,8 +20,10 @@ class BackboneError(Exception):
 
 
 def one_line(error: Exception) -> str:
-    """What an exception says, with its spaces closed up; its type's name where it says nothing."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """What an exception says, with its spaces closed up."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = " ".join(said.split())[:300]
+    return f"unknown value or missing key {text}" if isinstance(error, KeyError) else text or type(error).__name__
 
 
 def files(folder: Path) -> list[Path]:
