@@ -58,9 +58,9 @@ def kept(folder: Path, make: Callable[[], Callable[[Path], None]]) -> Path:
 def _make(folder: Path, write: Callable[[Path], None]) -> None:
     temporary = folder.with_name(folder.name + MAKING)
     try:
-        _clear(folder.parent)
         _remove(temporary)
         _remove(folder)
+        _clear(folder.parent)
         temporary.mkdir()
         write(temporary)
         lines = [f"{_digest(path)}  {path.relative_to(temporary)}\n" for path in _files(temporary)]
