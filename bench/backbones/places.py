@@ -103,11 +103,10 @@ def _converted(file: Path) -> Callable[[Path], None]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    decoder: Any = AutoModelForCausalLM
     source: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
     try:
-        read, info = AutoModelForCausalLM.from_pretrained(
-            file.parent, dtype=torch.float32, output_loading_info=True, **source
-        )
+        read, info = decoder.from_pretrained(file.parent, dtype=torch.float32, output_loading_info=True, **source)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **source)
     except Exception as error:  # of the many kinds that a reader has for bytes that it did not expect
         raise BackboneError(f"{file} cannot be read as GGUF: {one_line(error)}") from error
@@ -116,7 +115,7 @@ def _converted(file: Path) -> Callable[[Path], None]:
     # transformers regards what it read as quantised for good; the same weights in a model of its own are not.
     if hasattr(read.config, "quantization_config"):
         del read.config.quantization_config
-    model = AutoModelForCausalLM.from_config(read.config, dtype=torch.float32)
+    model = decoder.from_config(read.config, dtype=torch.float32)
     model.load_state_dict(read.state_dict())
 
     def save(folder: Path) -> None:
