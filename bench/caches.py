@@ -1,6 +1,6 @@
 """Folders that are made once, kept under BENCH_CACHE and opened again: whole and as written, or made anew.
 
-Importing this needs no torch.
+Importing this needs nothing but Python.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 # In a kept folder, the digest of every other file, as the program sha256sum writes and checks it.
 SUMS = "SHA256SUMS"
@@ -29,7 +31,12 @@ class CacheError(Exception):
 
 
 def cache_folder() -> Path:
-    return Path(os.environ.get("BENCH_CACHE", "~/.cache/adaptbench")).expanduser()
+    """Raises CacheError where there is none such, as below the home of a user who is not there."""
+    named = os.environ.get("BENCH_CACHE") or "~/.cache/adaptbench"
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as error:
+        raise CacheError(f"there is no folder {named!r}: {error}; set BENCH_CACHE to one that is there") from error
 
 
 def kept(folder: Path, make: Callable[[], Callable[[Path], None]]) -> Path:
@@ -94,6 +101,8 @@ def _digest(path: Path) -> str:
 
 def _clear(parent: Path) -> None:
     """Removes what processes that were killed have left half made."""
+    from filelock import Timeout
+
     for path in parent.glob(f"*{MAKING}"):
         with suppress(Timeout), _lock(path.with_name(path.name.removesuffix(MAKING))).acquire(blocking=False):
             _remove(path)
@@ -103,6 +112,8 @@ def _clear(parent: Path) -> None:
 
 
 def _lock(folder: Path) -> FileLock:
+    from filelock import FileLock
+
     return FileLock(folder.with_name(folder.name + ".lock"))
 
 
