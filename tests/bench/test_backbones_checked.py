@@ -72,7 +72,7 @@ def test_a_sound_folder_passes_whatever_it_is_called(folder: Path):
         ({"hidden_act": "swish2"}, "describes no model: unknown value or missing key 'swish2'"),
         ({"hidden_dropout_prob": 2.0}, "describes no model: dropout probability has to be between 0 and 1"),
         ({"hidden_size": 64}, "weights of another shape than its config.json says: .* is 32, not 64"),
-        ({"max_position_embeddings": 128}, "position_embeddings.weight is 64×32, not 128×32"),
+        ({"max_position_embeddings": 64}, "position_embeddings.weight is 128×32, not 64×32"),
         ({"num_hidden_layers": 3}, "carries no weights for encoder.layer.2.* and 15 more, which its config.json"),
         ({"num_hidden_layers": 1}, "weights of more layers than its config.json says: encoder.layer.1.* and 15 more"),
         ({"num_hidden_layers": 0}, "weights of more layers than its config.json says: encoder.layer.0.* and 31 more"),
@@ -253,11 +253,11 @@ def faults(path: Path) -> list[str]:
 
 
 def test_a_suite_names_the_line_of_a_length_that_is_too_long(write_suite, tiny_backbone: Path):
-    path = write_suite(budget={"max_length": 128})
+    path = write_suite(budget={"max_length": 129})
     (line,) = [i for i, text in enumerate(path.read_text().splitlines(), 1) if "max_length" in text]
-    said = f"128 tokens are beyond the 64 positions of {tiny_backbone}; write max_length: 64 or less"
+    said = f"129 tokens are beyond the 128 positions of {tiny_backbone}; write max_length: 128 or less"
     assert faults(path) == [f"{path}:{line}: budget.max_length: {said}"]
-    path = write_suite(tasks={"colours": {"max_length": 128}})
+    path = write_suite(tasks={"colours": {"max_length": 129}})
     (line, _) = [i for i, text in enumerate(path.read_text().splitlines(), 1) if "max_length" in text]
     assert faults(path) == [f"{path}:{line}: tasks.colours.max_length: {said}"]
 
