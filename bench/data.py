@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,8 @@ import numpy as np
 from datasets import Dataset, DatasetDict, load_from_disk
 from torch.utils.data import DataLoader, Sampler
 
+from bench.backbones.vocabulary import unknown_share
+from bench.caches import CacheError, cache_folder, kept
 from bench.cell import Budget
 from bench.forms.base import Form
 from tasks.base import Task
@@ -25,6 +24,10 @@ from tasks.splits import text_key
 # A bucket of this many batches is sorted by length: wide enough to save most padding, narrow enough that
 # the order of examples stays close to random.
 BATCHES_PER_BUCKET = 20
+
+# Of texts in a tokenizer's language a few in a thousand tokens are unknown. Where more than half are, the model would
+# read gaps rather than texts: the tokenizer is another model's, or the texts are in a script that it lacks.
+MOST_UNKNOWN = 0.5
 
 # The file in a cached task's folder that tells where its raw data came from.
 ORIGIN = "origin.json"
@@ -41,26 +44,60 @@ class Splits:
     train: Dataset
     validation: Dataset
     test: Dataset
+    unknown_tokens: float | None
     duplicates_removed: int
     commits: dict[str, str]
 
 
-def prepare(form: Form, budget: Budget, seed: int) -> Splits:
+def prepare(form: Form, budget: Budget, seed: int, positions: int | None = None) -> Splits:
     """Training examples are drawn by seed; validation and test examples are the same for all seeds.
 
-    Raises DataError where the task's data is not as `Task.load` promises.
+    Raises DataError where the task's data is not as `Task.load` promises, where the tokenizer knows less than half of
+    the training texts' tokens, and where an example needs more than the backbone's `positions`.
     """
     data, origin = _tokenised(form)
 
     def draw(split: str, count: int, generator: np.random.Generator) -> Dataset:
         return data[split].select(generator.permutation(len(data[split]))[:count])
 
-    return Splits(
-        train=draw("train", budget.train_examples, _training_order(seed)),
-        validation=draw("validation", budget.validation_examples, np.random.default_rng(0)),
-        test=draw("test", budget.test_examples, np.random.default_rng(0)),
-        **origin,
-    )
+    train = draw("train", budget.train_examples, _training_order(seed))
+    validation = draw("validation", budget.validation_examples, np.random.default_rng(0))
+    test = draw("test", budget.test_examples, np.random.default_rng(0))
+    unknown = unknown_share(form.tokenizer, train["input_ids"])
+    if unknown is not None and unknown > MOST_UNKNOWN:
+        raise DataError(
+            f"{unknown:.0%} of the tokens of the training texts of {form.task.name} are unknown to the tokenizer of"
+            f" {form.tokenizer.name_or_path}: it is not the model's own, or does not know the texts' language; put the"
+            " right one into the model's folder, or name another backbone"
+        )
+    if positions is not None and (longest := max(map(_needed_positions(form), (train, validation, test)))) > positions:
+        raise DataError(
+            f"an example of {form.task.name} takes {longest} tokens with its answer, which is beyond the {positions}"
+            f" positions of {form.tokenizer.name_or_path}; lower max_length by {longest - positions} or more"
+        )
+    return Splits(train, validation, test, unknown, **origin)
+
+
+def _needed_positions(form: Form) -> Callable[[Dataset], int]:
+    """How many the longest of a split's examples needs. A decoder reads an answer after its prompt, as long as it may
+    become; what a head or an encoder reads was cut to length."""
+    members = getattr(form, "members", [form])
+    decodes = not any(getattr(member, "encodes", False) for member in members)
+    spoken = max(getattr(member, "max_target_length", 0) * (member.task.kind == "generation") for member in members)
+
+    def longest(split: Dataset) -> int:
+        if not decodes or "context" not in split.column_names:
+            return 0
+        columns = {name: split[name] for name in ("context", "target", "choices") if name in split.column_names}
+        found = 0
+        for values in zip(*columns.values(), strict=True):
+            row = dict(zip(columns, values, strict=True))
+            if row["context"] is not None:  # as of a mixture's rows that are asked otherwise
+                answers = row.get("choices") or [row["target"]]
+                found = max(found, len(row["context"]) + max(spoken, *map(len, answers)))
+        return found
+
+    return longest
 
 
 def demonstrations(task: Task, budget: Budget, seed: int, count: int) -> list[dict[str, Any]]:
@@ -79,26 +116,28 @@ def _training_order(seed: int) -> np.random.Generator:
 def _tokenised(form: Form) -> tuple[DatasetDict, dict[str, Any]]:
     """The whole task, tokenised, from the cache or into it, and what is to be told of its raw data."""
     task = form.task
-    folder = _cache_folder() / _cache_key(form)
-    if not folder.is_dir():
+
+    def make() -> Callable[[Path], None]:
         raw, duplicates = _checked(task)
-        # Nothing of the raw columns is kept but what the form returns: it may make several rows of one.
+        # Nothing of the raw columns is kept but what the form returns: it may make several rows of one. It stays in
+        # memory, since the library's own cache of what `map` made has no checksums.
         columns = raw["train"].column_names
-        data = raw.map(form.encode, batched=True, remove_columns=columns, desc=f"tokenising {task.name}")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent))
-        data.save_to_disk(str(temporary))
+        data = raw.map(
+            form.encode, batched=True, remove_columns=columns, keep_in_memory=True, desc=f"tokenising {task.name}"
+        )
         origin = {"duplicates_removed": duplicates, "commits": task.commits()}
-        (temporary / ORIGIN).write_text(json.dumps(origin))
-        try:
-            temporary.rename(folder)
-        except OSError:  # another worker was faster, with the same content
-            shutil.rmtree(temporary)
-    return DatasetDict(load_from_disk(str(folder))), json.loads((folder / ORIGIN).read_text())
 
+        def write(folder: Path) -> None:
+            data.save_to_disk(str(folder))
+            (folder / ORIGIN).write_text(json.dumps(origin), encoding="utf-8")
 
-def _cache_folder() -> Path:
-    return Path(os.environ.get("BENCH_CACHE", "~/.cache/adaptbench")).expanduser() / "tokenised"
+        return write
+
+    try:
+        folder = kept(cache_folder() / "tokenised" / _cache_key(form), make)
+    except CacheError as error:
+        raise DataError(str(error)) from error
+    return DatasetDict(load_from_disk(str(folder))), json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
 
 
 def _cache_key(form: Form) -> str:

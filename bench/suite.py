@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from bench import backbones, yaml_lines
-from bench.backbones import Backbone, BackboneError
+from bench.backbones import Asked, Backbone, BackboneError
 from bench.cell import Budget, Cell, FormName
 from bench.plugin_files import described
 from bench.records import to_plain
@@ -203,6 +203,13 @@ class _Reader:
             if plugin is not None
         }
         self.stop_at_faults()
+        shots = max(method.demonstrations() for method in configured.values())
+        for index, backbone in enumerate(found.values()):
+            assert backbone is not None
+            if self.check_backbone(index, backbone):
+                for name, task in made.items():
+                    self.check_length(file, name, Asked(task.kind, forms[name], budgets[name], shots), backbone)
+        self.stop_at_faults()
         sources = {label: self.sources(registry, label, method) for label, method in configured.items()}
         for index, backbone in enumerate(found.values()):
             self.check_dimensions(index, backbone, configured)
@@ -333,6 +340,21 @@ class _Reader:
         overrides = {key: value for key, value in file.tasks[name].items() if key not in own and key != "form"}
         place = ("tasks", name)
         return self.validate(Budget, file.budget.model_dump() | overrides, place, "budget value") or file.budget
+
+    def check_backbone(self, index: int, backbone: Backbone) -> bool:
+        """Whether its configuration, its tokenizer and its weights fit each other; else the fault is noted."""
+        try:
+            backbone.check()
+        except BackboneError as error:
+            self.fault(("backbones", index), str(error))
+            return False
+        return True
+
+    def check_length(self, file: SuiteFile, name: str, asked: Asked, backbone: Backbone) -> None:
+        """A text may be no longer than the backbone has positions."""
+        if message := asked.beyond(backbone):
+            own = "max_length" in file.tasks[name]
+            self.fault(("tasks", name, "max_length") if own else ("budget", "max_length"), message)
 
     def form(self, file: SuiteFile, name: str) -> FormName:
         form = file.tasks[name].get("form", file.form)

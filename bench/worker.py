@@ -180,7 +180,7 @@ class Work:
             self.accelerator.free_memory()
         anatomy, backbone = self.adapted()
         line.at("reading data")
-        splits = prepare(self.form, cell.budget, cell.seed)
+        splits = prepare(self.form, cell.budget, cell.seed, self.backbone.positions)
         material, sources = Material(self.form, splits), self._sources()
         line.at("training" if trains else "validating")
         set_seed(cell.seed)
@@ -200,6 +200,7 @@ class Work:
             validation=len(splits.validation),
             test=len(splits.test),
             duplicates_removed=splits.duplicates_removed,
+            unknown_tokens=splits.unknown_tokens,
             commits=splits.commits,
             train_tokens=training.train_tokens,
             steps=training.steps,
@@ -216,7 +217,7 @@ class Work:
             form.set_encodes(self.encodes)
             if form.head != self.form.head:
                 raise NotApplicable(f"the source task {name} needs {form.head}, this one {self.form.head}")
-            found[name] = Material(form, prepare(form, self.cell.budget, self.cell.seed))
+            found[name] = Material(form, prepare(form, self.cell.budget, self.cell.seed, self.backbone.positions))
         return found
 
     def _general_loss(self, model: PreTrainedModel, when: str) -> float:

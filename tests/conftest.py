@@ -35,7 +35,7 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        max_position_embeddings=64,
+        max_position_embeddings=128,
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)
     return folder

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.backbones import vocabulary, weights
 from bench.backbones.embedded import EMBEDDED
 from bench.backbones.hub import SPEC, Hub
-from bench.backbones.places import BackboneError, Card, ConfigOnly, Gguf, Place, Plain, read_config
+from bench.backbones.loading import (
+    architecture,
+    check_shapes,
+    empty,
+    filled,
+    fresh_parameters,
+    from_folder,
+    from_tensors,
+    read_configuration,
+    without_head,
+)
+from bench.backbones.places import Card, ConfigOnly, Gguf, Place, Plain, read_config
+from bench.backbones.weights import BackboneError, one_line
+from bench.forms.base import Head, NoSuchForm
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from bench.forms.base import Head
     from methods.anatomy import Anatomy
 
 # Before a folder's path or a hub id: the dimensions of that model, with random weights.
@@ -55,11 +69,15 @@ class Backbone:
             if embedded is None:
                 raise BackboneError(f"unknown backbone {spec!r}")
             return cls(spec, embedded.place(), embedded.card)
-        path = base / Path(spec).expanduser()
-        if path.suffix == ".gguf" and path.is_file():
+        try:
+            path = base / Path(spec).expanduser()
+            file, folder = path.is_file(), path.is_dir()
+        except (OSError, RuntimeError, ValueError) as error:  # a name too long, of nobody's home, with a null byte
+            raise BackboneError(f"unknown backbone {spec[:100]!r}: {one_line(error)}") from error
+        if file and path.suffix == ".gguf":
             return cls(spec, Gguf(path), _own(spec, path.stem, "as the file says"))
-        if (path / "config.json").is_file():
-            return cls(spec, Plain(path), _own(spec, path.resolve().name, str(read_config(path)["model_type"])))
+        if folder and ((path / "config.json").exists() or not SPEC.fullmatch(spec) or list(path.glob("adapter_*"))):
+            return cls(spec, Plain(path), _own(spec, path.resolve().name, read_config(path)["model_type"]))
         if named := SPEC.fullmatch(spec):
             place = Hub(named["repo"], revision or named["revision"] or "main")
             return cls(spec, place, place.card(spec))
@@ -84,86 +102,93 @@ class Backbone:
         """Has the weights downloaded, or converted, so that `load` finds them. Raises BackboneError."""
         _ = self.place.weights
 
+    def check(self) -> None:
+        """Raises BackboneError where the configuration describes no model, the tokenizer does not fit it, or the
+        weights, as far as they are on this machine, are not those of that model. Loads none of them."""
+        config = self._config()
+        if config.is_encoder_decoder and config.decoder_start_token_id is None:
+            raise BackboneError(
+                f"the config.json of {self.spec} names no decoder_start_token_id to begin an answer with"
+            )
+        model = empty("AutoModel", config, self.spec)
+        if isinstance(self.place, Plain | Gguf):
+            check_shapes(model, self.place.weights, self.spec)
+        self.tokenizer()
+
     def anatomy(self) -> Anatomy | None:
         """That of a model with the backbone's dimensions and without weights (on the meta device); None where
         the architecture is not described, which its cells will say."""
-        import torch
-        from transformers import AutoModelForSequenceClassification
-
         from methods.anatomy import Anatomy, UnsupportedBackbone
 
         config = self._config()
         try:
-            with torch.device("meta"):
-                model = AutoModelForSequenceClassification.from_config(config)
+            model = empty(architecture(Head("sequence"), config), config, self.spec)
             return Anatomy(model, fresh_parameters(model))
-        except (UnsupportedBackbone, ValueError):
+        except (UnsupportedBackbone, NoSuchForm):
             return None
 
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The backbone's own; one without a padding token pads with that for the end, which the mask hides."""
-        from transformers import AutoTokenizer
+    @cached_property
+    def positions(self) -> int | None:
+        """How many tokens it reads at most: as many as it has learned positions for, or, where these are rotary, was
+        trained with; None where they are relative, and where the architecture is not described."""
+        anatomy = self.anatomy()
+        if anatomy is None:
+            return None
+        if anatomy.max_positions is not None:
+            return anatomy.max_positions
+        # DeBERTa may have a table beside its relative positions.
+        counted = ("rope_parameters", "position_biased_input")
+        limited = any(getattr(anatomy.config, name, None) for name in counted)
+        return anatomy.config.max_position_embeddings if limited else None
 
-        tokenizer = AutoTokenizer.from_pretrained(self.place.config, trust_remote_code=False, local_files_only=True)
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-        return tokenizer
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The backbone's own. Raises BackboneError as `vocabulary.load` does."""
+        embeddings = getattr(self._config().get_text_config(), "vocab_size", None)
+        return vocabulary.load(self.place.config, self.spec, embeddings)
 
     @property
     def generates(self) -> bool:
         """Whether it goes on with a text: a decoder or an encoder-decoder does, an encoder does not."""
         return _generates(self._config())
 
+    @property
+    def encodes_and_decodes(self) -> bool:
+        """Whether it reads with an encoder and answers with a decoder."""
+        return bool(self._config().is_encoder_decoder)
+
     def load(self, head: Head, seed: int) -> tuple[PreTrainedModel, frozenset[str]]:
         """The backbone in fp32 under a head, and the names of the parameters that are fresh: a classifier's, and none
-        of a language model.
+        of a language model. A classifier that the weights bring along from another training is left out.
 
         Their initial values depend on the seed alone, so that every method starts from the same. Raises BackboneError
-        where the weights cannot be had, or where a language model is asked of an encoder.
+        where the weights cannot be had or are not those of the configuration, or where a language model is asked of an
+        encoder; NoSuchForm where the architecture has no such head.
         """
         import torch
+        import transformers
         from accelerate.utils import set_seed
 
         folder = self.place.weights
-        config = self._config()
-        kind = _class(head, config)
+        config = self._config(**({} if head.kind == "language" else {"num_labels": head.outputs}))
         if head.kind == "language" and not _generates(config):
             raise BackboneError(
                 f"{self.spec} is an encoder and generates no text; name a decoder or an encoder-decoder, such as"
                 " embedded:smollm2-135m, or put the task to it with a head"
             )
-        labels = {} if head.kind == "language" else {"num_labels": head.outputs}
+        auto = architecture(head, config)
+        model = empty(auto, config, self.spec)
+        fresh = frozenset() if head.kind == "language" else frozenset(fresh_parameters(model))
         set_seed(seed)
         if isinstance(self.place, ConfigOnly):
-            config.update(labels)
-            model = kind.from_config(config, dtype=torch.float32)
-            return model, frozenset() if head.kind == "language" else frozenset(fresh_parameters(model))
-        options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True, "use_safetensors": True}
-        model, info = kind.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **labels, **options)
-        missing = set(info["missing_keys"])
+            return getattr(transformers, auto).from_config(config, dtype=torch.float32), fresh
         if head.kind == "language":
-            if missing:
-                raise BackboneError(
-                    f"{self.spec} carries no weights for {', '.join(sorted(missing)[:3])}: it was saved without its"
-                    " language model's head, and generates no text"
-                )
-            return model, frozenset()
-        return model, frozenset(fresh_parameters(model) | missing)
+            return filled(model, from_folder(folder), fresh, self.spec)[0], fresh
+        stored = without_head(weights.tensors(folder), model)
+        model, missing = filled(model, from_tensors(stored), fresh, self.spec)
+        return model, fresh | missing
 
-    def _config(self) -> PreTrainedConfig:
-        from transformers import AutoConfig
-
-        return AutoConfig.from_pretrained(self.place.config, trust_remote_code=False, local_files_only=True)
-
-
-def _class(head: Head, config: PreTrainedConfig) -> Any:
-    import transformers
-
-    if head.kind == "sequence":
-        return transformers.AutoModelForSequenceClassification
-    if head.kind == "token":
-        return transformers.AutoModelForTokenClassification
-    return transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
+    def _config(self, **options: Any) -> PreTrainedConfig:
+        return read_configuration(self.place.config, self.spec, **options)
 
 
 def _generates(config: PreTrainedConfig) -> bool:
@@ -176,12 +201,6 @@ def _generates(config: PreTrainedConfig) -> bool:
     decodes = config.model_type in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     encodes = config.model_type in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
     return decodes and (not encodes or bool(getattr(config, "is_decoder", False)))
-
-
-def fresh_parameters(model: PreTrainedModel) -> set[str]:
-    """The parameters outside the pretrained backbone: those of the head."""
-    prefix = model.base_model_prefix + "."
-    return {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
 
 
 def _own(spec: str, title: str, architecture: str) -> Card:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from bench.backbones.places import BackboneError, Card, Gguf, Place, Plain
+from bench.backbones.places import Card, Gguf, Place, Plain
+from bench.backbones.weights import BackboneError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.backbones.places import BackboneError, Card, read_config
+from bench.backbones import weights
+from bench.backbones.places import Card, read_config
+from bench.backbones.weights import BackboneError
 from tasks.hub import explain, snapshot
 
 # `organisation/name`, and after an @ a commit, a tag or a branch.
@@ -43,6 +45,7 @@ class Hub:
                 f" code, are not read; https://huggingface.co/{self.repo}/discussions may offer them as a pull"
                 f" request, to be named as {self.repo}@refs/pr/1"
             )
+        weights.check(folder)
         return folder
 
     def card(self, spec: str) -> Card:

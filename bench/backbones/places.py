@@ -9,17 +9,15 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-
-class BackboneError(Exception):
-    """A backbone cannot be had; the message says in one line why, and what to do."""
+from bench.backbones import weights
+from bench.backbones.weights import BackboneError, one_line
+from bench.caches import CacheError, cache_folder, kept
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,7 @@ class Plain:
 
     @property
     def weights(self) -> Path:
-        if not list(self.folder.glob("*.safetensors")):
-            raise BackboneError(f"backbone '{self.folder}' has no *.safetensors weights; other formats are not read")
+        weights.check(self.folder)
         return self.folder
 
 
@@ -89,41 +86,43 @@ class Gguf:
 
     @cached_property
     def weights(self) -> Path:
-        from filelock import FileLock
-
-        folder = cache_folder() / "converted" / f"{self.file.stem}-{digest([self.file])}"
-        if folder.is_dir():
-            return folder
-        if importlib.util.find_spec("gguf") is None:
-            raise BackboneError(f"{self.file.name} is in the format GGUF; to read it: pip install gguf")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # It takes a minute: of several processes one does it, and the others wait.
-        with FileLock(f"{folder}.lock"):
-            if folder.is_dir():
-                return folder
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as temporary:
-                _convert(self.file, Path(temporary) / folder.name)
-                (Path(temporary) / folder.name).rename(folder)
-        return folder
+        """What is there is held against its checksums once for each place, half a second for 540 MB: weights that were
+        changed on the disk would train all the same."""
+        try:
+            return kept(
+                cache_folder() / "converted" / f"{self.file.stem}-{digest([self.file])}", lambda: _converted(self.file)
+            )
+        except CacheError as error:
+            raise BackboneError(str(error)) from error
 
 
-def _convert(file: Path, folder: Path) -> None:
+def _converted(file: Path) -> Callable[[Path], None]:
+    """Reads the file, which takes a minute, and returns what saves it as `save_pretrained` does."""
+    if importlib.util.find_spec("gguf") is None:
+        raise BackboneError(f"{file.name} is in the format GGUF; to read it: pip install gguf")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    decoder: Any = AutoModelForCausalLM
     source: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
     try:
-        read = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **source)
+        read, info = decoder.from_pretrained(file.parent, dtype=torch.float32, output_loading_info=True, **source)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **source)
-    except (ValueError, OSError, KeyError) as error:
-        raise BackboneError(f"{file} cannot be read as GGUF: {' '.join(str(error).split())[:200]}") from error
+    except Exception as error:  # of the many kinds that a reader has for bytes that it did not expect
+        raise BackboneError(f"{file} cannot be read as GGUF: {one_line(error)}") from error
+    if lacking := sorted(info["missing_keys"]):
+        raise BackboneError(f"{file} carries no weights for {lacking[0]}, which its architecture asks for")
     # transformers regards what it read as quantised for good; the same weights in a model of its own are not.
     if hasattr(read.config, "quantization_config"):
         del read.config.quantization_config
-    model = AutoModelForCausalLM.from_config(read.config, dtype=torch.float32)
+    model = decoder.from_config(read.config, dtype=torch.float32)
     model.load_state_dict(read.state_dict())
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+
+    def save(folder: Path) -> None:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    return save
 
 
 @dataclass(frozen=True)
@@ -163,16 +162,36 @@ def digest(files: Iterable[Path]) -> str:
     return found.hexdigest()[:12]
 
 
-def cache_folder() -> Path:
-    return Path(os.environ.get("BENCH_CACHE", "~/.cache/adaptbench")).expanduser()
-
-
 def read_config(folder: Path) -> dict[str, Any]:
-    """config.json as data. Raises BackboneError where it is not what transformers writes."""
+    """config.json as data. Raises BackboneError where it is not what transformers writes, or says that the weights are
+    none that can be trained."""
+    path = folder / "config.json"
+    if (folder / "adapter_config.json").is_file():
+        raise BackboneError(
+            f"'{folder}' is the folder of an adapter, not of a model{_base_of(folder / 'adapter_config.json')}; name"
+            " the base model, or save both as one with merge_and_unload() and save_pretrained()"
+        )
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BackboneError(f"'{folder}' has no readable config.json: {error}") from error
-    if not isinstance(config, dict) or "model_type" not in config:
-        raise BackboneError(f"'{folder / 'config.json'}' names no model_type, so its architecture is not known")
+        raise BackboneError(f"'{folder}' has no readable config.json: {one_line(error)}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise BackboneError(f"'{path}' names no model_type, so its architecture is not known")
+    for key, kind in (("num_labels", int), ("id2label", dict), ("label2id", dict)):
+        if not isinstance(config.get(key, kind()), kind | None):
+            raise BackboneError(f"'{path}' has the wrong type for {key}: {config[key]!r}")
+    if quantised := config.get("quantization_config"):
+        by = quantised.get("quant_method", "") if isinstance(quantised, dict) else ""
+        raise BackboneError(
+            f"'{path}' says that the weights are quantised{f' ({by})' if by else ''}, and those are neither trained nor"
+            " compared; name the model in full precision, and for four bits the method qlora"
+        )
     return config
+
+
+def _base_of(adapter: Path) -> str:
+    try:
+        base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return f"; its base model is {base!r}" if base else ""

@@ -37,32 +37,30 @@ def gguf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_one_converts_and_the_others_wait(gguf: Path, monkeypatch: pytest.MonkeyPatch):
     converted = []
 
-    def convert(file: Path, folder: Path) -> None:
-        folder.mkdir()
+    def convert(file: Path):
         time.sleep(0.3)
-        (folder / "model.safetensors").write_bytes(file.read_bytes())
-        converted.append(folder)
+        converted.append(file)
+        return lambda folder: (folder / "model.safetensors").write_bytes(file.read_bytes())
 
-    monkeypatch.setattr(places, "_convert", convert)
+    monkeypatch.setattr(places, "_converted", convert)
     with ThreadPoolExecutor(4) as pool:
         folders = set(pool.map(lambda _: places.Gguf(gguf).weights, range(4)))
     assert len(converted) == 1 and len(folders) == 1
     (folder,) = folders
-    assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == ["SHA256SUMS", "model.safetensors"]
 
 
 def test_an_interrupted_conversion_leaves_nothing_behind(gguf: Path, monkeypatch: pytest.MonkeyPatch):
-    def interrupted(file: Path, folder: Path) -> None:
-        folder.mkdir()
+    def interrupted(folder: Path) -> None:
         (folder / "model.safetensors").write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(places, "_convert", interrupted)
+    monkeypatch.setattr(places, "_converted", lambda file: interrupted)
     with pytest.raises(KeyboardInterrupt):
         _ = places.Gguf(gguf).weights
     assert not [path for path in (gguf.parent / "cache" / "converted").iterdir() if path.is_dir()]
-    monkeypatch.setattr(places, "_convert", lambda file, folder: folder.mkdir())
-    assert places.Gguf(gguf).weights.is_dir()
+    monkeypatch.setattr(places, "_converted", lambda file: lambda folder: (folder / "whole").write_text("now"))
+    assert (places.Gguf(gguf).weights / "whole").is_file()
 
 
 @pytest.mark.slow

@@ -1,0 +1,69 @@
+"""A backbone's tokenizer: whether there is one that fits the model, and how much of texts it knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.backbones.weights import BackboneError, one_line
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def load(folder: Path, spec: str, embeddings: int | None) -> PreTrainedTokenizerBase:
+    """The folder's tokenizer; one without a padding token pads with that for the end, which the mask hides.
+
+    Raises BackboneError where there is none, where it cannot say where its tokens stand in a text, and where it makes
+    tokens that are beyond the model's `embeddings`.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # of the many kinds that readers have for what they did not expect
+        raise BackboneError(f"the tokenizer of {spec} cannot be read: {one_line(error)}") from error
+    # Without files transformers makes one up that knows nothing but its special tokens.
+    names = tokenizer.vocab_files_names.values()
+    if names and not any((folder / name).is_file() for name in names):
+        raise BackboneError(
+            f"{spec} has no tokenizer: none of {', '.join(sorted(names))} is in its folder; copy the tokenizer's files"
+            " there, or save_pretrained() it there"
+        )
+    if not tokenizer.is_fast:
+        raise BackboneError(
+            f"{spec} has a tokenizer of the slow kind ({type(tokenizer).__name__}), which does not say where in a text"
+            " its tokens stand; name a backbone with a tokenizer.json"
+        )
+    beyond = sorted(
+        (index, token) for token, index in tokenizer.get_vocab().items() if index >= (embeddings or index + 1)
+    )
+    if beyond:
+        shown = ", ".join(f"{token!r} ({index})" for index, token in beyond[:3])
+        raise BackboneError(
+            f"the tokenizer of {spec} makes tokens that its {embeddings} embeddings do not reach: {shown}"
+            f"{f' and {len(beyond) - 3} more' if len(beyond) > 3 else ''}; take them out, or save the model after"
+            " resize_token_embeddings(len(tokenizer))"
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    tokenizer.name_or_path = spec  # which messages are about
+    return tokenizer
+
+
+def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Iterable[Sequence[int]]) -> float | None:
+    """The share of unknown tokens among the texts', special tokens not counted; None where the tokenizer has no token
+    of its own for what it does not know, or spells that in bytes."""
+    import numpy as np
+
+    t = tokenizer
+    unknown = t.unk_token_id
+    if unknown is None or unknown in (t.bos_token_id, t.eos_token_id, t.cls_token_id, t.sep_token_id, t.mask_token_id):
+        return None
+    if json.loads(t.backend_tokenizer.to_str())["model"].get("byte_fallback"):
+        return None
+    ids = np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])
+    read = ids[~np.isin(ids, [index for index in t.all_special_ids if index != unknown])]
+    return float((read == unknown).mean()) if len(read) else 0.0
