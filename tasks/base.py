@@ -173,6 +173,11 @@ class Task(ABC):
         """How many rows of the raw data are not in any split, by reason; known once the task has loaded."""
         return {}
 
+    def notes(self) -> list[str]:
+        """What a user should see before the run of how the data was understood, a line each; a line that begins with
+        `warning:` may be a mistake of theirs."""
+        return []
+
     @abstractmethod
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
         """Every metric of the card, from predictions and references of equal length, by kind:

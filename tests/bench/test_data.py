@@ -156,8 +156,9 @@ def test_evaluation_sees_every_example_once_longest_first(form):
 
 def test_hash_splits_depend_on_neither_order_nor_duplicates():
     given = rows(500)
-    splits = split_by_hash(given)
-    shuffled = split_by_hash([*reversed(given), *given[:50]])
+    splits, none = split_by_hash(given)
+    shuffled, dropped = split_by_hash([*reversed(given), *given[:50]])
+    assert (none, dropped) == ({}, {"duplicates": 50})
     assert {name: set(split["text"]) for name, split in splits.items()} == {
         name: set(split["text"]) for name, split in shuffled.items()
     }
@@ -167,7 +168,8 @@ def test_hash_splits_depend_on_neither_order_nor_duplicates():
 
 
 def test_a_text_with_contradicting_labels_is_left_out():
-    splits = split_by_hash([("red", 0), ("RED ", 1), ("red", 0), ("blue", 0)])
+    splits, dropped = split_by_hash([("red", 0), ("RED ", 1), ("red", 0), ("blue", 0), ("Blue", 0)])
+    assert dropped == {"duplicates": 1, "contradicting labels": 3}
     assert [text for split in splits.values() for text in split["text"]] == ["blue"]
 
 
