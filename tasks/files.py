@@ -83,7 +83,7 @@ class FileTask(Task):
         scored = {"classification": ("accuracy", "f1_macro"), "regression": ("pearson", "spearman")}
         self.card = Card(
             name=f"files:{self.path.name}",
-            title=self.path.stem,
+            title=_title(self.path),
             kind=self.fields.kind,
             metrics=scored.get(self.fields.kind, ("f1", "exact_match")),
             labels=labels,
@@ -221,6 +221,13 @@ class FileTask(Task):
         if self.fields.kind == "regression":
             return metrics.correlations(predictions, references)
         return metrics.answers(predictions, references)
+
+
+def _title(path: Path) -> str:
+    """A folder's name, or a file's without what tells its format."""
+    if path.is_dir():
+        return path.name
+    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).stem
 
 
 def _counted(used: Mapping[str, Examples], labels: tuple[str, ...]) -> str:

@@ -11,7 +11,8 @@ from datasets import Dataset, DatasetDict
 from transformers import AutoTokenizer
 
 from bench.cell import Budget
-from bench.data import DataError, LengthBuckets, demonstrations, eval_loader, prepare, train_loader
+from bench.contract import DataError
+from bench.data import LengthBuckets, demonstrations, eval_loader, prepare, train_loader
 from bench.forms.sequence import Classification
 from tasks.base import Card, Task
 from tasks.splits import split_by_hash
@@ -108,7 +109,10 @@ def test_the_second_use_comes_from_the_cache(form, monkeypatch):
     [
         ({"train": [("a", 0)], "test": [("b", 0)]}, "'validation' is missing or empty"),
         ({"train": [], "validation": [("a", 0)], "test": [("b", 0)]}, "'train' is missing or empty"),
-        ({"train": [("c", 5)], "validation": [("a", 0)], "test": [("b", 0)]}, "label 5 in split 'train'"),
+        (
+            {"train": [("c", 5)], "validation": [("a", 0)], "test": [("b", 0)]},
+            r"load\(\)\['train'\]\[0\]\['label'\] is 5; the card has 2 labels",
+        ),
     ],
 )
 def test_data_that_breaks_the_contract_is_named(form, splits, message):
