@@ -28,7 +28,8 @@ def text_key(text: str) -> bytes:
 def row_key(values: Iterable[Any]) -> bytes:
     """Equal for rows whose values (texts, numbers, lists of either) differ only in case, in white space, or in whether
     an accent is part of its letter."""
-    return text_key(unicodedata.normalize("NFC", "\0".join(map(str, values))))
+    parts = (" ".join(str(value).split()) for value in values)
+    return text_key(unicodedata.normalize("NFC", "\0".join(parts)))
 
 
 def position(key: bytes) -> float:
