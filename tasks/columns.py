@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any, NoReturn
 
-from tasks.tables import Table, composed, shown
+from tasks.tables import Table, composed, garbling, shown
 
 # Of at most so many digits: a label of more is a text.
 NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})([eE][+-]?\d{1,3})?", re.ASCII)
@@ -163,11 +163,9 @@ def _label(table: Table, index: int, name: str, value: str | Number) -> str | Nu
     if not isinstance(value, str):
         return value
     text = composed(value.strip())
-    for letter in text:
-        # The two joiners belong to the writing of Persian, of Indian languages, and of emoji.
-        if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") and letter not in "\u200c\u200d":
-            what = unicodedata.name(letter, "a control character or line break").lower()
-            _refuse(table, index, name, f"holds {what} ({letter!r}) in the label {shown(text)}; take it out")
+    if letter := garbling(text):
+        what = unicodedata.name(letter, "a control character or line break").lower()
+        _refuse(table, index, name, f"holds {what} ({letter!r}) in the label {shown(text)}; take it out")
     return text
 
 

@@ -18,7 +18,7 @@ from pydantic import Field
 from tasks import columns, metrics, tables
 from tasks.base import Card, Task, TaskOptions
 from tasks.splits import SHARES, apart, is_carved, row_key, share, without_duplicates
-from tasks.tables import LARGEST, Table, column_name, composed
+from tasks.tables import LARGEST, Table, column_name, composed, garbling
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -74,6 +74,8 @@ class FileTask(Task):
         sources = [f"{len(table):,} rows in {table.path.name} ({table.understood})" for table in read.values()]
         self._notes = [*sources, *self._notes, *([] if len(read) == 1 else _repeated(self.splits))]
         self._divide()
+        left = {answer for examples in self.splits.values() for answer in examples.answers}
+        labels = tuple(label for label in labels if label in left)
         used = {split: self.splits[split].select(kept) for split, kept in apart(self._keys()).items()}
         self._check(used, labels)
         size = " / ".join(f"{len(used[split]):,}" for split in SHARES)
@@ -169,11 +171,12 @@ class FileTask(Task):
                 f"{self.path}: the column {self.fields.label!r} holds a single class in train, {min(train)!r}; a"
                 " classification needs two or more"
             )
-        for split, examples in used.items():
-            if unseen := [label for label in labels if label in set(examples.answers) - train]:
+        for label in labels:
+            if label not in train:
+                where = next((split for split in used if label in used[split].answers), "rows that later splits hold")
                 raise ValueError(
-                    f"{self.path}: the label {unseen[0]!r} occurs in {split} and not in train; add examples of it to"
-                    " train, or take them out"
+                    f"{self.path}: the label {label!r} occurs in {where} and not in train; add examples of it to train,"
+                    " or take them out"
                 )
         if untested := [label for label in labels if label in train - set(used["test"].answers)]:
             self._notes.append(f"warning: test has no rows of {', '.join(map(repr, untested[:LISTED]))}")
@@ -253,6 +256,8 @@ class Registry(Protocol):
 def get(description: str, registry: Registry) -> type[FileTask]:
     """The class of the task of a file or folder, seen from the suite's folder. Raises ValueError where there is
     none, or it cannot be read."""
+    if letter := garbling(description):
+        raise ValueError(f"{description!r}: holds {letter!r}; rename the file, and name it without")
     given = Path(description)
     try:
         place = _on_disk(registry.base / given.expanduser())

@@ -13,6 +13,7 @@ import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NoReturn
@@ -62,6 +63,14 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def garbling(text: str) -> str | None:
+    """The first character that would garble a line in which the text stands: control characters, line breaks, marks of
+    direction and other invisible ones. The two joiners belong to the writing of Persian, of Indian languages, and of
+    emoji."""
+    invisible = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return next((c for c in text if unicodedata.category(c) in invisible and c not in "\u200c\u200d"), None)
+
+
 def format_of(path: Path) -> str:
     """The suffix that tells the format, `.gz` aside and in small letters. Raises ValueError where it is none of
     ours."""
@@ -102,6 +111,7 @@ def _unpacked(path: Path, content: bytes) -> bytes:
     return unpacked
 
 
+@lru_cache(maxsize=1000)
 def column_name(text: str) -> str:
     """A column's name as it is compared: an umlaut may be one character or two, and spaces around it are none of it."""
     return composed(text.strip("\ufeff \t\r\n"))
@@ -252,18 +262,22 @@ def _csv_rows(path: Path, lines: Iterable[str], before: int, separator: str, quo
     return Table(path, dict(zip(names, columns, strict=True)), places, True, "")
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, its keys under the names by which columns are compared."""
+    named = {column_name(key): value for key, value in pairs}
+    if len(named) < len(pairs):
+        keys = [column_name(key) for key, _ in pairs]
+        raise ValueError(f"the key {shown(next(key for key in keys if keys.count(key) > 1))} is there twice")
+    return named
+
+
+JSON = json.JSONDecoder(object_pairs_hook=_unique)
+
+
 def _json_value(text: str) -> Any:
     """Raises ValueError on a key that is there twice, too, and on nesting or numbers beyond all measure."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        named = {column_name(key): value for key, value in pairs}
-        if len(named) < len(pairs):
-            keys = [column_name(key) for key, _ in pairs]
-            raise ValueError(f"the key {shown(next(key for key in keys if keys.count(key) > 1))} is there twice")
-        return named
-
     try:
-        return json.loads(text, object_pairs_hook=unique)
+        return JSON.decode(text)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
 
