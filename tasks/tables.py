@@ -144,22 +144,31 @@ def _where(content: bytes, error: UnicodeDecodeError) -> str:
 
 def _western(path: Path, content: bytes, error: UnicodeDecodeError) -> tuple[str, str]:
     """As Windows-1252, if that is plausible."""
-    lenient = content.decode("utf-8", errors="replace").replace("\ufffd", "")
-    if not lenient.isascii():  # a damaged file: of whole letters in UTF-8 there are practically none by chance
+    lenient = content.decode("utf-8", errors="replace")
+    damaged = lenient.count("\ufffd")
+    # By chance few bytes of another encoding are whole letters of UTF-8; in a damaged file most are.
+    if 10 * sum(letter > "\x7f" for letter in lenient) > 11 * damaged:
         raise ValueError(f"{path}: is UTF-8 in part only: {_where(content, error)}") from None
     try:
         text = content.decode("cp1252")
     except UnicodeDecodeError as other:
         raise ValueError(f"{path}: is neither UTF-8 nor Windows-1252: {_where(content, other)}") from None
-    words = list(islice((m[0] for m in re.finditer(r"\w*[^\W\d_a-zA-Z]\w*", text)), 2000))
-    foreign = sum(2 * len(re.sub(r"[\x00-\x7f]", "", word)) > len(word) for word in words)
-    if 2 * foreign > len(words):  # words of nothing but accents: Cyrillic, Greek or Chinese in another encoding
+    words = list(islice((found[0] for found in re.finditer(r"\S*[^\x00-\x7f\s]\S*", text)), 5000))
+    accented = [word for word in words if any(letter > "\x7f" and letter.isalpha() for letter in word)]
+    strange = [word for word in accented if _is_strange(word)]
+    if 4 * len(strange) > len(accented):
         raise ValueError(
-            f"{path}: is not UTF-8, and read as Windows-1252 it makes no words ({shown(words[0])}):"
+            f"{path}: is not UTF-8, and read as Windows-1252 it makes no words ({shown(strange[0])}):"
             f" {_where(content, error)}"
         ) from None
-    examples = list(dict.fromkeys(words or re.findall(r"\S*[^\x00-\x7f]\S*", text)))[:3]
-    return text, f"Windows-1252 (as in {', '.join(map(shown, examples))})"
+    return text, f"Windows-1252 (as in {', '.join(map(shown, list(dict.fromkeys(accented or words))[:3]))})"
+
+
+def _is_strange(word: str) -> bool:
+    """Whether its letters are accented for the most part, as those of Cyrillic or Chinese are in a wrong encoding."""
+    letters = [letter for letter in word if letter.isalpha()]
+    accented = sum(letter > "\x7f" for letter in letters)
+    return accented > 2 and 2 * accented > len(letters)
 
 
 def _positions(path: Path, found: Sequence[str], names: Iterable[str]) -> list[int]:

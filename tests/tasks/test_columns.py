@@ -133,6 +133,14 @@ def test_nothing_is_no_class_no_number_and_no_text(tmp_path: Path, value: Any, o
         columns.texts(given, "c")
 
 
+@pytest.mark.parametrize("value", [None, float("nan"), Decimal("NaN")], ids=repr)
+def test_nothing_as_other_writers_have_it(value: Any):
+    """JSON's NaN, and that of Arrow, which pandas writes as null."""
+    for reading in (numbers, classes):
+        with pytest.raises(ValueError, match=r"a\.csv:3: the column 'c' is missing"):
+            reading(1, value)
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [

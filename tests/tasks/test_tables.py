@@ -87,11 +87,20 @@ def test_what_pandas_writes_as_parquet(tmp_path: Path, options: dict):
     assert same(read(tmp_path / "b.parquet"))
 
 
-def test_windows_1252_is_told_with_words_that_show_it(tmp_path: Path):
-    (tmp_path / "a.csv").write_bytes("text,label\nschöne Grüße – “so”,1\nplain,2\n".encode("cp1252"))
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("schöne Grüße – “so”", "'schöne', 'Grüße'"),
+        ("il est à moi", "'à'"),
+        ("LA BEAUTÉ\xa0! " + "créé " * 20, "'BEAUTÉ', 'créé'"),
+        ("it’s", "'it’s,1'"),
+    ],
+)
+def test_windows_1252_is_told_with_words_that_show_it(tmp_path: Path, text: str, words: str):
+    (tmp_path / "a.csv").write_bytes(f"text,label\n{text} ,1\nplain,2\n".replace("it’s ", "it’s").encode("cp1252"))
     table = read(tmp_path / "a.csv")
-    assert table.columns["text"] == ["schöne Grüße – “so”", "plain"]
-    assert table.understood == "CSV separated by commas, Windows-1252 (as in 'schöne', 'Grüße')"
+    assert [cell.strip() for cell in table.columns["text"]] == [text.strip(), "plain"]
+    assert table.understood == f"CSV separated by commas, Windows-1252 (as in {words})"
 
 
 @pytest.mark.parametrize(
