@@ -104,6 +104,14 @@ def test_the_second_use_comes_from_the_cache(form, monkeypatch):
     assert prepare(form(task), Budget(), seed=0).train["input_ids"] == first.train["input_ids"]
 
 
+def test_what_a_task_left_out_is_told_from_the_cache_too(form, monkeypatch):
+    task = Given({"train": rows(20), "validation": rows(5, 1), "test": rows(5, 2)})
+    monkeypatch.setattr(task, "dropped", lambda: {"duplicates": 3})
+    assert prepare(form(task), Budget(), seed=0).dropped == {"duplicates": 3}
+    monkeypatch.setattr(task, "dropped", lambda: pytest.fail("it has not loaded"))
+    assert prepare(form(task), Budget(), seed=0).dropped == {"duplicates": 3}
+
+
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
