@@ -131,10 +131,11 @@ def test_places_count_the_lines_of_texts_with_several(tmp_path: Path):
     assert [table.place(row).rpartition(":")[2] for row in range(3)] == ["2", "6", "8"]
 
 
-def test_quotation_marks_between_tabs_are_characters_where_lines_are_rows(tmp_path: Path):
-    (tmp_path / "a.tsv").write_text('text\tlabel\n"Good film\t1\nit said "so"\t2\nthe end"\t1\n')
+@pytest.mark.parametrize("middle", ['it said "so"', "plain"])
+def test_quotation_marks_between_tabs_are_characters_where_lines_are_rows(tmp_path: Path, middle: str):
+    (tmp_path / "a.tsv").write_text(f'text\tlabel\n"Good film\t1\n{middle}\t2\nthe end"\t1\n')
     table = read(tmp_path / "a.tsv")
-    assert table.columns["text"] == ['"Good film', 'it said "so"', 'the end"']
+    assert table.columns["text"] == ['"Good film', middle, 'the end"']
     assert "quotation marks taken as characters" in table.understood
 
 
