@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from torch.utils.data import DataLoader, Sampler
 from bench.backbones.vocabulary import unknown_share
 from bench.caches import CacheError, cache_folder, kept
 from bench.cell import Budget
+from bench.contract import DataError, check, plain
 from bench.forms.base import Form
 from tasks.base import Task
-from tasks.splits import text_key
+from tasks.splits import apart, row_key
 
 # A bucket of this many batches is sorted by length: wide enough to save most padding, narrow enough that
 # the order of examples stays close to random.
@@ -33,10 +34,6 @@ MOST_UNKNOWN = 0.5
 ORIGIN = "origin.json"
 
 
-class DataError(Exception):
-    """A task's data cannot be used; the message is one line."""
-
-
 @dataclass(frozen=True)
 class Splits:
     """Features as the form makes them, `input_ids` among them; the same for every method of a given seed."""
@@ -47,6 +44,7 @@ class Splits:
     unknown_tokens: float | None
     duplicates_removed: int
     commits: dict[str, str]
+    dropped: dict[str, int] = field(default_factory=dict)
 
 
 def prepare(form: Form, budget: Budget, seed: int, positions: int | None = None) -> Splits:
@@ -125,7 +123,7 @@ def _tokenised(form: Form) -> tuple[DatasetDict, dict[str, Any]]:
         data = raw.map(
             form.encode, batched=True, remove_columns=columns, keep_in_memory=True, desc=f"tokenising {task.name}"
         )
-        origin = {"duplicates_removed": duplicates, "commits": task.commits()}
+        origin = {"duplicates_removed": duplicates, "commits": task.commits(), "dropped": task.dropped()}
 
         def write(folder: Path) -> None:
             data.save_to_disk(str(folder))
@@ -157,54 +155,25 @@ def _cache_key(form: Form) -> str:
     return f"{readable}-{digest.hexdigest()[:16]}"
 
 
-# The columns that a task's kind must have, and those by which two examples count as the same.
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "classification": ("text", "label"),
-    "regression": ("text", "label"),
-    "tagging": ("words", "label"),
-    "multiple choice": ("text", "choices", "label"),
-    "extractive QA": ("text", "text_pair", "answers", "starts"),
-    "generation": ("text", "targets"),
-    "language modelling": ("text",),
-    "mixture": ("task",),
-}
+# The columns by which two examples count as the same.
 IDENTITY = ("task", "text", "text_pair", "words", "choices")
 
 
 def _checked(task: Task) -> tuple[DatasetDict, int]:
     """The task's raw data, without any example that a later split holds too, and how many were left out."""
     raw = task.load()
-    where = f"task {task.name}"
-    for split in ("train", "validation", "test"):
-        if split not in raw or not len(raw[split]):
-            raise DataError(f"{where}: the split {split!r} is missing or empty")
-        if lacking := set(COLUMNS[task.kind]) - set(raw[split].column_names):
-            raise DataError(f"{where}: split {split!r} lacks the column {sorted(lacking)[0]!r}")
-        if strange := _labels_used(task, raw[split]) - set(range(len(task.card.labels))):
-            raise DataError(
-                f"{where}: label {sorted(strange)[0]!r} in split {split!r} is no index into the card's "
-                f"{len(task.card.labels)} labels"
-            )
-    seen: set[bytes] = set()
-    kept: dict[str, Dataset] = {}
-    removed = 0
-    for split in ("test", "validation", "train"):
-        columns = [raw[split][name] for name in IDENTITY if name in raw[split].column_names]
-        keys = [text_key("\0".join(map(str, values))) for values in zip(*columns, strict=True)]
-        keep = [index for index, key in enumerate(keys) if key not in seen]
-        removed += len(keys) - len(keep)
-        kept[split] = raw[split].select(keep)
-        seen.update(keys)
-    return DatasetDict(kept), removed
-
-
-def _labels_used(task: Task, rows: Dataset) -> set[int]:
-    """Those that have to be indices into the card's labels."""
-    if task.kind == "classification":
-        return set(rows["label"])
-    if task.kind == "tagging":
-        return {label for labels in rows["label"] for label in labels}
-    return set()
+    check(task, raw)
+    raw = plain(raw)
+    keys = {}
+    for split, rows in raw.items():
+        columns = [rows[name] for name in IDENTITY if name in rows.column_names]
+        keys[split] = [row_key(values) for values in zip(*columns, strict=True)]
+    kept = apart(keys)
+    for split, rows in kept.items():
+        if not rows:
+            raise DataError(f"task {task.name}: every example of {split!r} stands in a later split too; none is left")
+    removed = sum(len(keys[split]) - len(rows) for split, rows in kept.items())
+    return DatasetDict({split: raw[split].select(rows) for split, rows in kept.items()}), removed
 
 
 class LengthBuckets(Sampler[list[int]]):

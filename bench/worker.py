@@ -25,7 +25,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer  # no
 from bench import environment
 from bench.backbones import Backbone, BackboneError
 from bench.cell import Budget
-from bench.data import DataError, demonstrations, eval_loader, prepare
+from bench.contract import DataError
+from bench.data import demonstrations, eval_loader, prepare
 from bench.evaluation import evaluate
 from bench.forms.base import Form, NoSuchForm
 from bench.forms.choice import form_of
@@ -202,6 +203,7 @@ class Work:
             duplicates_removed=splits.duplicates_removed,
             unknown_tokens=splits.unknown_tokens,
             commits=splits.commits,
+            dropped=splits.dropped,
             train_tokens=training.train_tokens,
             steps=training.steps,
             unasked=unasked(splits.test),

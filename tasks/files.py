@@ -1,30 +1,35 @@
 """Your own data as a task: `files:reviews.csv`, with the names of its columns as options.
 
 One file is split by a hash of its texts; a folder holds `train`, `test` and, if there is one, `validation` (else a
-share of train, by the same hash). CSV with a header, JSON Lines and Parquet are read.
+share of train, by the same hash). How files are read is in tasks/tables.py, what becomes of cells in tasks/columns.py.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
-from tasks import metrics
+from tasks import columns, metrics, tables
 from tasks.base import Card, Task, TaskOptions
-from tasks.splits import SHARES, carve, share, text_key
+from tasks.splits import SHARES, apart, is_carved, row_key, share, without_duplicates
+from tasks.tables import LARGEST, Table, column_name, composed, garbling
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
+    from datasets import DatasetDict
 
 EXAMPLE = "<path>"
-SUFFIXES = (".csv", ".jsonl", ".parquet")
-Row = dict[str, Any]
+# Part of a cell's identity: raise it whenever the same file gives other examples.
+READING = 2
+# How the files of a folder may be called.
+SPLITS = {"train": "train", "test": "test"} | dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
+# Classes that are listed with their number of rows.
+LISTED = 12
 
 
 class FileOptions(TaskOptions):
@@ -34,90 +39,184 @@ class FileOptions(TaskOptions):
     label: str = Field("label", description="the column of the label, the number, or the text to generate")
 
 
+@dataclass(frozen=True)
+class Examples:
+    """One split: `answers` holds classes' names, numbers, or texts to generate."""
+
+    columns: dict[str, list[str]]
+    answers: Sequence[Any]
+    keys: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def select(self, rows: Sequence[int]) -> Examples:
+        chosen = {name: [values[row] for row in rows] for name, values in self.columns.items()}
+        return Examples(chosen, [self.answers[row] for row in rows], [self.keys[row] for row in rows])
+
+
 class FileTask(Task):
     """Raises ValueError, in one line with file and row, where the data cannot be used."""
 
     Options = FileOptions
-    path: Path
+    path: ClassVar[Path]
+    # By split: what the revision is a digest of, and nothing read later, is what is used.
+    contents: ClassVar[Mapping[str, tuple[Path, bytes]]]
 
     def __init__(self, options: TaskOptions | None = None) -> None:
         super().__init__(options)
         assert isinstance(self.options, FileOptions)
         self.fields = self.options
-        self.rows = {name: _read(path, self.fields) for name, path in _files(self.path).items()}
-        if self.alone:
-            self.rows = {"train": _without_duplicates(self.rows["train"])}
-            if empty := [name for name, rows in self._drawn().items() if not rows]:
-                raise ValueError(
-                    f"{self.path}: {len(self.rows['train'])} different rows are too few to split:"
-                    f" {empty[0]} stays empty"
-                )
-        labels = self._labels() if self.fields.kind == "classification" else ()
-        counts = ", ".join(f"{len(rows):,} in {name}" for name, rows in self.rows.items())
+        self._notes: list[str] = []
+        self._dropped: dict[str, int] = {}
+        read = self._read()
+        labels, self.splits = self._examples(read)
+        sources = [f"{len(table):,} rows in {table.path.name} ({table.understood})" for table in read.values()]
+        self._notes = [*sources, *self._notes, *([] if len(read) == 1 else _repeated(self.splits))]
+        self._divide()
+        left = {answer for examples in self.splits.values() for answer in examples.answers}
+        labels = tuple(label for label in labels if label in left)
+        used = {split: self.splits[split].select(kept) for split, kept in apart(self._keys()).items()}
+        self._check(used, labels)
+        size = " / ".join(f"{len(used[split]):,}" for split in SHARES)
+        self._notes += [*self._overlaps(used), f"{size} rows to train, validate and test"]
+        if labels:
+            self._notes.append(f"classes: {_counted(used, labels)}")
         scored = {"classification": ("accuracy", "f1_macro"), "regression": ("pearson", "spearman")}
         self.card = Card(
             name=f"files:{self.path.name}",
-            title=self.path.stem,
+            title=_title(self.path),
             kind=self.fields.kind,
             metrics=scored.get(self.fields.kind, ("f1", "exact_match")),
             labels=labels,
-            summary="The user's own data.",
-            split=f"Rows: {counts}. What has no split of its own is split 70/10/20 % by a hash of the text.",
+            summary=f"The user's own data{f': {_counted(used, labels)}' if labels else ''}.",
+            split=self._origin("; ".join(sources), used),
             licence="the user's own",
             citation="",
             bibtex="",
-            size=counts,
+            size=size,
             offline=True,
         )
 
-    def _labels(self) -> tuple[str, ...]:
-        """In the order of the alphabet, or of their numbers."""
-        train = {row["label"] for row in (self._drawn() if self.alone else self.rows)["train"]}
+    def _read(self) -> dict[str, Table]:
+        fields = self.fields
+        names = [fields.text, *([fields.text_pair] if fields.text_pair else []), fields.label]
+        if len({column_name(name) for name in names}) < len(names):
+            raise ValueError(f"{self.path}: the columns of text and label are to be different ones, not {names}")
+        return {split: tables.read(path, content, names) for split, (path, content) in self.contents.items()}
+
+    def _examples(self, read: Mapping[str, Table]) -> tuple[tuple[str, ...], dict[str, Examples]]:
+        """The classes, if it is a classification, and the examples of every file."""
+        fields = self.fields
+        label = column_name(fields.label)
+        answers: Mapping[str, Sequence[Any]]
+        labels: tuple[str, ...] = ()
+        if fields.kind == "classification":
+            found = columns.classes({split: (table, label) for split, table in read.items()})
+            answers, labels = found.rows, found.names
+            self._notes += found.notes
+        elif fields.kind == "regression":
+            answers, notes = columns.numbers({split: (table, label) for split, table in read.items()})
+            self._notes += notes
+        else:
+            answers = {split: columns.texts(table, label) for split, table in read.items()}
+        examples = {}
+        for split, table in read.items():
+            values = {"text": columns.texts(table, column_name(fields.text))}
+            if fields.text_pair:
+                values["text_pair"] = columns.texts(table, column_name(fields.text_pair))
+            pairs = values.get("text_pair", [""] * len(table))
+            keys = [row_key(row) for row in zip(values["text"], pairs, strict=True)]
+            examples[split] = Examples(values, answers[split], keys)
+        return labels, examples
+
+    def _divide(self) -> None:
+        """Into the splits that the files do not bring."""
+        train = self.splits["train"]
+        if "test" not in self.splits:
+            kept, self._dropped = without_duplicates(train.keys, train.answers)
+            self._notes += [f"left out: {count:,} rows, {reason}" for reason, count in self._dropped.items()]
+            rows: dict[str, list[int]] = {name: [] for name in SHARES}
+            for row in kept:
+                rows[share(train.keys[row])].append(row)
+            if empty := [name for name in rows if not rows[name]]:
+                raise ValueError(
+                    f"{self.path}: {len(kept)} different rows are too few to split: {empty[0]} stays empty"
+                )
+            self.splits = {name: train.select(chosen) for name, chosen in rows.items()}
+        elif "validation" not in self.splits:
+            drawn = [is_carved(key) for key in train.keys]
+            if all(drawn) or not any(drawn):
+                raise ValueError(
+                    f"{self.path}: {len(train)} rows of train are too few to take a tenth of them as validation; add a"
+                    " file validation, or more rows"
+                )
+            self.splits["train"] = train.select([row for row, held in enumerate(drawn) if not held])
+            self.splits["validation"] = train.select([row for row, held in enumerate(drawn) if held])
+
+    def _keys(self) -> dict[str, list[bytes]]:
+        return {split: examples.keys for split, examples in self.splits.items()}
+
+    def _check(self, used: Mapping[str, Examples], labels: tuple[str, ...]) -> None:
+        """Of what is left of the splits, once no row stands in two of them."""
+        for split, examples in used.items():
+            if not len(examples):
+                later = "test" if split == "validation" else "test or validation"
+                raise ValueError(f"{self.path}: every row of {split} stands in {later} too, and nothing is left of it")
+        if not labels:
+            return
+        train = set(used["train"].answers)
         if len(train) < 2:
             raise ValueError(
-                f"{self.path}: the column {self.fields.label!r} holds a single class, {next(iter(train))!r};"
-                " a classification needs two or more"
+                f"{self.path}: the column {self.fields.label!r} holds a single class in train, {min(train)!r}; a"
+                " classification needs two or more"
             )
-        for name, rows in (self._drawn() if self.alone else self.rows).items():
-            if unseen := sorted({row["label"] for row in rows} - train):
+        for label in labels:
+            if label not in train:
+                where = next((split for split in used if label in used[split].answers), "rows that later splits hold")
                 raise ValueError(
-                    f"{self.path}: the label {unseen[0]!r} occurs in {name} and not in train; add examples of it to"
-                    " train, or take them out"
+                    f"{self.path}: the label {label!r} occurs in {where} and not in train; add examples of it to train,"
+                    " or take them out"
                 )
-        return tuple(sorted(train, key=lambda label: (_number(label), label)))
+        if untested := [label for label in labels if label in train - set(used["test"].answers)]:
+            self._notes.append(f"warning: test has no rows of {', '.join(map(repr, untested[:LISTED]))}")
+
+    def _overlaps(self, used: Mapping[str, Examples]) -> Iterator[str]:
+        """What a later split holds too. The engine leaves it out and counts it, as it does for every task."""
+        for split, later in (("train", "validation or test"), ("validation", "test")):
+            if count := len(self.splits[split]) - len(used[split]):
+                yield f"warning: {count:,} rows of {split} stand in {later} too, and are left out of {split}"
+
+    def _origin(self, sources: str, used: Mapping[str, Examples]) -> str:
+        """How train, validation and test came to be, in one sentence."""
+        left_out = [f"{count:,} rows ({reason})" for reason, count in self._dropped.items()]
+        if twice := sum(map(len, self.splits.values())) - sum(map(len, used.values())):
+            left_out.append(f"{twice:,} rows (in a later split too)")
+        if "test" not in self.contents:
+            sources += ", split 70/10/20 % by a hash of the text"
+        elif "validation" not in self.contents:
+            sources += "; validation is a tenth of train, by a hash of the text"
+        without = f"; left out: {', '.join(left_out)}" if left_out else ""
+        return f"{sources}{without}."
 
     def load(self) -> DatasetDict:
         from datasets import Dataset, DatasetDict
 
-        kind = self.fields.kind
-        index = {label: number for number, label in enumerate(self.card.labels)}
-        columns: dict[str, Callable[[str], Any]] = {
-            "classification": index.__getitem__,
-            "regression": float,
-            "generation": lambda text: [text],
-        }
-        key = "targets" if kind == "generation" else "label"
-        kept = ["text", *(["text_pair"] if self.fields.text_pair else []), key]
+        number = {label: index for index, label in enumerate(self.card.labels)}
 
-        def table(rows: list[Row]) -> Dataset:
-            full = [{**row, key: columns[kind](row["label"])} for row in rows]
-            return Dataset.from_dict({name: [row[name] for row in full] for name in kept})
+        def table(examples: Examples) -> Dataset:
+            if self.fields.kind == "generation":
+                return Dataset.from_dict(examples.columns | {"targets": [[text] for text in examples.answers]})
+            answers = [number[label] for label in examples.answers] if number else list(examples.answers)
+            return Dataset.from_dict(examples.columns | {"label": answers})
 
-        splits = {name: table(rows) for name, rows in (self._drawn() if self.alone else self.rows).items()}
-        if "validation" not in splits:
-            splits["train"], splits["validation"] = carve(splits["train"])
-        return DatasetDict(splits)
+        return DatasetDict({split: table(self.splits[split]) for split in SHARES})
 
-    @property
-    def alone(self) -> bool:
-        """Whether there is one file, yet to be split."""
-        return len(self.rows) == 1
+    def dropped(self) -> dict[str, int]:
+        return dict(self._dropped)
 
-    def _drawn(self) -> dict[str, list[Row]]:
-        splits: dict[str, list[Row]] = {name: [] for name in SHARES}
-        for row in self.rows["train"]:
-            splits[share(_key(row))].append(row)
-        return splits
+    def notes(self) -> list[str]:
+        return list(self._notes)
 
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
         if self.fields.kind == "classification":
@@ -127,6 +226,28 @@ class FileTask(Task):
         return metrics.answers(predictions, references)
 
 
+def _title(path: Path) -> str:
+    """A folder's name, or a file's without what tells its format."""
+    if path.is_dir():
+        return path.name
+    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).stem
+
+
+def _counted(used: Mapping[str, Examples], labels: tuple[str, ...]) -> str:
+    """Every class with its rows in all splits."""
+    counts = Counter(label for examples in used.values() for label in examples.answers)
+    listed = ", ".join(f"{label} ({counts[label]:,})" for label in labels[:LISTED])
+    return listed + (f" and {len(labels) - LISTED} more" if len(labels) > LISTED else "")
+
+
+def _repeated(splits: Mapping[str, Examples]) -> Iterator[str]:
+    """Rows that a folder's file holds more than once: they are its author's, and stay."""
+    for split, examples in splits.items():
+        _, found = without_duplicates(examples.keys, examples.answers)
+        for reason, count in found.items():
+            yield f"warning: {count:,} rows of {split} are {reason} within it; they are kept, as the folder has them"
+
+
 class Registry(Protocol):
     @property
     def base(self) -> Path: ...
@@ -134,112 +255,62 @@ class Registry(Protocol):
 
 def get(description: str, registry: Registry) -> type[FileTask]:
     """The class of the task of a file or folder, seen from the suite's folder. Raises ValueError where there is
-    none."""
-    place = registry.base / Path(description).expanduser()
+    none, or it cannot be read."""
+    if letter := garbling(description):
+        raise ValueError(f"{description!r}: holds {letter!r}; rename the file, and name it without")
+    given = Path(description)
+    try:
+        place = _on_disk(registry.base / given.expanduser())
+        files = {split: (file, _content(file)) for split, file in _files(place).items()}
+    except OSError as error:
+        raise ValueError(f"{given}: cannot be read: {error.strerror or error}") from None
+    except RuntimeError as error:  # of `~nobody`
+        raise ValueError(f"{given}: {error}") from None
     digest = hashlib.sha256()
-    for name, file in _files(place).items():
-        digest.update(f"{name} ".encode() + file.read_bytes())
+    for split, (file, content) in files.items():
+        digest.update(f"{split} {tables.format_of(file)} ".encode() + content)
 
     class Made(FileTask):
         path = place
-        revision = digest.hexdigest()[:12]
+        contents = files
+        revision = f"{READING}+{digest.hexdigest()[:12]}"
 
     return Made
+
+
+def _on_disk(path: Path) -> Path:
+    """The path as the file system spells it, for which an umlaut may be one character or two."""
+    if path.exists() or path == path.parent:
+        return path
+    folder = _on_disk(path.parent)
+    twins = [each for each in folder.iterdir() if composed(each.name) == composed(path.name)] if folder.is_dir() else []
+    return twins[0] if len(twins) == 1 else folder / path.name
+
+
+def _content(path: Path) -> bytes:
+    if (size := path.stat().st_size) > LARGEST:
+        raise ValueError(f"{path}: is of {size / 1024**3:.3g} GiB, more than {LARGEST / 1024**3:g}; take a part of it")
+    return path.read_bytes()
 
 
 def _files(path: Path) -> dict[str, Path]:
     """The file of every split that is there; of a single file, `train`."""
     if path.is_file():
-        if path.suffix not in SUFFIXES:
-            raise ValueError(
-                f"{path}: is read as {path.suffix or 'no known format'}; write one of {', '.join(SUFFIXES)}"
-            )
+        tables.format_of(path)
         return {"train": path}
     if not path.is_dir():
-        raise ValueError(f"{path}: no such file or folder; paths are seen from the suite's folder")
-    found = {
-        split: file
-        for split in ("train", "validation", "test")
-        for suffix in SUFFIXES
-        if (file := path / f"{split}{suffix}").is_file()
-    }
-    if missing := {"train", "test"} - set(found):
-        raise ValueError(f"{path}: holds no {sorted(missing)[0]}.csv (or .jsonl, .parquet)")
-    return found
-
-
-def _read(path: Path, fields: FileOptions) -> list[Row]:
-    """Rows with `text`, `text_pair` if there is one, and `label`, all of them as text."""
-    names = {"text": fields.text, "label": fields.label} | ({"text_pair": fields.text_pair} if fields.text_pair else {})
-    rows = []
-    for line, raw in _raw(path):
-        if lacking := [name for name in names.values() if name not in raw]:
-            have = ", ".join(map(repr, list(raw)[:8]))
-            place = f"{path}:{line}" if path.suffix == ".jsonl" else path  # elsewhere all rows have the same columns
-            raise ValueError(f"{place}: no column {lacking[0]!r}; there are {have}; name it as in {{text: review}}")
-        row = {key: raw[name] for key, name in names.items()}
-        if empty := [name for key, name in names.items() if row[key] is None or not str(row[key]).strip()]:
-            raise ValueError(f"{path}:{line}: the column {empty[0]!r} is empty; fill it in or take the row out")
-        row = {key: str(value) for key, value in row.items()}
-        if fields.kind == "regression" and _number(row["label"]) == float("inf"):
-            raise ValueError(f"{path}:{line}: {row['label']!r} in {fields.label!r} is no number")
-        rows.append(row)
-    if not rows:
-        raise ValueError(f"{path}: holds no rows")
-    return rows
-
-
-def _key(row: Row) -> bytes:
-    return text_key(f"{row['text']}\0{row.get('text_pair', '')}")
-
-
-def _without_duplicates(rows: list[Row]) -> list[Row]:
-    """Of rows with the same text one is kept, and none where their labels contradict each other."""
-    found: dict[bytes, Row | None] = {}
-    for row in rows:
-        known = found.setdefault(_key(row), row)
-        if known is not None and known["label"] != row["label"]:
-            found[_key(row)] = None
-    return [row for row in found.values() if row is not None]
-
-
-def _raw(path: Path) -> Iterator[tuple[int, Row]]:
-    """Rows as they stand, each with its line (in Parquet, its number)."""
-    try:
-        if path.suffix == ".parquet":
-            import pandas as pd
-
-            yield from enumerate(pd.read_parquet(path).to_dict("records"), 1)
-            return
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if path.suffix == ".jsonl":
-                for line, text in enumerate(file, 1):
-                    if text.strip():
-                        row = json.loads(text)
-                        if not isinstance(row, dict):
-                            raise ValueError(f"{path}:{line}: is no JSON object")
-                        yield line, row
-                return
-            reader = csv.DictReader(file, strict=True)
-            for row in reader:
-                if None in row:
-                    raise ValueError(
-                        f"{path}:{reader.line_num}: has more fields than the header; put texts with commas in quotes"
-                    )
-                yield reader.line_num, row
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{line}: is no JSON: {error.msg}") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    except csv.Error as error:
-        raise ValueError(f"{path}:{reader.line_num}: cannot be read: {error}") from None
-    except (OSError, ImportError) as error:
-        raise ValueError(f"{path}: cannot be read: {error}") from None
-
-
-def _number(text: str) -> float:
-    """Its value, infinity where it is none: what is no number comes last."""
-    try:
-        return float(text)
-    except ValueError:
-        return float("inf")
+        what = "is neither a file nor a folder" if path.exists() else "no such file or folder"
+        raise ValueError(f"{path}: {what}; paths are seen from the suite's folder")
+    found: dict[str, Path] = {}
+    for file in sorted(path.iterdir()):
+        name, _, suffix = file.name.lower().removesuffix(".gz").rpartition(".")
+        split = SPLITS.get(name)
+        if split is None or f".{suffix}" not in tables.READERS or not file.is_file():
+            continue
+        if split in found:
+            raise ValueError(f"{path}: holds both {found[split].name} and {file.name}; take one of them out")
+        found[split] = file
+    if missing := [split for split in ("train", "test") if split not in found]:
+        others = ", ".join(list(tables.READERS)[1:])
+        raise ValueError(f"{path}: holds no {missing[0]}.csv (or {others}; or .gz of them)")
+    return {split: found[split] for split in SHARES if split in found}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tasks.base import Task, TaskUnavailable
+from tasks.base import Task, TaskOptions, TaskUnavailable
 from tasks.splits import carve
 
 if TYPE_CHECKING:
@@ -47,12 +47,18 @@ class HubTask(Task):
     source: ClassVar[Source]
     group: ClassVar[str | None] = None
     version: ClassVar[int] = 1
+    # What rows are that `keep` leaves out.
+    unkept: ClassVar[str] = "not of the task"
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if hasattr(cls, "source"):
             commits = (source.revision[:12] for source in cls.sources())
             cls.revision = "+".join([str(cls.version), *commits])
+
+    def __init__(self, options: TaskOptions | None = None) -> None:
+        super().__init__(options)
+        self._left_out: dict[tuple[Source, str], int] = {}
 
     def keep(self, row: Row) -> bool:
         """Whether a row of the hub's belongs to the task."""
@@ -82,7 +88,9 @@ class HubTask(Task):
             "desc": f"{self.name}: {name}",
         }
         if type(self).keep is not HubTask.keep:
+            before = len(raw)
             raw = raw.filter(self.keep, **options)
+            self._left_out[source, name] = before - len(raw)
         return raw.map(self.example, remove_columns=raw.column_names, **options)
 
     def rows(self, source: Source, split: str) -> Dataset:
@@ -91,6 +99,10 @@ class HubTask(Task):
 
     def commits(self) -> dict[str, str]:
         return {source.repo: commit(source) for source in self.sources()}
+
+    def dropped(self) -> dict[str, int]:
+        count = sum(self._left_out.values())
+        return {self.unkept: count} if count else {}
 
     @classmethod
     def sources(cls) -> tuple[Source, ...]:

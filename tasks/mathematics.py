@@ -43,6 +43,7 @@ class MetaMath(GSM8K):
     """Trained on the part of MetaMathQA that was made from GSM8K's training problems, and tested on GSM8K."""
 
     training = Source("meta-math/MetaMathQA", "aa4f34d3d2d3231299b5b03d9b3e5a20da45aa18")
+    unkept = "made of MATH's problems"
     card = Card(
         name="metamath", title="MetaMathQA to GSM8K", kind="generation", metrics=("exact_match",),
         summary="Word problems of grade-school mathematics, trained on rephrased and inverted ones with solutions"

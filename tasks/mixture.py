@@ -38,6 +38,9 @@ class MixtureTask(Task):
     def dropped(self) -> dict[str, int]:
         return {f"{task.name}: {why}": n for task in self.tasks for why, n in task.dropped().items()}
 
+    def notes(self) -> list[str]:
+        return [f"{task.name}: {note}" for task in self.tasks for note in task.notes()]
+
     def load(self) -> DatasetDict:
         """All columns of all tasks, and `task`, an index into `members`. Training examples are mixed in shares
         pᵢ ∝ nᵢ^(1/temperature), each at most once: as many as the task that is scarcest for its share allows."""

@@ -44,6 +44,7 @@ class Summaries(HubTask):
 
     columns: ClassVar[tuple[str, str]]
     request: ClassVar[str]
+    unkept = "without text or summary"
 
     def keep(self, row: Row) -> bool:
         return all(row[column] for column in self.columns)

@@ -157,6 +157,7 @@ class ReCoRD(SuperGlue):
                  of="passage")  # fmt: skip
     question = "{text_pair}\n{text}\nWhat does @placeholder stand for?"
     measure = "answers"
+    unkept = "the answer is not among the marked entities"
 
     def keep(self, row: Row) -> bool:
         return any(text in row["answers"] for text in row["entity_spans"]["text"])

@@ -19,6 +19,8 @@ def bio(*types: str) -> tuple[str, ...]:
 
 
 class Entities(HubTask):
+    unkept = "sentences without a word"
+
     def example(self, row: Row) -> dict[str, Any]:
         return {"words": row["tokens"], "label": row["ner_tags"]}
 

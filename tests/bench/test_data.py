@@ -11,7 +11,8 @@ from datasets import Dataset, DatasetDict
 from transformers import AutoTokenizer
 
 from bench.cell import Budget
-from bench.data import DataError, LengthBuckets, demonstrations, eval_loader, prepare, train_loader
+from bench.contract import DataError
+from bench.data import LengthBuckets, demonstrations, eval_loader, prepare, train_loader
 from bench.forms.sequence import Classification
 from tasks.base import Card, Task
 from tasks.splits import split_by_hash
@@ -103,12 +104,23 @@ def test_the_second_use_comes_from_the_cache(form, monkeypatch):
     assert prepare(form(task), Budget(), seed=0).train["input_ids"] == first.train["input_ids"]
 
 
+def test_what_a_task_left_out_is_told_from_the_cache_too(form, monkeypatch):
+    task = Given({"train": rows(20), "validation": rows(5, 1), "test": rows(5, 2)})
+    monkeypatch.setattr(task, "dropped", lambda: {"duplicates": 3})
+    assert prepare(form(task), Budget(), seed=0).dropped == {"duplicates": 3}
+    monkeypatch.setattr(task, "dropped", lambda: pytest.fail("it has not loaded"))
+    assert prepare(form(task), Budget(), seed=0).dropped == {"duplicates": 3}
+
+
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
         ({"train": [("a", 0)], "test": [("b", 0)]}, "'validation' is missing or empty"),
         ({"train": [], "validation": [("a", 0)], "test": [("b", 0)]}, "'train' is missing or empty"),
-        ({"train": [("c", 5)], "validation": [("a", 0)], "test": [("b", 0)]}, "label 5 in split 'train'"),
+        (
+            {"train": [("c", 5)], "validation": [("a", 0)], "test": [("b", 0)]},
+            r"load\(\)\['train'\]\[0\]\['label'\] is 5; the card has 2 labels",
+        ),
     ],
 )
 def test_data_that_breaks_the_contract_is_named(form, splits, message):
@@ -156,8 +168,9 @@ def test_evaluation_sees_every_example_once_longest_first(form):
 
 def test_hash_splits_depend_on_neither_order_nor_duplicates():
     given = rows(500)
-    splits = split_by_hash(given)
-    shuffled = split_by_hash([*reversed(given), *given[:50]])
+    splits, none = split_by_hash(given)
+    shuffled, dropped = split_by_hash([*reversed(given), *given[:50]])
+    assert (none, dropped) == ({}, {"duplicates": 50})
     assert {name: set(split["text"]) for name, split in splits.items()} == {
         name: set(split["text"]) for name, split in shuffled.items()
     }
@@ -167,7 +180,8 @@ def test_hash_splits_depend_on_neither_order_nor_duplicates():
 
 
 def test_a_text_with_contradicting_labels_is_left_out():
-    splits = split_by_hash([("red", 0), ("RED ", 1), ("red", 0), ("blue", 0)])
+    splits, dropped = split_by_hash([("red", 0), ("RED ", 1), ("red", 0), ("blue", 0), ("Blue", 0)])
+    assert dropped == {"duplicates": 1, "contradicting labels": 3}
     assert [text for split in splits.values() for text in split["text"]] == ["blue"]
 
 

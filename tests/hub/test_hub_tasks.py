@@ -160,3 +160,21 @@ def test_a_test_example_planted_in_train_is_removed_and_counted(hub: Hub, python
         " any(text.startswith('HELD') for split in ('train', 'validation') for text in data[split]['text']))"
     )
     assert report(python(code)) == ["DONE 7 50 30 False"]
+
+
+def test_rows_without_a_label_are_refused_and_rows_left_out_are_counted(hub: Hub, python):
+    """As the unlabelled test sets of GLUE are, were they taken for labelled ones."""
+    publish(hub, glue.RTE, {"train": glue_rows(50), "validation": [*glue_rows(3, mark="held"), {
+        "sentence1": "a", "sentence2": "b", "label": -1, "idx": 3}]})  # fmt: skip
+    rows = [{"tokens": ["Rome"], "ner_tags": [5]}, {"tokens": [], "ner_tags": []}]
+    publish(hub, tagging.CoNLL2003, every(("train", "validation", "test"), rows))
+    code = (
+        "from bench.contract import DataError\nfrom bench.data import _checked\nfrom tasks.glue import RTE\n"
+        "from tasks.tagging import CoNLL2003\n"
+        "try:\n    _checked(RTE())\nexcept DataError as error:\n    print('ERROR', error)\n"
+        "task = CoNLL2003()\ntask.load()\nprint('DONE', task.load() and task.dropped())"
+    )
+    assert report(python(code)) == [
+        "ERROR task rte: load()['test'][3]['label'] is -1; the card has 2 labels, which are counted from 0",
+        "DONE {'sentences without a word': 3}",
+    ]
