@@ -11,7 +11,7 @@ class Stack:
     paths from a layer. Alternatives are divided by `|`; `Wqkv[1/3]` is the second third of a fused module's
     outputs. `attention` is the module that calls the attention function; `ffn_gate` the second projection
     of a gated feed-forward block, whose output goes through the nonlinearity. `cross` holds query, key, value
-    and output of the attention to an encoder.
+    and output of the attention to an encoder, and `cross_attention` the module that calls its function.
     """
 
     layers: str
@@ -23,6 +23,7 @@ class Stack:
     ffn_in: str
     ffn_out: str
     ffn_gate: str = ""
+    cross_attention: str = ""
     cross: tuple[str, ...] = ()
     causal: bool = False
 
@@ -163,6 +164,7 @@ _BART = Layout(
         replace(_OPT_LAYERS, layers="encoder.layers.*", causal=False),
         replace(
             _OPT_LAYERS,
+            cross_attention="encoder_attn",
             cross=(
                 "encoder_attn.q_proj",
                 "encoder_attn.k_proj",
@@ -193,6 +195,7 @@ _T5 = Layout(
         replace(
             _T5_ENCODER,
             layers="decoder.block.*",
+            cross_attention="layer.1.EncDecAttention",
             cross=(
                 "layer.1.EncDecAttention.q",
                 "layer.1.EncDecAttention.k",

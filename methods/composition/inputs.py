@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -119,18 +119,18 @@ def insert_prompt(anatomy: Anatomy, prompt: Prompt) -> None:
 
 
 class Prefix(nn.Module, ABC):
-    """Keys and values that one layer's attention always sees, beside those of the input."""
+    """Keys and values that one attention always sees, beside those of the input, or of the encoder's output."""
 
     @abstractmethod
     def forward(self) -> tuple[Tensor, Tensor]:
         """Keys and values, each (key/value heads, length, size of a head), or (batch, …) with some for each example."""
 
 
-def insert_prefixes(anatomy: Anatomy, prefixes: Sequence[Prefix]) -> None:
-    """One for each layer's attention to itself. Prefix keys are what the query meets: rotary positions are not
-    applied to them."""
-    for layer, prefix in zip(anatomy.layers, prefixes, strict=True):
-        layer.attention.add_module("prefix", prefix.train(layer.attention.training))
+def insert_prefixes(anatomy: Anatomy, prefixes: Mapping[nn.Module, Prefix]) -> None:
+    """Each for the attention that it is given for, of `anatomy.attentions()`. Prefix keys are what the query meets:
+    rotary positions are not applied to them."""
+    for attention, prefix in prefixes.items():
+        attention.add_module("prefix", prefix.train(attention.training))
     for module in anatomy.model.modules():
         if config := getattr(module, "config", None):
             config._attn_implementation = ATTENTION
