@@ -64,16 +64,19 @@ class Prompt(nn.Module, ABC):
             inputs["decoder_input_ids"] = _shift_right(ids, backbone.config)  # type: ignore[arg-type]
         inputs["inputs_embeds"] = self._join(embeddings, self().to(embeddings.dtype).expand(batch, -1, -1))
         mask, types, positions = (inputs.get(key) for key in ("attention_mask", "token_type_ids", "position_ids"))
+        # Of the first token after the prompt: a decoder's inputs may be padded on the left.
+        first = None if mask is None or self.at else mask.long().argmax(dim=1, keepdim=True)
         if mask is not None:
             inputs["attention_mask"] = mask = self._join(mask, mask.new_ones(batch, self.length))
         if types is not None:
             inputs["token_type_ids"] = self._join(types, types.new_zeros(batch, self.length))
         if positions is not None:
-            inserted = positions[:, self.at, None] + torch.arange(self.length, device=positions.device)
+            start = positions[:, self.at, None] if first is None else positions.expand(batch, -1).gather(1, first)
+            inserted = start + torch.arange(self.length, device=positions.device)
             shift = self.length * (torch.arange(width, device=positions.device) >= self.at)
-            inputs["position_ids"] = self._join(positions + shift, inserted)
+            inputs["position_ids"] = self._join((positions + shift).expand(len(inserted), -1), inserted)
         elif mask is not None and self.at == 0 and not self.for_encoder:
-            # A decoder's inputs may be padded on the left: then the prompt must not drift away from them.
+            # Inputs that are padded on the left must not drift away from the prompt.
             inputs["position_ids"] = _positions(mask)
         return (), inputs
 
