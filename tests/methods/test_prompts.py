@@ -323,6 +323,21 @@ def test_token_ids_come_with_the_init_that_reads_them(wrong):
         PromptTuning(**wrong)
 
 
+@pytest.mark.parametrize("fill", [0, 1])
+@pytest.mark.parametrize("architecture", ["gpt2", "opt", "llama"])
+def test_positions_given_with_a_batch_that_is_padded_on_the_left_are_counted_from_the_prompt(architecture, fill):
+    """Whatever stands where there is only padding."""
+    model = tiny(architecture)
+    adapt(PromptTuning(length=5), model)
+    inputs = batch(architecture)
+    expected = logits(model, inputs)
+    pads = {"input_ids": 1, "attention_mask": 0}
+    padded = {name: F.pad(value, (4, 0), value=pads[name]) for name, value in inputs.items()}
+    positions = F.pad(torch.arange(10).expand(3, -1), (4, 0), value=fill)
+    found = logits(model, padded | {"position_ids": positions})
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("method", "told"),
     [
