@@ -216,6 +216,11 @@ class Anatomy:
         return embeddings
 
     @property
+    def reader(self) -> nn.Module:
+        """What gets the inputs under every head: the backbone, or the part of it that a language model calls."""
+        return self.backbone.get_submodule(self.layout.reader)
+
+    @property
     def max_positions(self) -> int | None:
         """How long an input may be where positions are learned; None where they are rotary or relative."""
         if not self.layout.positions:

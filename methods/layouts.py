@@ -32,12 +32,14 @@ class Stack:
 class Layout:
     """An architecture. `positions` is the table of learned positions, empty where positions are rotary or
     relative, of which the first `reserved_positions` rows stand for none. `exchangeable_attention` says that
-    it calls transformers' attention interface."""
+    it calls transformers' attention interface. `reader` is the part of the backbone that a language model calls
+    past the backbone itself, empty where there is none."""
 
     stacks: tuple[Stack, ...]
     positions: str = ""
     reserved_positions: int = 0
     exchangeable_attention: bool = True
+    reader: str = ""
 
 
 _BERT_LAYERS = Stack(
@@ -158,7 +160,7 @@ _OPT_LAYERS = Stack(
     ffn_out="fc2",
     causal=True,
 )
-_OPT = Layout((_OPT_LAYERS,), positions="decoder.embed_positions", reserved_positions=2)
+_OPT = Layout((_OPT_LAYERS,), positions="decoder.embed_positions", reserved_positions=2, reader="decoder")
 _BART = Layout(
     (
         replace(_OPT_LAYERS, layers="encoder.layers.*", causal=False),

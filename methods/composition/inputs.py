@@ -117,8 +117,8 @@ def insert_prompt(anatomy: Anatomy, prompt: Prompt) -> None:
     prompt.at = 0 if anatomy.causal or prompt.for_encoder else 1
     prompt.max_positions = anatomy.max_positions
     anatomy.backbone.add_module("prompt", prompt.train(anatomy.backbone.training))
-    anatomy.backbone.register_forward_pre_hook(prompt.insert, with_kwargs=True)
-    anatomy.backbone.register_forward_hook(prompt.strip)
+    anatomy.reader.register_forward_pre_hook(prompt.insert, with_kwargs=True)
+    anatomy.reader.register_forward_hook(prompt.strip)
 
 
 class Prefix(nn.Module, ABC):
@@ -138,7 +138,7 @@ def insert_prefixes(anatomy: Anatomy, prefixes: Mapping[nn.Module, Prefix]) -> N
         if config := getattr(module, "config", None):
             config._attn_implementation = ATTENTION
     if anatomy.causal:
-        anatomy.backbone.register_forward_pre_hook(_count_positions, with_kwargs=True)
+        anatomy.reader.register_forward_pre_hook(_count_positions, with_kwargs=True)
 
 
 def _count_positions(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:

@@ -271,7 +271,7 @@ def test_what_does_not_apply_gives_a_reason(name, architecture):
 
 
 @pytest.mark.parametrize(
-    ("name", "architecture"), [pair for pair in PAIRS if pair.values[1] in ("gpt2", "llama", "t5", "bart")]
+    ("name", "architecture"), [pair for pair in PAIRS if pair.values[1] in ("gpt2", "opt", "llama", "t5", "bart")]
 )
 def test_a_language_model_is_adapted_and_trained_or_refused_in_words(name, architecture):
     """Under its own head, as tasks in the form of text have it: a Python error is no reason."""
@@ -286,6 +286,7 @@ def test_a_language_model_is_adapted_and_trained_or_refused_in_words(name, archi
         return
     method.adapt(anatomy, TASK)
     inputs = batch(architecture)
+    before = model.eval()(**inputs, labels=inputs["input_ids"]).loss.item()
     for phase in method.phases():
         method.on_phase(anatomy, phase, 2)
         optimizer = torch.optim.AdamW(method.parameter_groups(anatomy), lr=1e-2 * phase.lr_scale)
@@ -297,6 +298,7 @@ def test_a_language_model_is_adapted_and_trained_or_refused_in_words(name, archi
             optimizer.step()
             method.after_step(anatomy, step_number, optimizer)
     assert all(p.isfinite().all() for p in trainable(model).values())
+    assert model.eval()(**inputs, labels=inputs["input_ids"]).loss.item() != before
 
 
 def test_every_native_method_is_covered():
