@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -58,10 +58,6 @@ class Prompt(nn.Module, ABC):
                 f"{width} tokens and a prompt of {self.length} exceed the backbone's {self.max_positions} positions;"
                 f" lower max_length to {self.max_positions - self.length} or less"
             )
-        decoder_inputs = (inputs.get("decoder_input_ids"), inputs.get("decoder_inputs_embeds"))
-        if self.for_encoder and all(given is None for given in decoder_inputs):
-            # Which the backbone would otherwise have made of the ids that it no longer gets.
-            inputs["decoder_input_ids"] = _shift_right(ids, backbone.config)  # type: ignore[arg-type]
         inputs["inputs_embeds"] = self._join(embeddings, self().to(embeddings.dtype).expand(batch, -1, -1))
         mask, types, positions = (inputs.get(key) for key in ("attention_mask", "token_type_ids", "position_ids"))
         # Of the first token after the prompt: a decoder's inputs may be padded on the left.
@@ -89,9 +85,16 @@ class Prompt(nn.Module, ABC):
             inputs["position_ids"] = positions + self.length
         return inputs
 
+    def show(self, decoder: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        """A decoder's arguments, with the prompt visible in what its encoder made of it."""
+        inputs = by_name(decoder, args, kwargs)
+        if (mask := inputs.get("encoder_attention_mask")) is not None:
+            inputs["encoder_attention_mask"] = self._join(mask, mask.new_ones(len(mask), self.length))
+        return (), inputs
+
     def strip(self, backbone: nn.Module, args: tuple, output: Any) -> Any:
         """The backbone's output, without the prompt's positions."""
-        if self.for_encoder or not self.inserted:
+        if not self.inserted:
             return output
         hidden = output[0]
         hidden = torch.cat([hidden[:, : self.at], hidden[:, self.at + self.length :]], dim=1)
@@ -117,6 +120,11 @@ def insert_prompt(anatomy: Anatomy, prompt: Prompt) -> None:
     prompt.at = 0 if anatomy.causal or prompt.for_encoder else 1
     prompt.max_positions = anatomy.max_positions
     anatomy.backbone.add_module("prompt", prompt.train(anatomy.backbone.training))
+    if prompt.for_encoder:
+        # Not by way of the backbone: what generates calls the encoder once, and then the decoder alone.
+        anatomy.backbone.get_encoder().register_forward_pre_hook(prompt.insert, with_kwargs=True)
+        anatomy.backbone.get_decoder().register_forward_pre_hook(prompt.show, with_kwargs=True)
+        return
     anatomy.reader.register_forward_pre_hook(prompt.insert, with_kwargs=True)
     anatomy.reader.register_forward_hook(prompt.strip)
 
@@ -155,12 +163,6 @@ def _count_positions(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -
 def by_name(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
     names = list(inspect.signature(backbone.forward).parameters)
     return dict(zip(names, args, strict=False)) | kwargs
-
-
-def _shift_right(ids: Tensor, config: PreTrainedConfig) -> Tensor:
-    """A decoder's input for the tokens it is to predict: they follow the start token."""
-    shifted = torch.cat([torch.full_like(ids[:, :1], config.decoder_start_token_id), ids[:, :-1]], dim=1)
-    return shifted.masked_fill(shifted == -100, config.pad_token_id)
 
 
 def _positions(mask: Tensor) -> Tensor:

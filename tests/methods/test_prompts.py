@@ -234,8 +234,11 @@ def test_which_attention_has_a_prefix(architecture, own, cross):
     assert places(adapt(HyperPrompt(length=3), tiny(architecture))) == named(own)
 
 
-@pytest.mark.parametrize("method", [PrefixTuning(length=3), MAM(length=3, bottleneck=4), HyperPrompt(length=3)],
-                         ids=lambda method: method.card.name)  # fmt: skip
+@pytest.mark.parametrize(
+    "method",
+    [PrefixTuning(length=3), MAM(length=3, bottleneck=4), HyperPrompt(length=3), PromptTuning(length=3)],
+    ids=lambda method: method.card.name,
+)
 @pytest.mark.parametrize("architecture", ENCODER_DECODERS)
 def test_generation_with_a_cache_gives_what_it_gives_without(architecture, method):
     torch.manual_seed(0)
