@@ -87,13 +87,14 @@ def bias_of(projection: nn.Linear | Conv1D, part: int = 0, parts: int = 1) -> Te
 
 @dataclass(frozen=True)
 class Layer:
-    """One transformer layer, with its projections as sites. `cross` holds the sites of the attention to an
-    encoder, in the decoder of an encoder-decoder. Layers that share weights are one layer here."""
+    """One transformer layer, with its projections as sites. `cross_attention` and `cross` are the attention to an
+    encoder and its sites, in the decoder of an encoder-decoder. Layers that share weights are one layer here."""
 
     index: int
     causal: bool
     module: nn.Module
     attention: nn.Module
+    cross_attention: nn.Module | None
     own: dict[str, Site]
     cross: dict[str, Site]
 
@@ -162,6 +163,14 @@ class Anatomy:
         """Every site of those names, in every layer."""
         return [site for layer in self.layers for name in names for site in layer.sites(name)]
 
+    def attentions(self) -> list[list[nn.Module]]:
+        """The modules that call the attention function, in the order of layers, a list for each kind: an encoder's to
+        itself, a decoder's to itself, a decoder's to its encoder."""
+        encoder = [layer.attention for layer in self.layers if not layer.causal]
+        decoder = [layer.attention for layer in self.layers if layer.causal]
+        cross = [layer.cross_attention for layer in self.layers if layer.cross_attention is not None]
+        return [kind for kind in (encoder, decoder, cross) if kind]
+
     def smallest_dimension(self, names: Collection[SiteName]) -> tuple[int, str] | None:
         """The smallest dimension of the sites of those names, which bounds a rank, and the name it belongs to;
         None where there is no such site."""
@@ -205,6 +214,11 @@ class Anatomy:
         embeddings = self.backbone.get_input_embeddings()
         assert isinstance(embeddings, nn.Embedding)
         return embeddings
+
+    @property
+    def reader(self) -> nn.Module:
+        """What gets the inputs under every head: the backbone, or the part of it that a language model calls."""
+        return self.backbone.get_submodule(self.layout.reader)
 
     @property
     def max_positions(self) -> int | None:
@@ -268,6 +282,7 @@ def _layer(index: int, stack: Stack, module: nn.Module) -> Layer:
         causal=stack.causal,
         module=module,
         attention=module.get_submodule(stack.attention),
+        cross_attention=module.get_submodule(stack.cross_attention) if stack.cross_attention else None,
         own={name: site for name, site in own.items() if site is not None},
         cross={name: site for name, site in cross.items() if site is not None},
     )

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -114,13 +114,26 @@ class Method(BaseModel, ABC):
     results of the old behaviour are never taken for results of the new.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     card: ClassVar[Card]
     revision: ClassVar[int] = 1
 
     lr: LearningRate = 1e-3
     weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled weight decay of AdamW")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_is_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields[info.field_name] if info.field_name else None
+        if isinstance(value, bool) and field is not None and field.annotation in (int, float):
+            raise ValueError(f"takes a number, and {str(value).lower()} is none")
+        return value
+
+    @property
+    def extra_positions(self) -> int:
+        """How many of a backbone's positions the method takes, beside those of the input."""
+        return 0
 
     def out_of_range(self, anatomy: Anatomy) -> str | None:
         """Which hyperparameter this backbone's dimensions do not allow, with the valid range; None if all fit.

@@ -11,7 +11,7 @@ class Stack:
     paths from a layer. Alternatives are divided by `|`; `Wqkv[1/3]` is the second third of a fused module's
     outputs. `attention` is the module that calls the attention function; `ffn_gate` the second projection
     of a gated feed-forward block, whose output goes through the nonlinearity. `cross` holds query, key, value
-    and output of the attention to an encoder.
+    and output of the attention to an encoder, and `cross_attention` the module that calls its function.
     """
 
     layers: str
@@ -23,6 +23,7 @@ class Stack:
     ffn_in: str
     ffn_out: str
     ffn_gate: str = ""
+    cross_attention: str = ""
     cross: tuple[str, ...] = ()
     causal: bool = False
 
@@ -31,12 +32,14 @@ class Stack:
 class Layout:
     """An architecture. `positions` is the table of learned positions, empty where positions are rotary or
     relative, of which the first `reserved_positions` rows stand for none. `exchangeable_attention` says that
-    it calls transformers' attention interface."""
+    it calls transformers' attention interface. `reader` is the part of the backbone that a language model calls
+    past the backbone itself, empty where there is none."""
 
     stacks: tuple[Stack, ...]
     positions: str = ""
     reserved_positions: int = 0
     exchangeable_attention: bool = True
+    reader: str = ""
 
 
 _BERT_LAYERS = Stack(
@@ -157,12 +160,13 @@ _OPT_LAYERS = Stack(
     ffn_out="fc2",
     causal=True,
 )
-_OPT = Layout((_OPT_LAYERS,), positions="decoder.embed_positions", reserved_positions=2)
+_OPT = Layout((_OPT_LAYERS,), positions="decoder.embed_positions", reserved_positions=2, reader="decoder")
 _BART = Layout(
     (
         replace(_OPT_LAYERS, layers="encoder.layers.*", causal=False),
         replace(
             _OPT_LAYERS,
+            cross_attention="encoder_attn",
             cross=(
                 "encoder_attn.q_proj",
                 "encoder_attn.k_proj",
@@ -193,6 +197,7 @@ _T5 = Layout(
         replace(
             _T5_ENCODER,
             layers="decoder.block.*",
+            cross_attention="layer.1.EncDecAttention",
             cross=(
                 "layer.1.EncDecAttention.q",
                 "layer.1.EncDecAttention.k",

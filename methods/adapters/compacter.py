@@ -111,7 +111,8 @@ class Compacter(Method):
     def out_of_range(self, anatomy: Anatomy) -> str | None:
         common = math.gcd(anatomy.hidden_size, self.bottleneck)
         if common % self.divisions == 0:
-            return None
+            limit = min(anatomy.hidden_size, self.bottleneck) // self.divisions
+            return None if self.rank <= limit else f"rank {self.rank} exceeds a factor's size; it takes 1 to {limit}"
         valid = ", ".join(str(n) for n in range(1, common + 1) if common % n == 0)
         return (
             f"{self.divisions} divisions do not divide the hidden size {anatomy.hidden_size} and the bottleneck"

@@ -5,7 +5,7 @@
 He, Zhou, Ma, Berg-Kirkpatrick, Neubig. Towards a Unified View of Parameter-Efficient Transfer Learning. ICLR 2022.
 The paper takes prefixes of length 30, produced by a network while training, and adapters of width 512 on BART-large;
 here the network is an option, and the adapters are by default as wide as the other methods', so that sizes compare. As
-in `prefix_tuning`, the attention of a decoder to its encoder has no prefix; the paper gives it one.
+in `prefix_tuning`, an encoder-decoder has prefixes in the attention of its decoder to its encoder too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class MAM(PrefixTuning):
         formula=r"\mathrm{softmax}(q [K_l; k]^\top / \sqrt{d}) [V_l; v], \quad"
         r" h = \mathrm{FFN}(x) + s \left(U \, \sigma(D x + b_D) + b_U\right)",
         summary=(
-            "Two methods at once: a few learned keys and values in the attention of every layer, and a small scaled"
+            "Two methods at once: a few learned keys and values in every attention of every layer, and a small scaled"
             " network beside every feed-forward block. Both are trained and stored for each task; neither can be"
             " folded into the backbone, so both add to the cost of every pass."
         ),
@@ -59,7 +59,7 @@ class MAM(PrefixTuning):
 
     # The rate is the adapters', which hold most of the parameters, and not that of prefixes alone.
     lr: LearningRate = 1e-3
-    length: int = Field(30, ge=1, le=1024, description="keys and values per layer")
+    length: int = Field(30, ge=1, le=1024, description="keys and values per attention")
     bottleneck: int = Field(64, ge=1, le=65536, description="width m of the adapters")
     scale: float = Field(4.0, gt=0, le=100, description="factor s of the adapters' output")
     nonlinearity: Nonlinearity = Field("relu", description="σ between the adapters' two projections")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -58,22 +58,21 @@ class Prompt(nn.Module, ABC):
                 f"{width} tokens and a prompt of {self.length} exceed the backbone's {self.max_positions} positions;"
                 f" lower max_length to {self.max_positions - self.length} or less"
             )
-        decoder_inputs = (inputs.get("decoder_input_ids"), inputs.get("decoder_inputs_embeds"))
-        if self.for_encoder and all(given is None for given in decoder_inputs):
-            # Which the backbone would otherwise have made of the ids that it no longer gets.
-            inputs["decoder_input_ids"] = _shift_right(ids, backbone.config)  # type: ignore[arg-type]
         inputs["inputs_embeds"] = self._join(embeddings, self().to(embeddings.dtype).expand(batch, -1, -1))
         mask, types, positions = (inputs.get(key) for key in ("attention_mask", "token_type_ids", "position_ids"))
+        # Of the first token after the prompt: a decoder's inputs may be padded on the left.
+        first = None if mask is None or self.at else mask.long().argmax(dim=1, keepdim=True)
         if mask is not None:
             inputs["attention_mask"] = mask = self._join(mask, mask.new_ones(batch, self.length))
         if types is not None:
             inputs["token_type_ids"] = self._join(types, types.new_zeros(batch, self.length))
         if positions is not None:
-            inserted = positions[:, self.at, None] + torch.arange(self.length, device=positions.device)
+            start = positions[:, self.at, None] if first is None else positions.expand(batch, -1).gather(1, first)
+            inserted = start + torch.arange(self.length, device=positions.device)
             shift = self.length * (torch.arange(width, device=positions.device) >= self.at)
-            inputs["position_ids"] = self._join(positions + shift, inserted)
+            inputs["position_ids"] = self._join((positions + shift).expand(len(inserted), -1), inserted)
         elif mask is not None and self.at == 0 and not self.for_encoder:
-            # A decoder's inputs may be padded on the left: then the prompt must not drift away from them.
+            # Inputs that are padded on the left must not drift away from the prompt.
             inputs["position_ids"] = _positions(mask)
         return (), inputs
 
@@ -86,9 +85,16 @@ class Prompt(nn.Module, ABC):
             inputs["position_ids"] = positions + self.length
         return inputs
 
+    def show(self, decoder: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        """A decoder's arguments, with the prompt visible in what its encoder made of it."""
+        inputs = by_name(decoder, args, kwargs)
+        if (mask := inputs.get("encoder_attention_mask")) is not None:
+            inputs["encoder_attention_mask"] = self._join(mask, mask.new_ones(len(mask), self.length))
+        return (), inputs
+
     def strip(self, backbone: nn.Module, args: tuple, output: Any) -> Any:
         """The backbone's output, without the prompt's positions."""
-        if self.for_encoder or not self.inserted:
+        if not self.inserted:
             return output
         hidden = output[0]
         hidden = torch.cat([hidden[:, : self.at], hidden[:, self.at + self.length :]], dim=1)
@@ -114,28 +120,33 @@ def insert_prompt(anatomy: Anatomy, prompt: Prompt) -> None:
     prompt.at = 0 if anatomy.causal or prompt.for_encoder else 1
     prompt.max_positions = anatomy.max_positions
     anatomy.backbone.add_module("prompt", prompt.train(anatomy.backbone.training))
-    anatomy.backbone.register_forward_pre_hook(prompt.insert, with_kwargs=True)
-    anatomy.backbone.register_forward_hook(prompt.strip)
+    if prompt.for_encoder:
+        # Not by way of the backbone: what generates calls the encoder once, and then the decoder alone.
+        anatomy.backbone.get_encoder().register_forward_pre_hook(prompt.insert, with_kwargs=True)
+        anatomy.backbone.get_decoder().register_forward_pre_hook(prompt.show, with_kwargs=True)
+        return
+    anatomy.reader.register_forward_pre_hook(prompt.insert, with_kwargs=True)
+    anatomy.reader.register_forward_hook(prompt.strip)
 
 
 class Prefix(nn.Module, ABC):
-    """Keys and values that one layer's attention always sees, beside those of the input."""
+    """Keys and values that one attention always sees, beside those of the input, or of the encoder's output."""
 
     @abstractmethod
     def forward(self) -> tuple[Tensor, Tensor]:
         """Keys and values, each (key/value heads, length, size of a head), or (batch, …) with some for each example."""
 
 
-def insert_prefixes(anatomy: Anatomy, prefixes: Sequence[Prefix]) -> None:
-    """One for each layer's attention to itself. Prefix keys are what the query meets: rotary positions are not
-    applied to them."""
-    for layer, prefix in zip(anatomy.layers, prefixes, strict=True):
-        layer.attention.add_module("prefix", prefix.train(layer.attention.training))
+def insert_prefixes(anatomy: Anatomy, prefixes: Mapping[nn.Module, Prefix]) -> None:
+    """Each for the attention that it is given for, of `anatomy.attentions()`. Prefix keys are what the query meets:
+    rotary positions are not applied to them."""
+    for attention, prefix in prefixes.items():
+        attention.add_module("prefix", prefix.train(attention.training))
     for module in anatomy.model.modules():
         if config := getattr(module, "config", None):
             config._attn_implementation = ATTENTION
     if anatomy.causal:
-        anatomy.backbone.register_forward_pre_hook(count_positions, with_kwargs=True)
+        anatomy.reader.register_forward_pre_hook(count_positions, with_kwargs=True)
 
 
 def count_positions(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
@@ -152,12 +163,6 @@ def count_positions(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) ->
 def by_name(backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
     names = list(inspect.signature(backbone.forward).parameters)
     return dict(zip(names, args, strict=False)) | kwargs
-
-
-def _shift_right(ids: Tensor, config: PreTrainedConfig) -> Tensor:
-    """A decoder's input for the tokens it is to predict: they follow the start token."""
-    shifted = torch.cat([torch.full_like(ids[:, :1], config.decoder_start_token_id), ids[:, :-1]], dim=1)
-    return shifted.masked_fill(shifted == -100, config.pad_token_id)
 
 
 def _positions(mask: Tensor) -> Tensor:

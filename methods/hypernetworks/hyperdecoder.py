@@ -151,4 +151,4 @@ class Hyperdecoder(Method):
             decoder = anatomy.backbone.get_decoder()
             decoder.register_forward_pre_hook(hypernetwork.read_encoder, with_kwargs=True)
         else:
-            anatomy.backbone.register_forward_pre_hook(hypernetwork.read_embeddings, with_kwargs=True)
+            anatomy.reader.register_forward_pre_hook(hypernetwork.read_embeddings, with_kwargs=True)

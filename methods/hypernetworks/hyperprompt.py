@@ -11,8 +11,8 @@ form `global`: D and U are generated for each task and layer, by linear maps tha
 
 He, Zheng, Tay, Gupta, Du, Aribandi, Zhao, Li, Chen, Metzler, Cheng, Chi. HyperPrompt: Prompt-based Task-Conditioning
 of Transformers. ICML 2022. The paper tunes the whole backbone beside the prompts in its main results; here it is
-frozen, as in the paper's comparison of parameter-efficient methods. Its third form, with hypernetworks for each task
-and layer, is left out.
+frozen, as in the paper's comparison of parameter-efficient methods. As the paper conditions self-attention, the
+attention of a decoder to its encoder has none. Its third form, with hypernetworks for each task and layer, is left out.
 """
 
 from __future__ import annotations
@@ -172,4 +172,5 @@ class HyperPrompt(Method):
             each = [SharedHypernetwork(batch, prompt, heads, head_dim, self.bottleneck) for _ in anatomy.layers]
             anatomy.backbone.add_module("hypernetworks", nn.ModuleList(each))
             sources = [Source(own, layer.index) for own, layer in zip(each, anatomy.layers, strict=True)]
-        insert_prefixes(anatomy, [GeneratedPrefix(source) for source in sources])
+        own = zip(anatomy.layers, sources, strict=True)
+        insert_prefixes(anatomy, {layer.attention: GeneratedPrefix(source) for layer, source in own})

@@ -3,7 +3,8 @@
     W' = m ⊙ (W₀ + s B A) / ‖W₀ + s B A‖,   m (out), the norm taken of every row (out)
 
 m starts as ‖W₀‖ and B at zero, so that training starts from the backbone. As the paper proposes (section 4.3), the
-norm counts as a constant in the backward pass, which saves most of the memory it would take. s = α / r.
+norm counts as a constant in the backward pass, which saves most of the memory it would take. s = α / r. A row of zeros
+has no direction, and stays as it is.
 
 Liu, Wang, Yin, Molchanov, Wang, Cheng, Chen. DoRA: Weight-Decomposed Low-Rank Adaptation. ICML 2024.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from methods.anatomy import Anatomy, Site, bias_of, weight_of
@@ -37,7 +39,7 @@ class DirectedUpdate(LowRankUpdate):
     def _ratio(self, weight: Tensor) -> Tensor:
         """m / ‖W + ΔW‖, whose gradient goes to m alone."""
         norm = (weight + self.matrix().detach().to(weight.dtype)).norm(dim=1)
-        return self.magnitude / norm
+        return self.magnitude / norm.clamp(min=torch.finfo(norm.dtype).tiny)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         weight, bias = self._pretrained()

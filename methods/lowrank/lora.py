@@ -48,7 +48,34 @@ class LowRankUpdate(AddedUpdate):
         return self.scale * self.up @ self.down
 
 
-class LoRA(Method):
+class LowRankMethod(Method):
+    """A low-rank update beside each chosen projection, whatever it starts from and is scaled by."""
+
+    rank: int = Field(8, ge=1, le=4096, description="rank r of the update")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the update's input")
+    targets: Targets = ("query", "value")
+    lr_ratio: float = Field(1.0, gt=0, le=100, description="learning rate of B over that of A (LoRA+)")
+
+    def out_of_range(self, anatomy: Anatomy) -> str | None:
+        return rank_out_of_range(self.rank, anatomy, self.targets)
+
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        return missing_target(anatomy, self.targets)
+
+    def parameter_groups(self, anatomy: Anatomy) -> list[dict[str, Any]]:
+        """With `lr_ratio` λ, up (the paper's B) learns at λ times the rate of the rest (LoRA+)."""
+        ups = {id(u.up) for u in linear_updates(anatomy.model).values() if isinstance(u, LowRankUpdate)}
+        trainable = [p for p in anatomy.model.parameters() if p.requires_grad]
+        return [
+            {"params": [p for p in trainable if id(p) not in ups]},
+            {"params": [p for p in trainable if id(p) in ups], "lr": self.lr * self.lr_ratio},
+        ]
+
+    def merge(self, model: nn.Module) -> bool:
+        return merge_linear_updates(model)
+
+
+class LoRA(LowRankMethod):
     card: ClassVar[Card] = Card(
         name="lora",
         title="LoRA",
@@ -167,37 +194,15 @@ class LoRA(Method):
         ),
     )
 
-    rank: int = Field(8, ge=1, le=4096, description="rank r of the update")
     alpha: float = Field(16.0, gt=0, description="the update is scaled by alpha / rank")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the update's input")
-    targets: Targets = ("query", "value")
     rank_stabilised: bool = Field(False, description="scale by alpha / √rank instead (rsLoRA)")
-    lr_ratio: float = Field(1.0, gt=0, le=100, description="learning rate of B over that of A (LoRA+)")
 
     @property
     def scaling(self) -> float:
         return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
-
-    def out_of_range(self, anatomy: Anatomy) -> str | None:
-        return rank_out_of_range(self.rank, anatomy, self.targets)
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        return missing_target(anatomy, self.targets)
 
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
         like = anatomy.word_embeddings.weight
         for site in anatomy.sites(self.targets):
             add_linear_update(site, LowRankUpdate(site, self.rank, self.scaling, self.dropout, like))
-
-    def parameter_groups(self, anatomy: Anatomy) -> list[dict[str, Any]]:
-        """With `lr_ratio` λ, up (the paper's B) learns at λ times the rate of the rest (LoRA+)."""
-        ups = {id(u.up) for u in linear_updates(anatomy.model).values() if isinstance(u, LowRankUpdate)}
-        trainable = [p for p in anatomy.model.parameters() if p.requires_grad]
-        return [
-            {"params": [p for p in trainable if id(p) not in ups]},
-            {"params": [p for p in trainable if id(p) in ups], "lr": self.lr * self.lr_ratio},
-        ]
-
-    def merge(self, model: nn.Module) -> bool:
-        return merge_linear_updates(model)

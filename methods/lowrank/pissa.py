@@ -3,7 +3,8 @@
     W₀ = U S Vᵀ;   B = U_r S_r^½,   A = S_r^½ V_rᵀ,   W_res = W₀ − B A;   h = W_res x + B A x
 
 The residual W_res takes the place of the weight and is frozen; A and B are trained from where they are. At the start
-nothing has changed. The decomposition is exact; the paper's fast approximation is not used.
+nothing has changed; as in the paper, the product is not scaled. The decomposition is exact; the paper's fast
+approximation is not used.
 
 Meng, Wang, Zhang. PiSSA: Principal Singular Values and Singular Vectors Adaptation of Large Language Models.
 NeurIPS 2024. Stored are A and B as trained and as they began: their difference from the pretrained weight has rank 2r.
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from methods.anatomy import Anatomy, Site, weight_of
 from methods.base import Card, Claim, TaskInfo
 from methods.composition.parameters import add_linear_update, linear_updates
-from methods.lowrank.lora import LoRA, LowRankUpdate
+from methods.lowrank.lora import LowRankMethod, LowRankUpdate
 
 
 class PrincipalUpdate(LowRankUpdate):
@@ -51,7 +52,7 @@ class PrincipalUpdate(LowRankUpdate):
             parameter.copy_(value)
 
 
-class PiSSA(LoRA):
+class PiSSA(LowRankMethod):
     card: ClassVar[Card] = Card(
         name="pissa",
         title="PiSSA",

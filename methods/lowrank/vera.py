@@ -106,7 +106,7 @@ class VeRA(Method):
     rank: int = Field(256, ge=1, le=65536, description="rank r of the shared matrices")
     initial: float = Field(0.1, gt=0, le=10, description="initial value of d")
     targets: Targets = ("query", "value")
-    seed: int = Field(0, ge=0, description="of the shared matrices")
+    seed: int = Field(0, ge=0, lt=2**63, description="of the shared matrices")
 
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         return missing_target(anatomy, self.targets)

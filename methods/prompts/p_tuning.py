@@ -120,6 +120,10 @@ class PTuning(Method):
     encoder: EncoderKind = Field("lstm", description="what produces the vectors while training")
     width: int = Field(64, ge=1, le=65536, description="units of the encoder, of each direction for an LSTM")
 
+    @property
+    def extra_positions(self) -> int:
+        return self.length
+
     def out_of_range(self, anatomy: Anatomy) -> str | None:
         return length_out_of_range(self.length, anatomy)
 

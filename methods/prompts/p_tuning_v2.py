@@ -7,10 +7,11 @@ depth under a classification head rather than a verbaliser, for models of modera
 classification; with the reparametrisation optional, since it helps on some tasks and hurts on others. As in the
 authors' code there is dropout on the prefixes, which prefix tuning has not by default. With `reparametrise`,
 
-    (K_l, V_l)_{l} = W₂ tanh(W₁ E + b₁) + b₂,   E (length × d_model), W₁ (width × d_model)
+    (K_l, V_l)_{l} = W₂ tanh(W₁ E + b₁) + b₂,   E (length × heads · d), W₁ (width × heads · d)
 
 gives the prefixes of all layers at once, as the authors' and huggingface/peft's prefix encoder do; W₂ is kept as one
-matrix for each layer. Only the resulting prefixes are stored.
+matrix for each layer. Only the resulting prefixes are stored. The paper has no encoder-decoders: they get what prefix
+tuning gives them.
 
 Liu, Ji, Fu, Tam, Du, Yang, Tang. P-Tuning: Prompt Tuning Can Be Comparable to Fine-tuning Across Scales and Tasks.
 ACL 2022. The paper's multi-task training is left out.

@@ -2,12 +2,18 @@
 
     head_l = softmax(q [K_l; k]ᵀ / √d) [V_l; v],   K_l, V_l (heads × length × d)
 
-Li, Liang. Prefix-Tuning: Optimizing Continuous Prompts for Generation. ACL 2021. With `reparametrise`, as in
-the paper, (K_l, V_l) = W_l tanh(W E) for a smaller embedding E (length × d_model) and W shared by all layers
-while training; only the resulting prefixes are stored.
+Li, Liang. Prefix-Tuning: Optimizing Continuous Prompts for Generation. ACL 2021. An encoder-decoder has prefixes in
+the encoder's attention, in the decoder's, and in the decoder's to the encoder, as in the authors' code.
+
+With `reparametrise`, as in the paper, (K_l, V_l) = W_l tanh(W E) for an embedding E (length × heads · d) and W
+(width × heads · d) shared by all layers while training; each of an encoder-decoder's three kinds of attention has E and
+W of its own. Only the resulting prefixes are stored. heads · d is the size of a layer's keys: with grouped queries it
+is smaller than that of hidden states, and E as small as in huggingface/peft.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -33,7 +39,7 @@ class FreePrefix(Prefix):
 
 
 class ReparametrisedPrefix(Prefix):
-    """A layer's own linear map of hidden states (length, width) that all layers share."""
+    """A layer's own linear map of what all layers share (length, width)."""
 
     def __init__(self, shared: nn.Module, width: int, heads: int, head_dim: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -69,7 +75,8 @@ class PrefixTuning(Method):
         formula=r"\mathrm{softmax}\left(q [K_l; k]^\top / \sqrt{d}\right) [V_l; v]",
         summary=(
             "In every layer a few learned keys and values are put in front of those that attention computes from"
-            " the input; the backbone is frozen. Only they are trained and stored for each task. The prefixes"
+            " the input, and in an encoder-decoder also where the decoder attends to the encoder; the backbone is"
+            " frozen. Only they are trained and stored for each task. The prefixes"
             " lengthen what attention looks at, though not the input itself, in training and at inference."
             " Optionally they are produced by a small network while training, which is then discarded."
         ),
@@ -114,8 +121,10 @@ class PrefixTuning(Method):
         ),
     )
 
+    revision: ClassVar[int] = 2
+
     lr: LearningRate = 1e-2
-    length: int = Field(20, ge=1, le=1024, description="keys and values per layer")
+    length: int = Field(20, ge=1, le=1024, description="keys and values per attention")
     reparametrise: bool = Field(False, description="whether a network produces the prefixes while training")
     width: int = Field(512, ge=1, le=65536, description="hidden width of that network")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the prefixes")
@@ -129,15 +138,18 @@ class PrefixTuning(Method):
         anatomy.freeze()
         heads, head_dim = anatomy.num_kv_heads, anatomy.head_dim
         like = anatomy.word_embeddings.weight
-        shared = SharedPart(self.length, anatomy.hidden_size, self.width).to(like) if self.reparametrise else None
 
-        def prefix() -> Prefix:
+        def prefix(shared: SharedPart | None) -> Prefix:
             if shared is not None:
                 return ReparametrisedPrefix(shared, self.width, heads, head_dim, self.dropout).to(like)
             key, value = 0.02 * torch.randn(2, heads, self.length, head_dim).to(like)
             return FreePrefix(key, value, self.dropout)
 
-        insert_prefixes(anatomy, [prefix() for _ in anatomy.layers])
+        prefixes: dict[nn.Module, Prefix] = {}
+        for attentions in anatomy.attentions():
+            shared = SharedPart(self.length, heads * head_dim, self.width).to(like) if self.reparametrise else None
+            prefixes |= {attention: prefix(shared) for attention in attentions}
+        insert_prefixes(anatomy, prefixes)
 
     def state(self, model: nn.Module) -> dict[str, Tensor]:
         """The resulting prefixes, `<where>.key` and `<where>.value`, however they were made; and the head."""

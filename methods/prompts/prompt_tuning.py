@@ -90,7 +90,7 @@ class PromptTuning(Method):
         description="start from the embeddings of random words, from uniform noise in [-0.5, 0.5], or from the"
         " embeddings of init_token_ids",
     )
-    init_token_ids: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    init_token_ids: tuple[Annotated[int, Field(ge=0, strict=True)], ...] = Field(
         (), description="tokens to start from with init text, repeated or cut to the prompt's length"
     )
 
@@ -99,6 +99,10 @@ class PromptTuning(Method):
         if (self.init == "text") != bool(self.init_token_ids):
             raise ValueError("init_token_ids must be given with init text, and with no other init")
         return self
+
+    @property
+    def extra_positions(self) -> int:
+        return self.length
 
     def out_of_range(self, anatomy: Anatomy) -> str | None:
         words = anatomy.word_embeddings.num_embeddings

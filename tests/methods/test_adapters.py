@@ -19,6 +19,7 @@ from methods.adapters.parallel_adapter import ParallelAdapter
 from methods.adapters.pfeiffer import Pfeiffer
 from methods.anatomy import Anatomy
 from methods.prompts.prefix_tuning import PrefixTuning
+from tests.methods.test_lowrank import LLAMA_3_8B
 from tests.methods.test_methods import BASE, LARGE, ROBERTA, real_shape
 from tests.methods.tiny import CONFIGS, TASK, adapt, adapter_size, batch, head_of, logits, perturb, tiny, trainable
 
@@ -49,6 +50,8 @@ LABELS = torch.tensor([0, 1, 2])
          24 * (2 * (24 + 768) + 24 + 768) + 4**3),
         # On T0-3B: three vectors in each of 24 encoder layers, and two more in each of 24 decoder layers.
         (IA3(), ("t5", T0_3B), 24 * (2 * 2048 + 5120) + 24 * (4 * 2048 + 5120)),
+        # Llama-3-8B, whose keys and values are a quarter as wide as its hidden states: 524,288 in peft as well.
+        (IA3(), ("llama", LLAMA_3_8B), 524_288),
         # Two halves of the embeddings, mapped to each other through half their size; and Pfeiffer's adapters.
         (MADX(bottleneck=48, reduction=2), ("bert", BASE),
          2 * (2 * 384 * 192 + 384 + 192) + 12 * (2 * 48 * 768 + 48 + 768)),
@@ -67,6 +70,32 @@ def test_compacter_on_t5_base_trains_as_small_a_share_as_its_paper_prints(after_
     anatomy = real_shape("t5", **T5_BASE)
     Compacter(bottleneck=24, divisions=4, after_attention=after_attention).adapt(anatomy, TASK)
     assert round(100 * adapter_size(anatomy) / anatomy.num_backbone_parameters, 3) == percent
+
+
+def test_ia3_trains_as_much_as_peft_does_on_t5():
+    """Also where the decoder attends to its encoder, and where its layers are more than the encoder's."""
+    peft = pytest.importorskip("peft")
+    shape = T5_BASE | {"d_model": 64, "d_kv": 12, "d_ff": 96, "num_heads": 4, "num_layers": 2, "num_decoder_layers": 3}
+    anatomy = real_shape("t5", **shape)
+    IA3().adapt(anatomy, TASK)
+    assert adapter_size(anatomy) == 2 * (2 * 48 + 96) + 3 * (4 * 48 + 96)
+    config = peft.IA3Config(target_modules=["k", "v", "wo"], feedforward_modules=["wo"])
+    theirs = peft.get_peft_model(real_shape("t5", **shape).model.to_empty(device="cpu"), config)
+    assert sum(p.numel() for p in theirs.parameters() if p.requires_grad) == adapter_size(anatomy)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"bottleneck": 8, "divisions": 4, "rank": 2}, None),
+        ({"bottleneck": 8, "divisions": 4, "rank": 3}, "rank 3 exceeds a factor's size; it takes 1 to 2"),
+        ({"bottleneck": 8, "divisions": 3},
+         "3 divisions do not divide the hidden size 32 and the bottleneck 8; valid are 1, 2, 4, 8"),
+    ],
+)  # fmt: skip
+def test_compacter_takes_what_divides_and_a_rank_within_its_factors(options, told):
+    model = tiny("bert")
+    assert Compacter(**options).out_of_range(Anatomy(model, head_of(model))) == told
 
 
 def test_a_pfeiffer_adapter_computes_its_formula_before_the_residual():

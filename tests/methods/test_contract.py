@@ -7,12 +7,13 @@ import re
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
 from bench.registry import Registry
 from methods.anatomy import Anatomy
 from tests.methods.tiny import (
     ARCHITECTURES,
+    CONFIGS,
     ENCODER_DECODERS,
     ENCODERS,
     IDENTICAL_AT_START,
@@ -267,6 +268,37 @@ def test_what_does_not_apply_gives_a_reason(name, architecture):
     model = tiny(architecture)
     reason = METHODS[name].unsupported(Anatomy(model, head_of(model)), TASK)
     assert reason is not None and INAPPLICABLE[name, architecture] in reason and architecture in reason
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"), [pair for pair in PAIRS if pair.values[1] in ("gpt2", "opt", "llama", "t5", "bart")]
+)
+def test_a_language_model_is_adapted_and_trained_or_refused_in_words(name, architecture):
+    """Under its own head, as tasks in the form of text have it: a Python error is no reason."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(architecture, **CONFIGS[architecture])
+    kind = AutoModelForSeq2SeqLM if architecture in ENCODER_DECODERS else AutoModelForCausalLM
+    model, method = kind.from_config(config), METHODS[name]
+    anatomy = Anatomy(model, frozenset())
+    reason = method.unsupported(anatomy, TASK)
+    if reason is not None:
+        assert name in ("head", "hyperdecoder") and len(reason.split()) > 5
+        return
+    method.adapt(anatomy, TASK)
+    inputs = batch(architecture)
+    before = model.eval()(**inputs, labels=inputs["input_ids"]).loss.item()
+    for phase in method.phases():
+        method.on_phase(anatomy, phase, 2)
+        optimizer = torch.optim.AdamW(method.parameter_groups(anatomy), lr=1e-2 * phase.lr_scale)
+        model.train()
+        for step_number in (1, 2):
+            optimizer.zero_grad()
+            model(**inputs, labels=inputs["input_ids"]).loss.backward()
+            method.after_backward(anatomy, step_number)
+            optimizer.step()
+            method.after_step(anatomy, step_number, optimizer)
+    assert all(p.isfinite().all() for p in trainable(model).values())
+    assert model.eval()(**inputs, labels=inputs["input_ids"]).loss.item() != before
 
 
 def test_every_native_method_is_covered():

@@ -44,6 +44,10 @@ GPT3 = {"n_embd": 12288, "n_layer": 96, "n_head": 96, "n_positions": 2048}
         # Kopiczko et al.: 0.043 M for RoBERTa-base, 0.061 M for RoBERTa-large.
         (VeRA(rank=1024), ("roberta", BASE | ROBERTA), 43_008),
         (VeRA(rank=256), ("roberta", LARGE | ROBERTA), 61_440),
+        # As many of the random matrices' rows as before, and the outputs of queries and of fewer values.
+        (VeRA(rank=256), ("llama", LLAMA_3_8B), 32 * (2 * 256 + 4096 + 1024)),
+        (DoRA(rank=8), ("llama", LLAMA_3_8B), 3_407_872 + 32 * (4096 + 1024)),
+        (AdaLoRA(rank=8), ("llama", LLAMA_3_8B), 32 * 12 * (4096 + 4096 + 1 + 4096 + 1024 + 1)),
         # A magnitude for every output, beside LoRA's.
         (DoRA(rank=8), ("roberta", BASE | ROBERTA), 294_912 + 12 * 2 * 768),
         (PiSSA(rank=8), ("roberta", BASE | ROBERTA), 294_912),
@@ -57,6 +61,65 @@ def test_parameter_counts_are_those_of_the_papers(method, shape, count):
     anatomy = real_shape(shape[0], **shape[1])
     method.adapt(anatomy, TASK)
     assert adapter_size(anatomy) == count
+
+
+T5 = {
+    "vocab_size": 32128, "d_model": 64, "d_kv": 12, "d_ff": 96, "num_layers": 2, "num_decoder_layers": 3,
+    "num_heads": 4, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0,
+}  # fmt: skip
+GROUPED = {
+    "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 12,
+    "intermediate_size": 96, "vocab_size": 99, "pad_token_id": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("architecture", "shape", "names"), [
+    ("qwen3", GROUPED, {"query": "q_proj", "key": "k_proj", "value": "v_proj"}),
+    ("llama", GROUPED, {"query": "q_proj", "attention_output": "o_proj", "ffn_in": "up_proj", "ffn_gate": "gate_proj"}),
+    # Where a decoder attends to its encoder as well, in as many layers as the decoder has.
+    ("t5", T5, {"query": "q", "value": "v"}),
+    ("t5", T5, {"key": "k", "attention_output": "o", "ffn_out": "wo"}),
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["lora", "dora", "adalora", "vera"])
+def test_counts_are_those_of_peft_where_keys_are_few_and_where_there_is_an_encoder(name, architecture, shape, names):
+    peft = pytest.importorskip("peft")
+    steps = {"total_step": 9, "tinit": 1, "tfinal": 1}
+    ours, theirs = {
+        "lora": (LoRA, lambda **to: peft.LoraConfig(r=4, **to)),
+        "dora": (DoRA, lambda **to: peft.LoraConfig(r=4, use_dora=True, **to)),
+        "adalora": (
+            AdaLoRA,
+            lambda **to: peft.AdaLoraConfig(init_r=6, target_r=4, **steps, **to),
+        ),
+        "vera": (VeRA, lambda **to: peft.VeraConfig(r=4, **to)),
+    }[name]
+    anatomy = real_shape(architecture, **shape)
+    ours(rank=4, targets=tuple(names)).adapt(anatomy, TASK)
+    plain = real_shape(architecture, **shape)
+    adapted = peft.get_peft_model(plain.model.to_empty(device="cpu"), theirs(target_modules=[*names.values()]))
+    expected = sum(p.numel() for n, p in adapted.named_parameters() if p.requires_grad and "ranknum" not in n)
+    assert adapter_size(anatomy) == expected
+
+
+def test_a_row_of_zeros_is_no_nan_under_dora():
+    """As pruned models have: the row has no direction, stays as it is, and the others learn."""
+    model = tiny("bert")
+    weight = model.base_model.encoder.layer[0].attention.self.query.weight
+    weight.data[3] = 0
+    before = logits(model, batch())
+    anatomy = adapt(DoRA(rank=2), model)
+    torch.testing.assert_close(logits(model, batch()), before, rtol=0, atol=1e-5)
+    optimizer = torch.optim.AdamW(trainable(model).values(), lr=0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(**batch(), labels=torch.tensor([0, 1, 2])).loss.backward()
+        assert all(p.grad.isfinite().all() for p in trainable(model).values())
+        optimizer.step()
+    changed = logits(model, batch())
+    assert changed.isfinite().all() and not torch.allclose(changed, before)
+    assert DoRA(rank=2).merge(anatomy.model)
+    assert weight.isfinite().all()
+    torch.testing.assert_close(logits(model, batch()), changed, rtol=0, atol=1e-4)
 
 
 def test_a_rank_stabilised_update_is_scaled_by_the_root_of_the_rank():

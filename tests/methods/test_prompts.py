@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F
+from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
+from methods.adapters.mam import MAM
 from methods.anatomy import Anatomy
+from methods.hypernetworks.hyperprompt import HyperPrompt
 from methods.prompts.p_tuning import PTuning
 from methods.prompts.p_tuning_v2 import PTuningV2
-from methods.prompts.prefix_tuning import FreePrefix
+from methods.prompts.prefix_tuning import FreePrefix, PrefixTuning
 from methods.prompts.prompt_tuning import PromptTuning
 from methods.prompts.spot import SPoT
 from tests.methods.test_methods import BASE, real_shape
-from tests.methods.tiny import TASK, Task, adapt, adapter_size, batch, head_of, logits, perturb, step, tiny, trainable
+from tests.methods.tiny import (
+    CONFIGS,
+    ENCODER_DECODERS,
+    TASK,
+    Task,
+    adapt,
+    adapter_size,
+    batch,
+    head_of,
+    logits,
+    perturb,
+    step,
+    tiny,
+    trainable,
+)
 
 
 def lstm_by_hand(x: Tensor, weights: dict[str, Tensor], layer: int, suffix: str) -> Tensor:
@@ -105,6 +124,144 @@ def test_parameter_counts(method, count):
     assert adapter_size(anatomy) == count
 
 
+@pytest.mark.parametrize(
+    ("method", "count", "percent"),
+    [
+        # Li and Liang: 200 keys and values in each of 12 attentions of the encoder and 24 of the decoder.
+        (PrefixTuning(length=200), 200 * 2 * 1024 * 36, 3.6),
+        # He et al.: 30 of them, and an adapter of width 512 beside each of 24 feed-forward blocks.
+        (MAM(length=30, bottleneck=512), 30 * 2 * 1024 * 36 + 24 * (2 * 1024 * 512 + 512 + 1024), 6.7),
+    ],
+)
+def test_the_share_of_bart_large_is_what_its_paper_prints(method, count, percent):
+    anatomy = real_shape("bart")
+    assert anatomy.num_backbone_parameters == 406_291_456
+    method.adapt(anatomy, TASK)
+    assert adapter_size(anatomy) == count
+    assert round(100 * count / anatomy.num_backbone_parameters, 1) == percent
+
+
+def test_each_kind_of_attention_has_a_network_of_its_own():
+    """As the authors' code has three: for the encoder, for the decoder, and for the decoder's attention to it."""
+    anatomy = real_shape("bart")
+    PrefixTuning(length=200, reparametrise=True, width=800).adapt(anatomy, TASK)
+    one = 200 * 1024 + 1024 * 800 + 800 + 12 * (800 * 2 * 1024 + 2 * 1024)
+    assert adapter_size(anatomy) == 3 * one
+
+
+@pytest.mark.parametrize(
+    ("architecture", "shape", "count"),
+    [
+        # Llama-3-8B, Mistral-7B, and Qwen3-0.6B, whose heads are larger than their share of the hidden size.
+        ("llama", {"vocab_size": 128256, "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+                   "num_key_value_heads": 8, "intermediate_size": 14336}, 34_177_536),
+        ("mistral", {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+                     "num_key_value_heads": 8}, 34_177_536),
+        ("qwen3", {"vocab_size": 151936, "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16,
+                   "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 3072},
+         32 * 1024 + 1024 * 512 + 512 + 28 * (512 * 2 * 1024 + 2 * 1024)),
+        ("llama", {"hidden_size": 4096, "num_hidden_layers": 4, "num_attention_heads": 32, "num_key_value_heads": 1},
+         32 * 128 + 128 * 512 + 512 + 4 * (512 * 2 * 128 + 2 * 128)),
+        ("gpt2", {}, 32 * 768 + 768 * 512 + 512 + 12 * (512 * 2 * 768 + 2 * 768)),
+    ],
+)  # fmt: skip
+def test_the_prefix_encoder_is_as_large_as_that_of_peft(architecture, shape, count):
+    peft = pytest.importorskip("peft")
+    anatomy = real_shape(architecture, **shape)
+    PrefixTuning(length=32, reparametrise=True, width=512).adapt(anatomy, TASK)
+    assert adapter_size(anatomy) == count
+
+    asked = peft.PrefixTuningConfig(
+        task_type="SEQ_CLS", num_virtual_tokens=32, encoder_hidden_size=512, prefix_projection=True
+    )
+    config = AutoConfig.for_model(architecture, num_labels=2, pad_token_id=0, **shape)
+    with torch.device("meta"):
+        theirs = peft.get_peft_model(type(anatomy.model)(config), asked)
+    assert sum(p.numel() for p in theirs.prompt_encoder.parameters()) == count
+
+
+@pytest.mark.parametrize(("architecture", "head_dim"), [("bart", 8), ("t5", 6)])
+def test_a_prefix_is_seen_where_a_decoder_attends_to_its_encoder(architecture, head_dim):
+    """Against attention written by hand, with padding in the encoder's input."""
+    anatomy = adapt(PrefixTuning(length=3), tiny(architecture))
+    perturb(trainable(anatomy.model).items())
+    layer = anatomy.layers[-1]
+    attention, caught = layer.cross_attention, {}
+
+    def keep(module, args, kwargs, output):
+        caught["to"], caught["out"] = args[0] if args else kwargs["hidden_states"], output[0]
+        caught["from"] = kwargs["key_value_states"]
+
+    attention.register_forward_hook(keep, with_kwargs=True)
+    inputs = batch(architecture)
+    inputs["attention_mask"][1:, 5:8] = 0
+    logits(anatomy.model, inputs)
+
+    def heads(name, x):
+        return layer.cross[name].module(x).view(3, 10, 4, head_dim).transpose(1, 2)
+
+    q, k, v = heads("query", caught["to"]), heads("key", caught["from"]), heads("value", caught["from"])
+    k = torch.cat([attention.prefix.key.expand(3, -1, -1, -1), k], dim=2)
+    v = torch.cat([attention.prefix.value.expand(3, -1, -1, -1), v], dim=2)
+    visible = torch.cat([torch.ones(3, 3), inputs["attention_mask"]], dim=1)[:, None, None].bool()
+    scale = 1 / math.sqrt(head_dim) if architecture == "bart" else 1.0  # T5 does not scale, and has no bias here
+    weights = (scale * q @ k.transpose(2, 3)).masked_fill(~visible, -torch.inf).softmax(-1)
+    mixed = (weights @ v).transpose(1, 2).reshape(3, 10, 4 * head_dim)
+    expected = layer.cross["attention_output"].module(mixed)
+    torch.testing.assert_close(caught["out"], expected, rtol=0, atol=1e-5)
+    assert weights[..., :3].sum(-1).min() > 1e-3
+
+
+def places(anatomy: Anatomy) -> set[str]:
+    """Which attention has a prefix, by module name."""
+    return {name.removesuffix(".prefix") for name, _ in anatomy.model.named_modules() if name.endswith(".prefix")}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "own", "cross"),
+    [
+        ("bart", ["encoder.layers.{}.self_attn", "decoder.layers.{}.self_attn"], "decoder.layers.{}.encoder_attn"),
+        ("t5", ["encoder.block.{}.layer.0.SelfAttention", "decoder.block.{}.layer.0.SelfAttention"],
+         "decoder.block.{}.layer.1.EncDecAttention"),
+    ],
+)  # fmt: skip
+def test_which_attention_has_a_prefix(architecture, own, cross):
+    def named(paths: list[str]) -> set[str]:
+        return {f"{tiny(architecture).base_model_prefix}.{path.format(layer)}" for path in paths for layer in (0, 1)}
+
+    for method in (PrefixTuning(length=3), PTuningV2(length=3), MAM(length=3, bottleneck=4)):
+        assert places(adapt(method, tiny(architecture))) == named([*own, cross])
+    assert places(adapt(HyperPrompt(length=3), tiny(architecture))) == named(own)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [PrefixTuning(length=3), MAM(length=3, bottleneck=4), HyperPrompt(length=3), PromptTuning(length=3)],
+    ids=lambda method: method.card.name,
+)
+@pytest.mark.parametrize("architecture", ENCODER_DECODERS)
+def test_generation_with_a_cache_gives_what_it_gives_without(architecture, method):
+    torch.manual_seed(0)
+    model = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model(architecture, **CONFIGS[architecture])).eval()
+    perturb(model.named_parameters(), 0.1)
+    method.adapt(Anatomy(model, frozenset()), TASK)
+    perturb(trainable(model).items(), 0.5)
+    inputs = batch(architecture)
+    inputs["attention_mask"][1:, 6:] = 0
+    options = {"max_new_tokens": 6, "min_new_tokens": 6, "output_scores": True, "return_dict_in_generate": True}
+    for beams in (1, 2):
+        cached, plain = (
+            model.generate(**inputs, **options, num_beams=beams, use_cache=use, do_sample=False)
+            for use in (True, False)
+        )
+        assert torch.equal(cached.sequences, plain.sequences)
+        torch.testing.assert_close(torch.stack(cached.scores), torch.stack(plain.scores), rtol=0, atol=1e-4)
+    alone = {name: value[1:2, :6] for name, value in inputs.items()}
+    short = model.generate(**alone, **options, do_sample=False)
+    together = model.generate(**inputs, **options, do_sample=False)
+    assert torch.equal(short.sequences[0], together.sequences[1])
+
+
 def test_p_tuning_v2_gives_all_layers_what_the_prefix_encoder_of_peft_gives():
     peft = pytest.importorskip("peft")
     anatomy = adapt(PTuningV2(length=5, reparametrise=True, width=6), tiny("bert"))
@@ -167,6 +324,21 @@ def test_a_prompt_starts_from_the_embeddings_of_given_tokens():
 def test_token_ids_come_with_the_init_that_reads_them(wrong):
     with pytest.raises(ValidationError, match="init_token_ids must be given with init text, and with no other"):
         PromptTuning(**wrong)
+
+
+@pytest.mark.parametrize("fill", [0, 1])
+@pytest.mark.parametrize("architecture", ["gpt2", "opt", "llama"])
+def test_positions_given_with_a_batch_that_is_padded_on_the_left_are_counted_from_the_prompt(architecture, fill):
+    """Whatever stands where there is only padding."""
+    model = tiny(architecture)
+    adapt(PromptTuning(length=5), model)
+    inputs = batch(architecture)
+    expected = logits(model, inputs)
+    pads = {"input_ids": 1, "attention_mask": 0}
+    padded = {name: F.pad(value, (4, 0), value=pads[name]) for name, value in inputs.items()}
+    positions = F.pad(torch.arange(10).expand(3, -1), (4, 0), value=fill)
+    found = logits(model, padded | {"position_ids": positions})
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
