@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,17 @@ import pandas as pd
 
 from bench.cell import Cell
 from bench.records import Cost, Manifest, Parameters, Record, RecordStore
+from reports.scales import Scale, may_be_averaged, read_scale
 from reports.statistics import Summary, summarise
+from reports.structure import listing
 
 # The order of the seminar's subtopics; what a third party calls otherwise comes last.
 FAMILIES = ("baseline", "sparse", "low-rank", "adapter", "soft-prompt", "hypernetwork")
 
 SCORED = ("trained", "ok")
 NOT_RUN = "not run"
+# A record that is whole, and whose primary score is not a number or infinite.
+NO_SCORE = "undefined"
 
 # Metrics' names where the key does not read as one.
 METRICS = {
@@ -34,14 +40,16 @@ class Results:
     """A results folder, read.
 
     `cells` has one row per cell of the suite, indexed by id: backbone, method, label, family, task, seed,
-    status (a record's, or "not run"), reason, `score` (the task's primary test metric, a fraction; NaN if
-    there is none), `validation_score`, wall_seconds, `adapter_parameters`, `head_parameters`,
+    status (a record's, or "not run", or "undefined" where the record's score is), reason, `score` (the task's primary
+    test metric as `reports.scales` holds it, so that more is better; NaN if there is none), `validation_score`,
+    wall_seconds, `adapter_parameters`, `head_parameters`,
     `total_parameters`, `backbone_parameters`, `percent`, `general_loss` (nats per byte of general text, by the bare
     backbone) and `forgotten` (how much it rose with tuning), and every figure of `bench.records.Cost` under its
     own name (NaN where not measured). Machines drift by more than methods differ: `latency`, `merged_latency` and
     `deployed_latency` (merged where the method can be merged, else with it in place) are therefore over the plain
     backbone's, which was timed beside them. `history` has one row per evaluation of a scored cell: id, backbone,
-    label, task, seed, step, phase, train_loss, validation_loss, `score` (validation, a fraction).
+    label, task, seed, step, phase, train_loss, validation_loss, `score` (validation, held likewise). `scales` has the
+    scale of every task's primary metric.
     `backbones`, `tasks` and `labels` are in the order of the suite, labels grouped by family.
     """
 
@@ -53,6 +61,7 @@ class Results:
     backbones: tuple[str, ...]
     tasks: tuple[str, ...]
     labels: tuple[str, ...]
+    scales: dict[str, Scale] = field(default_factory=dict)
 
     @property
     def suite(self) -> dict[str, Any]:
@@ -83,7 +92,32 @@ class Results:
         return self.manifest.cards.get(kind, {}).get(name) or {}
 
     def title(self, kind: str, name: str) -> str:
-        return str(self.card(kind, name).get("title") or name)
+        """A card's title. Of several cards with one title, what tells their names apart stands beside it."""
+        cards = self.manifest.cards.get(kind, {})
+        title = str(self.card(kind, name).get("title") or name)
+        alike = [other for other, card in cards.items() if card and str(card.get("title") or other) == title]
+        return f"{title} ({told_apart(name, alike)})" if len(alike) > 1 and title != name else title
+
+    def scale(self, task: str) -> Scale:
+        """How the scores of a task are written."""
+        return self.scales.get(task, Scale())
+
+    @property
+    def highest(self) -> str:
+        """What the best score is called."""
+        return "highest" if all(self.scale(task).higher_is_better for task in self.tasks) else "best"
+
+    def averaged(self, tasks: Iterable[str]) -> tuple[str, ...]:
+        """Those of the tasks over which scores may be averaged."""
+        return may_be_averaged({task: self.scale(task) for task in tasks})
+
+    def left_out(self, tasks: Sequence[str]) -> str:
+        """A sentence, with a space before it, on what a mean over the tasks leaves out; empty if that is nothing."""
+        kept = self.averaged(tasks)
+        left = [f"{task} ({self.metric(task)})" for task in tasks if task not in kept]
+        if not left:
+            return ""
+        return f" Left out of the mean, as no fractions of which more is better: {listing(left)}."
 
     def metric_key(self, task: str) -> str:
         """The primary metric, as records name it."""
@@ -135,12 +169,13 @@ def read(root: Path) -> Results:
     store = RecordStore(root)
     manifest = store.manifest()
     records = {record.id: record for record in store.records()}
+    scales = _scales(manifest, records)
     methods = manifest.cards.get("methods", {})
     rows, evaluations = [], []
     for cell_id, cell in manifest.cells.items():
         record = records.get(cell_id)
         family = str((methods.get(cell.method) or {}).get("family") or "other")
-        rows.append({"id": cell_id, "family": family} | _row(cell, record, manifest))
+        rows.append({"id": cell_id, "family": family} | _row(cell, record, manifest, scales))
         if record is not None and record.status in SCORED:
             for line in record.history:
                 evaluations.append(
@@ -149,7 +184,7 @@ def read(root: Path) -> Results:
                         **{name: getattr(cell, name) for name in ("backbone", "label", "task", "seed")},
                         **{name: getattr(line, name) for name in ("step", "phase", "train_loss")},
                         "validation_loss": line.validation_loss,
-                        "score": _primary(line.validation, cell.task, manifest),
+                        "score": _primary(line.validation, cell.task, manifest, scales),
                     }
                 )
     columns = ["id", "backbone", "label", "task", "seed", "step", "phase", "train_loss", "validation_loss"]
@@ -166,6 +201,7 @@ def read(root: Path) -> Results:
         backbones=_unique(cells["backbone"]),
         tasks=_unique(cells["task"]),
         labels=tuple(sorted(_unique(cells["label"]), key=lambda label: rank.get(families[label], len(rank)))),
+        scales=scales,
     )
 
 
@@ -215,15 +251,17 @@ _COLUMNS = [
 ]
 
 
-def _row(cell: Cell, record: Record | None, manifest: Manifest) -> dict[str, Any]:
+def _row(cell: Cell, record: Record | None, manifest: Manifest, scales: dict[str, Scale]) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(cell, name) for name in _IDENTITY}
     if record is None:
         return row | {"status": NOT_RUN, "reason": None}
     row |= {"status": record.status, "reason": record.reason, "wall_seconds": record.wall_seconds}
     if record.status not in SCORED:
         return row
-    row["score"] = _primary(record.test, cell.task, manifest)
-    row["validation_score"] = _primary(record.validation, cell.task, manifest)
+    row["score"] = _primary(record.test, cell.task, manifest, scales)
+    row["validation_score"] = _primary(record.validation, cell.task, manifest, scales)
+    if row["score"] is None or math.isnan(row["score"]):
+        row |= {"status": NO_SCORE, "reason": _why_undefined(record.test, cell.task, manifest)}
     if record.forgetting:
         before = record.forgetting["before"]
         row |= {"general_loss": before, "forgotten": record.forgetting["after"] - before}
@@ -240,9 +278,46 @@ def _latencies(cost: Cost) -> dict[str, float | None]:
     return {"latency": latency, "merged_latency": merged, "deployed_latency": merged or latency}
 
 
-def _primary(metrics: dict[str, float], task: str, manifest: Manifest) -> float | None:
+def _scales(manifest: Manifest, records: dict[str, Record]) -> dict[str, Scale]:
+    """By task, with the digits that its scores ask for."""
+    found = {}
+    for task in _unique(cell.task for cell in manifest.cells.values()):
+        card = manifest.cards.get("tasks", {}).get(task) or {}
+        metric = _primary_name({}, task, manifest)
+        values = [record.test[metric] for record in records.values()
+                  if record.cell.task == task and metric in record.test]  # fmt: skip
+        found[task] = read_scale(card, metric, values)
+    return found
+
+
+def _primary(metrics: dict[str, float], task: str, manifest: Manifest, scales: dict[str, Scale]) -> float | None:
+    """The primary metric, held such that more is better; NaN where it is infinite, too."""
+    name = _primary_name(metrics, task, manifest)
+    if name not in metrics:
+        return None
+    return scales[task].raw(metrics[name]) if math.isfinite(metrics[name]) else math.nan
+
+
+def _primary_name(metrics: dict[str, float], task: str, manifest: Manifest) -> str:
     names: Sequence[str] = (manifest.cards.get("tasks", {}).get(task) or {}).get("metrics") or list(metrics)
-    return metrics.get(names[0]) if names else None
+    return str(names[0]) if names else "score"
+
+
+def _why_undefined(metrics: dict[str, float], task: str, manifest: Manifest) -> str:
+    name = _primary_name(metrics, task, manifest)
+    if name not in metrics:
+        return f"the record has no value of the primary metric, {name}"
+    return f"the primary metric, {name}, is {'not a number' if math.isnan(metrics[name]) else 'infinite'}"
+
+
+def told_apart(name: str, among: Iterable[str]) -> str:
+    """The shortest end of a name, cut at slashes, that none of the others has: of a/tiny and b/tiny, a/tiny."""
+    parts = re.split(r"[/\\]+", name)
+    others = [re.split(r"[/\\]+", other) for other in among if other != name]
+    for n in range(1, len(parts)):
+        if all(other[-n:] != parts[-n:] for other in others):
+            return "/".join(parts[-n:])
+    return name
 
 
 def _unique(values: Iterable[Any]) -> tuple[str, ...]:

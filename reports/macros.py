@@ -6,8 +6,9 @@ import hashlib
 import re
 
 from reports.bibliography import Entry
-from reports.frame import COST_COLUMNS, Results, seeds_of, select, summary_of
-from reports.quantities import count, points, unit_for
+from reports.frame import COST_COLUMNS, NO_SCORE, Results, seeds_of, select, summary_of
+from reports.quantities import count, unit_for
+from reports.scales import UNDEFINED, Scale
 from reports.statistics import Summary, compare_paired
 from reports.templating import latex_environment
 
@@ -22,7 +23,9 @@ def numbers(results: Results) -> str:
             cells = select(results.scored, backbone=backbone, label=label)
             for task in results.tasks:
                 own = select(cells, task=task)
-                for what, value in {**_scores(own), **_difference(results, backbone, label, task)}.items():
+                scale = results.scale(task)
+                scores = _scores(own, scale) or _undefined(results, backbone, label, task)
+                for what, value in {**scores, **_difference(results, backbone, label, task)}.items():
                     lines += _define(results, what, backbone, label, task, value)
                 for column in COST_COLUMNS:
                     summary, _ = summary_of(own, column)
@@ -51,14 +54,20 @@ def quantity(column: str, value: float) -> str:
     return f"{value * unit.factor:,.{unit.decimals}f}\\,{unit.name}".replace("µ", "\\textmu ")
 
 
-def _scores(cells) -> dict[str, str]:
+def _scores(cells, scale: Scale) -> dict[str, str]:
     score, _ = summary_of(cells, "score")
     if not score.n:
         return {}
-    found = {"score": _with_spread(score), "mean": points(score.mean), "n": str(score.n),
-             "sd": "--" if score.sd is None else points(score.sd)}  # fmt: skip
+    found = {"score": _with_spread(score, scale), "mean": _tex(scale.text(score.mean)), "n": str(score.n),
+             "sd": "--" if score.sd is None else scale.spread(score.sd)}  # fmt: skip
     validation, _ = summary_of(cells, "validation_score")
-    return found | ({"validation": _with_spread(validation)} if validation.n else {})
+    return found | ({"validation": _with_spread(validation, scale)} if validation.n else {})
+
+
+def _undefined(results: Results, backbone: str, label: str, task: str) -> dict[str, str]:
+    """What stands for a score where every record's is undefined."""
+    cells = select(results.cells, backbone=backbone, label=label, task=task, status=NO_SCORE)
+    return {} if cells.empty else {"score": UNDEFINED, "mean": UNDEFINED, "sd": "--", "n": "0"}
 
 
 def _difference(results: Results, backbone: str, label: str, task: str) -> dict[str, str]:
@@ -68,12 +77,17 @@ def _difference(results: Results, backbone: str, label: str, task: str) -> dict[
     found = compare_paired(seeds_of(select(cells, label=label)), seeds_of(select(cells, label=results.reference or "")))
     if not found.n:
         return {}
-    sign = points(found.mean, signed=True).replace("−", "$-$")
-    return {"difference": sign + ("" if found.sd is None else f"\\,$\\pm$\\,{points(found.sd)}")}
+    scale = results.scale(task)
+    sign = _tex(scale.text(found.mean, signed=True))
+    return {"difference": sign + ("" if found.sd is None else f"\\,$\\pm$\\,{scale.spread(found.sd)}")}
 
 
-def _with_spread(score: Summary) -> str:
-    return points(score.mean) + ("" if score.sd is None else f"\\,$\\pm$\\,{points(score.sd)}")
+def _with_spread(score: Summary, scale: Scale) -> str:
+    return _tex(scale.text(score.mean)) + ("" if score.sd is None else f"\\,$\\pm$\\,{scale.spread(score.sd)}")
+
+
+def _tex(number: str) -> str:
+    return number.replace("−", "$-$")
 
 
 def _define(results: Results, what: str, backbone: str, label: str, task: str, value: str) -> list[str]:
