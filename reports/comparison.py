@@ -223,8 +223,8 @@ def _scores(a: Results, b: Results) -> list[Table]:
                Column("pairs"), Column("p"))  # fmt: skip
     tasks = list(dict.fromkeys(line["task"] for line in lines))
     caption = (f"Test scores of both runs{_unit(a, tasks)}, mean ± sample standard deviation, and the difference of"
-               f" the means. p: two-sided paired t-test over the seeds that both have, corrected by Holm; none below {MIN_PAIRS}"
-               " pairs.",)  # fmt: skip
+               " the means. p: two-sided paired t-test over the seeds that both have, corrected by Holm; none below"
+               f" {MIN_PAIRS} pairs.",)  # fmt: skip
     frame = pd.DataFrame(data).astype({"p": float, "p_holm": float})
     return [Table("compared-scores", caption, columns, tuple(rows), frame, wide=True)]
 

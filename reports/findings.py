@@ -336,6 +336,8 @@ def limitations(results: Results) -> list[Paragraph]:
                      ("Hyperparameters were fixed in the suite; this run holds no search. ",)),
         "A method whose learning rate suits it less loses by that, not by what it is; how a search is reported"
         " matters as much as its result.")  # fmt: skip
+    if read := _as_assumed(results):
+        add("Metrics.", read)
     if sampling := _sampling_error(results):
         add("Test sets.", *sampling)
     if (missing := int((~results.cells["status"].isin(SCORED)).sum())) > 0:
@@ -352,6 +354,23 @@ def limitations(results: Results) -> list[Paragraph]:
     if len(environments) > 1:
         add("Environments.", f"The records come from {len(environments)} different environments.")
     return made
+
+
+def _as_assumed(results: Results) -> str:
+    """What was taken for granted of metrics, and scores that belie it."""
+    said = []
+    for task in results.tasks:
+        names = [f"“{name}”" for name in results.card("tasks", task).get("assumed") or ()]
+        if names:
+            said.append(f"{listing(names)} of {task} {'was' if len(names) == 1 else 'were'} taken as"
+                        f" {'a fraction' if len(names) == 1 else 'fractions'} of which more is better: the task's card"
+                        " does not say how to read it.")  # fmt: skip
+        scale = results.scale(task)
+        raw = [scale.raw(score) for score in select(results.scored, task=task)["score"]]
+        if outside := sum(not scale.allows(value) for value in raw):
+            said.append(f"{plural(outside, 'score').capitalize()} of {task} {'lies' if outside == 1 else 'lie'} outside"
+                        f" of the range of {results.metric(task)}: its card is wrong, or they are.")  # fmt: skip
+    return " ".join(said)
 
 
 def _sampling_error(results: Results) -> Text:

@@ -41,6 +41,11 @@ class Scale:
         bound = self.low if self.higher_is_better else self.high
         return -math.inf if bound is None else self.raw(bound)
 
+    def allows(self, value: float) -> bool:
+        """Whether the metric can have this value."""
+        slack = 1e-6 * max(1.0, abs(value))  # of sums in single precision
+        return (self.low is None or value >= self.low - slack) and (self.high is None or value <= self.high + slack)
+
     def raw(self, score: float) -> float:
         """The metric's own value of a held score; the same turns a value into the score that is held."""
         return score if self.higher_is_better else 0.0 - score

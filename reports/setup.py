@@ -48,6 +48,10 @@ def budgets(results: Results) -> list[Table]:
             "duplicates_removed": use.duplicates_removed if use else None,
             "commits": " ".join(f"{repo}@{commit}" for repo, commit in use.commits.items()) if use else None,
         }
+        if use and use.dropped:
+            measured["dropped"] = "; ".join(f"{why}: {n}" for why, n in use.dropped.items())
+        if unasked := max((each.unasked for each in uses), default=0):
+            measured["unasked"] = unasked
         data.append({"task": task} | values | measured | {"cells": " ".join(ids)})
     if len(rows) <= TASKS_SIDE_BY_SIDE:
         turned = _turned([row.cells[0] for row in rows], data)
@@ -68,7 +72,8 @@ def _turned(tasks: list[Any], data: list[dict[str, Any]]) -> tuple[tuple[Column,
     names = {"Train": "Training examples", "Validation": "Validation examples", "Test": "Test examples",
              "Steps": "Optimiser steps", "Batch": "Batch size", "Length": "Length (tokens)",
              "Warm-up": "Warm-up (share)", "Clip": "Clipping norm"}  # fmt: skip
-    shown = [name for name in data[0] if name not in ("task", "cells", "duplicates_removed", "commits")]
+    unseen = ("task", "cells", "duplicates_removed", "commits", "dropped", "unasked")
+    shown = [name for name in data[0] if name not in unseen]
     rows = [Row((names.get(name, name), *(_plain(line[name]) for line in data))) for name in shown]
     return (Column("Per cell", "label"), *(Column(str(task)) for task in tasks)), tuple(rows)
 
@@ -124,9 +129,9 @@ def unfinished(results: Results) -> list[Table]:
         return []
     groups: dict[tuple[str, str, str, str], list[str]] = {}
     for cell_id in map(str, cells.index):
-        cell, record = results.manifest.cells[cell_id], results.records.get(cell_id)
-        status = record.status if record else NOT_RUN
-        reason = (record.reason if record else None) or ""
+        cell = results.manifest.cells[cell_id]
+        status, reason = str(cells.loc[cell_id, "status"]), cells.loc[cell_id, "reason"]
+        reason = reason if isinstance(reason, str) else ""
         groups.setdefault((cell.label, cell.task, status, reason), []).append(cell_id)
     rows, data = [], []
     for (label, task, status, reason), ids in groups.items():
@@ -146,9 +151,15 @@ def unfinished(results: Results) -> list[Table]:
     )
     caption = (
         f"The {len(cells)} of {len(results.cells)} cells without a score: failed, not applicable (n/a) or not"
-        " run. They are part of the result and are left out of every mean.",
+        f" run{_more_statuses(cells)}. They are part of the result and are left out of every mean.",
     )
     return [Table("unfinished", caption, columns, tuple(rows), pd.DataFrame(data), wide=True)]
+
+
+def _more_statuses(cells: pd.DataFrame) -> str:
+    said = {"undefined": "undefined (the primary metric has no finite value)", "broken": "broken (the record cannot be"
+            " read)"}  # fmt: skip
+    return "".join(f", or {words}" for status, words in said.items() if (cells["status"] == status).any())
 
 
 def environment(results: Results) -> list[Table]:
