@@ -13,6 +13,7 @@ import pandas as pd
 
 from bench.cell import Cell
 from bench.records import Cost, Manifest, Parameters, Record, RecordStore
+from bench.redaction import redacted
 from reports.scales import Scale, may_be_averaged, read_scale
 from reports.statistics import Summary, summarise
 from reports.structure import listing
@@ -168,7 +169,7 @@ def read(root: Path) -> Results:
     """Raises ResultsError where the folder holds no results, or a record that cannot be read."""
     store = RecordStore(root)
     manifest = store.manifest()
-    records = {record.id: record for record in store.records()}
+    records = {record.id: _shown(record) for record in store.records()}
     scales = _scales(manifest, records)
     methods = manifest.cards.get("methods", {})
     rows, evaluations = [], []
@@ -203,6 +204,11 @@ def read(root: Path) -> Results:
         labels=tuple(sorted(_unique(cells["label"]), key=lambda label: rank.get(families[label], len(rank)))),
         scales=scales,
     )
+
+
+def _shown(record: Record) -> Record:
+    """The record with a reason that can be shown: without terminal codes and secrets, whoever wrote it."""
+    return record.model_copy(update={"reason": redacted(record.reason)}) if record.reason else record
 
 
 def environment_of(record: Record) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from bench.records import Record
+from bench.redaction import redacted
 from reports import setup
 from reports.frame import Results, environment_of
 from reports.scales import UNDEFINED, read_scale
@@ -254,7 +255,8 @@ def details(results: Results, output: Path) -> dict[str, Any]:
             found["environment"] = environments(environment) if record.environment else None
             if record.cost is not None and len(record.cost.phases) == 1:
                 del found["cost"]["phases"]  # the one phase is the whole
-        found |= _files(results.root / "cells" / cell_id, output, scored_log if record and record.test else FAILED_LOG)
+        longest = scored_log if record and record.test else FAILED_LOG
+        found |= _files(results.root, results.root / "cells" / cell_id, output, longest)
         cells.append(found)
     keys = _Index()
     return {
@@ -274,14 +276,19 @@ def packed(value: Any, keys: _Index) -> Any:
     return [-1, *(packed(inner, keys) for inner in value)] if isinstance(value, list) else value
 
 
-def _files(folder: Path, output: Path, longest: int) -> dict[str, Any]:
-    """Links to what the cell left behind, relative to the page, and the end of its log."""
-    links = [
-        [name, quote(Path(os.path.relpath(folder / name, output)).as_posix())]
-        for name in ("record.json", "log.txt")
-        if (folder / name).exists()
-    ]
-    return {"files": links, "log": tail(folder / "log.txt", longest)}
+def _files(root: Path, folder: Path, output: Path, longest: int) -> dict[str, Any]:
+    """Links to what the cell left behind, relative to the page, and the end of its log. What is no file, or is a link
+    that leads out of the results folder, is none of it."""
+    here = [name for name in ("record.json", "log.txt") if _is_own_file(folder / name, root)]
+    links = [[name, quote(Path(os.path.relpath(folder / name, output)).as_posix())] for name in here]
+    return {"files": links, "log": redacted(tail(folder / "log.txt", longest)) if "log.txt" in here else ""}
+
+
+def _is_own_file(path: Path, root: Path) -> bool:
+    try:
+        return path.is_file() and path.resolve().is_relative_to(root.resolve())
+    except OSError:
+        return False
 
 
 def tail(path: Path, longest: int) -> str:

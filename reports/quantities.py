@@ -75,6 +75,16 @@ def gigabytes(value: float) -> str:
     return f"{value / 1e9:.1f} GB"
 
 
+# What a LaTeX page can hold; the CSV file and the page have the whole text.
+LONGEST_REASON = 240
+
+
+def shorten(text: str, longest: int = LONGEST_REASON) -> str:
+    """One line of bounded length."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
 _NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 

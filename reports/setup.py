@@ -9,10 +9,8 @@ import pandas as pd
 
 from bench.cell import Budget
 from reports.frame import NOT_RUN, SCORED, Results
+from reports.quantities import shorten
 from reports.structure import Column, Number, Row, Table
-
-# What a LaTeX page can hold; the CSV file and the page have every row.
-LONGEST_REASON = 240
 
 # More tasks than this take a row each, rather than a column.
 TASKS_SIDE_BY_SIDE = 3
@@ -199,12 +197,6 @@ def environment_pairs(environment: dict[str, Any]) -> list[tuple[str, str]]:
     if profiled := environment.get("profiled"):
         pairs += [(f"{name}, when profiled", value) for name, value in environment_pairs(profiled)]
     return pairs
-
-
-def shorten(text: str, longest: int = LONGEST_REASON) -> str:
-    """One line of bounded length."""
-    line = " ".join(text.split())
-    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
 def plain_number(value: float) -> str:

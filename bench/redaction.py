@@ -1,0 +1,64 @@
+"""What a program printed, fit to be shown: no terminal codes, no secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+
+# Escape sequences as terminals know them: CSI, then OSC and its like with their text, then two-character ones.
+_SEQUENCES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]|\x9b[0-?]*[ -/]*[@-~]"
+)
+# Control characters but for the tab and the line break; characters that turn the direction of what follows; halves of
+# surrogate pairs, which no encoding has.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_SECRETS = (
+    # Tokens by the shapes that their makers gave them.
+    re.compile(r"\bhf_[A-Za-z0-9]{20,}"),
+    re.compile(r"\bapi_org_[A-Za-z0-9]{20,}"),
+    re.compile(r"\bsk-[A-Za-z0-9_-]{16,}"),
+    re.compile(r"\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bglpat-[A-Za-z0-9_-]{16,}"),
+    re.compile(r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
+    re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}"),
+    re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
+    # Whatever stands where a secret stands.
+    re.compile(r"(?<=://)[^\s/@]*:[^\s/@]+(?=@)"),
+    re.compile(r"(?i)\b(?<=bearer )[A-Za-z0-9._~+/=-]{8,}|(?<=basic )[A-Za-z0-9+/=]{8,}"),
+    re.compile(r"(?i)(?:password|passwd|secret)[\"']?\s*[=:]\s*[\"']?(?P<value>[^\s\"'&,;]{4,})"),
+    re.compile(
+        r"(?i)(?:api[_-]?key|access[_-]?key|token)[\"']?\s*[=:]\s*[\"']?"
+        r"(?P<value>(?=[^\s\"'&,;]*\d)(?=[^\s\"'&,;]*[a-z])[^\s\"'&,;]{12,})"
+    ),
+)
+_NAMED = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|KEY|CREDENTIAL", re.IGNORECASE)
+_SHORTEST = 8  # of an environment variable's value that is taken for a secret
+MASK = "[secret]"
+
+
+def printable(text: str) -> str:
+    """Without terminal codes, and with nothing that a line of text cannot hold; tabs and line breaks stay."""
+    return _UNPRINTABLE.sub("", _SEQUENCES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+
+
+def redacted(text: str) -> str:
+    """Printable, and with a mask where a secret stands: a token of a known shape, a password in an address, the value
+    of an environment variable whose name says that it is one."""
+    text = printable(text)
+    for value in _secret_values():
+        text = text.replace(value, MASK)
+    for pattern in _SECRETS:
+        text = pattern.sub(_masked, text)
+    return text
+
+
+def _masked(found: re.Match[str]) -> str:
+    whole = found.group()
+    value = found.groupdict().get("value")
+    return MASK if value is None else whole.removesuffix(value) + MASK
+
+
+def _secret_values() -> list[str]:
+    """The longest first, so that none is left in part."""
+    values = {value for name, value in os.environ.items() if _NAMED.search(name) and len(value) >= _SHORTEST}
+    return sorted(values, key=len, reverse=True)
