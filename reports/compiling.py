@@ -45,7 +45,6 @@ def compile_pdf(folder: Path, name: str) -> Compiled:
         latexmk, "-norc", "-pdf", "-pdflatex=pdflatex -no-shell-escape %O %S", "-interaction=nonstopmode",
         "-halt-on-error", "-outdir=build", f"{name}.tex",
     ]  # fmt: skip
-    (folder / "build").mkdir(exist_ok=True)
     log = folder / "build" / f"{name}.log"
     done = _run(command, folder)
     if done is None:
@@ -141,12 +140,20 @@ def _limit() -> None:
 
 @contextmanager
 def _plainly_named(folder: Path) -> Iterator[Path]:
-    """A folder that stands for `folder`, with links to what is in it: TeX takes `:`, `;`, `,`, `{`, `~`, `$` and spaces
-    in the path of the folder that it runs in for something else."""
-    with tempfile.TemporaryDirectory(prefix="bench-latex-") as place:
+    """A folder that stands for `folder`, with links to what is in it, and a copy of its `build`: TeX takes `:`, `;`, `,`,
+    `{`, `~`, `$` and spaces in the path of the folder that it runs in for something else."""
+    build = folder / "build"
+    build.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-latex-") as named:
+        place = Path(named)
+        shutil.copytree(build, place / "build")
         for one in folder.resolve().iterdir():
-            (Path(place) / one.name).symlink_to(one)
-        yield Path(place)
+            if one.name != "build":
+                (place / one.name).symlink_to(one)
+        try:
+            yield place
+        finally:
+            shutil.copytree(place / "build", build, dirs_exist_ok=True)
 
 
 @contextmanager

@@ -101,8 +101,8 @@ _COMMON: dict[Any, Any] = {
 # Japanese and Korean, signs and emoji. matplotlib itself brings DejaVu Sans.
 _FALLBACKS = (
     ("FreeSerif.ttf", "FreeSerif.otf", "NotoSerif-Regular.ttf", "Times New Roman.ttf", "times.ttf"),
-    ("NotoSerifCJK-Regular.ttc", "NotoSansCJK-Regular.ttc", "DroidSansFallbackFull.ttf", "DroidSansFallback.ttf",
-     "wqy-microhei.ttc", "wqy-zenhei.ttc", "Arial Unicode.ttf", "msyh.ttc"),
+    ("NotoSerifCJK-Regular.ttc", "NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "wqy-zenhei.ttc",
+     "DroidSansFallbackFull.ttf", "DroidSansFallback.ttf", "Arial Unicode.ttf", "msyh.ttc"),
     ("Symbola.ttf", "Symbola_hint.ttf", "Symbola.otf", "NotoEmoji-Regular.ttf", "seguisym.ttf"),
 )  # fmt: skip
 # The document is set in Times, which STIX goes with and which matplotlib always has.
@@ -136,9 +136,13 @@ def has_glyphs(word: str) -> bool:
     return all(any(font.get_char_index(ord(c)) for font in fonts) for c in word if c not in INVISIBLE)
 
 
+def _on_paper() -> dict[Any, Any]:
+    return _PAPER | {"font.family": [_PAPER["font.family"], *fallback_fonts()]}
+
+
 @contextmanager
 def paper() -> Iterator[None]:
-    with _settings(_PAPER):
+    with _settings(_on_paper()):
         yield
 
 
@@ -148,7 +152,7 @@ def slides() -> Iterator[None]:
     global _scale
     _scale = 0.78
     try:
-        with _settings(_PAPER):
+        with _settings(_on_paper()):
             yield
     finally:
         _scale = 1.0
