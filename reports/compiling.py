@@ -140,8 +140,8 @@ def _limit() -> None:
 
 @contextmanager
 def _plainly_named(folder: Path) -> Iterator[Path]:
-    """A folder that stands for `folder`, with links to what is in it, and a copy of its `build`: TeX takes `:`, `;`, `,`,
-    `{`, `~`, `$` and spaces in the path of the folder that it runs in for something else."""
+    """A folder that stands for `folder`, with links to what is in it, and a copy of its `build`: TeX takes `:`, `;`,
+    `,`, `{`, `~`, `$` and spaces in the path of the folder that it runs in for something else."""
     build = folder / "build"
     build.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-latex-") as named:

@@ -14,6 +14,7 @@ import pandas as pd
 from bench.cell import Cell
 from bench.records import Cost, Manifest, Parameters, Record, RecordStore
 from bench.redaction import redacted
+from reports import cards
 from reports.scales import Scale, may_be_averaged, read_scale
 from reports.statistics import Summary, summarise
 from reports.structure import listing
@@ -94,9 +95,9 @@ class Results:
 
     def title(self, kind: str, name: str) -> str:
         """A card's title. Of several cards with one title, what tells their names apart stands beside it."""
-        cards = self.manifest.cards.get(kind, {})
         title = str(self.card(kind, name).get("title") or name)
-        alike = [other for other, card in cards.items() if card and str(card.get("title") or other) == title]
+        alike = [other for other, card in self.manifest.cards.get(kind, {}).items()
+                 if card and str(card.get("title") or other) == title]  # fmt: skip
         return f"{title} ({told_apart(name, alike)})" if len(alike) > 1 and title != name else title
 
     def scale(self, task: str) -> Scale:
@@ -166,9 +167,10 @@ class Results:
 
 
 def read(root: Path) -> Results:
-    """Raises ResultsError where the folder holds no results, or a record that cannot be read."""
+    """Raises ResultsError where the folder holds no results, or a record or card that cannot be used."""
     store = RecordStore(root)
     manifest = store.manifest()
+    cards.check(manifest, root / "manifest.json")
     records = {record.id: _shown(record) for record in store.records()}
     scales = _scales(manifest, records)
     methods = manifest.cards.get("methods", {})
@@ -212,7 +214,12 @@ def _shown(record: Record) -> Record:
 
 
 def environment_of(record: Record) -> dict[str, Any]:
-    return record.environment | ({"profiled": record.profiled} if record.profiled else {})
+    """Where a record comes from. What is not of the shape that we write is left out."""
+    parts = [
+        {key: value for key, value in part.items() if key != "versions" or isinstance(value, dict)}
+        for part in (record.environment, record.profiled)
+    ]
+    return parts[0] | ({"profiled": parts[1]} if parts[1] else {})
 
 
 def summary_of(rows: pd.DataFrame, column: str) -> tuple[Summary, tuple[str, ...]]:
@@ -268,7 +275,7 @@ def _row(cell: Cell, record: Record | None, manifest: Manifest, scales: dict[str
     row["validation_score"] = _primary(record.validation, cell.task, manifest, scales)
     if row["score"] is None or math.isnan(row["score"]):
         row |= {"status": NO_SCORE, "reason": _why_undefined(record.test, cell.task, manifest)}
-    if record.forgetting:
+    if record.forgetting.keys() >= {"before", "after"}:
         before = record.forgetting["before"]
         row |= {"general_loss": before, "forgotten": record.forgetting["after"] - before}
     if record.parameters is not None:

@@ -262,8 +262,8 @@ def details(results: Results, output: Path) -> dict[str, Any]:
     return {
         "cells": [packed(_finite(found), keys) for found in cells],
         "keys": [json.loads(text) for text in keys.values],
-        "shared": [json.loads(text) for text in shared.values],
-        "environments": [json.loads(text) for text in environments.values],
+        "shared": [_finite(json.loads(text)) for text in shared.values],
+        "environments": [_finite(json.loads(text)) for text in environments.values],
         "plugins": results.suite.get("plugins") or [],
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pandas as pd
@@ -201,6 +202,8 @@ def environment_pairs(environment: dict[str, Any]) -> list[tuple[str, str]]:
 
 def plain_number(value: float) -> str:
     """A hyperparameter as people write it: 5e-05 is "5e-5", 0.06 "0.06", 2000 "2,000"."""
+    if not math.isfinite(value):
+        return str(value)
     if isinstance(value, int) or float(value).is_integer():
         return f"{int(value):,}"
     if abs(value) >= 0.01:
@@ -219,7 +222,7 @@ def _plain(value: Any) -> str | Number | None:
 
 def _rate(value: Any) -> str | Number | None:
     """A learning rate, always as a power of ten, so that rows compare at sight."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         return _plain(value)
     mantissa, exponent = f"{value:e}".split("e")
     return Number(f"{float(mantissa):g}e{int(exponent)}", value)
