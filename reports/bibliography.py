@@ -75,10 +75,8 @@ class Entry:
         for name in _FIELDS:
             value = self.fields.get(name)
             if value:
-                if name in ("url", "doi", "eprint"):
-                    safe = _NO_ADDRESS.sub("", value)
-                else:
-                    safe = latex_text(value, keep="{}~")
+                address = name in ("url", "doi", "eprint")
+                safe = _NO_ADDRESS.sub("", value) if address else latex_text(value, keep="{}~")
                 lines.append(f"  {name} = {{{safe}}}")
         return f"@{self.kind}{{{self.key},\n" + ",\n".join(lines) + "\n}\n"
 
