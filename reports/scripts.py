@@ -20,6 +20,8 @@ _WORD = re.compile(r"\\benchscript\{([0-9a-f-]+)\}")
 # Points: pictures are drawn at this size, and scaled to that of the text around them. numbers.tex knows how high one is
 # and how much of that is below the line, both in this size.
 _SIZE, _HEIGHT, _DEPTH = 10, 1.4, 0.4
+# Dots per inch, and points of room on the right.
+_DOTS, _ROOM = 1440, 0.2
 
 
 def draw_pictures(folder: Path) -> None:
@@ -42,10 +44,11 @@ def draw_pictures(folder: Path) -> None:
 
 def _draw(word: str, path: Path) -> None:
     with paper():
-        drawing = Figure(figsize=(1, _HEIGHT * _SIZE / 72), dpi=72)
+        # At a high resolution widths are those of the PDF, where letters are not moved to pixels.
+        drawing = Figure(figsize=(1, _HEIGHT * _SIZE / 72), dpi=_DOTS)
         canvas = FigureCanvasAgg(drawing)
         font = FontProperties(family=fallback_fonts(), size=_SIZE)
         text = drawing.text(0, _DEPTH / _HEIGHT, word, fontproperties=font, va="baseline", color="black")
         width = text.get_window_extent(canvas.get_renderer()).width
-        drawing.set_figwidth(max(width, 1) / 72)
+        drawing.set_figwidth(max(width, 1) / _DOTS + _ROOM / 72)
         drawing.savefig(path, metadata={"CreationDate": None})

@@ -71,7 +71,7 @@ def scores(results: Results) -> list[Table]:
             columns.append(Column(task, group=None if len(metrics) == 1 else _head(results, tasks, task)))
         what = metrics.pop() if len(metrics) == 1 else named_scores(results, tasks)
         if len(lost):
-            what += f" ({len(lost)} undefined, which no mean counts)"
+            what += f"; {len(lost)} undefined score{'s are' if len(lost) > 1 else ' is'} in no mean"
         made.append(
             Table(
                 keyed("scores", position, len(parts)),
@@ -196,11 +196,10 @@ def differences(results: Results, found: list[Difference]) -> list[Table]:
 def _in_which_unit(results: Results, tasks: Sequence[str]) -> str:
     """ " in points"; for other scales also which sign is the better one."""
     scales = {task: results.scale(task) for task in tasks}
-    where = (
-        "" if all(scale.in_points for scale in scales.values()) else " (of fractions; else in the metric's own unit)"
-    )
     less = [task for task, scale in scales.items() if not scale.higher_is_better]
-    return f" in points{where}" + (f" (below zero is better on {listing(less)})" if less else "")
+    said = [] if all(scale.in_points for scale in scales.values()) else ["of fractions; else in the metric's own unit"]
+    said += [f"below zero is better on {listing(less)}"] if less else []
+    return " in points" + (f" ({'; '.join(said)})" if said else "")
 
 
 def _difference(d: Difference | None, scale: Scale, usual: int, tested: bool) -> list[str | Number | None]:

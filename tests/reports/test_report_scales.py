@@ -98,10 +98,6 @@ def judged(results: Results) -> dict[str, Any]:
     }
 
 
-def flat(value: Any) -> Any:
-    return value if not isinstance(value, list) else [flat(one) for one in value]
-
-
 def test_an_error_rate_is_judged_as_the_accuracy_that_it_is_short_of(usual: Results, errors: Results):
     one, other = judged(usual), judged(errors)
     assert one["front"] == other["front"]
