@@ -36,7 +36,7 @@ MATHEMATICS = (
     r"a &= b \\ c &= d",
     r"f(x) = \begin{cases} x & \text{if } x > 0 \\ 0 & \text{else} \end{cases}",
     r"\begin{aligned} a &= b \\ c &= \begin{pmatrix} 1 & 0 \\ 0 & 1 \end{pmatrix} \end{aligned}",
-    r"\operatorname{softmax}_c \, \overset{!}{=} \underbrace{a + b}_{c} \quad \textstyle\sum_{i=1}^n A_i \otimes s^\top",
+    r"\operatorname{softmax}_c \, \overset{!}{=} \underbrace{a + b}_{c} \quad \textstyle\sum_{i=1}^n A_i s^\top",
     r"x_{\text{a b}} \in \{1, \dots, n\}, \; \lVert w \rVert_2 \leq \varepsilon, [e_1; e_2] \mapsto |c|",
 )
 PROGRAMS = (
