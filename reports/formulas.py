@@ -51,7 +51,7 @@ _ENVIRONMENTS = {
     "aligned": 20, "gathered": 1, "split": 2, "cases": 2, "matrix": 10, "pmatrix": 10, "bmatrix": 10,
     "Bmatrix": 10, "vmatrix": 10, "Vmatrix": 10, "smallmatrix": 10,
 }  # fmt: skip
-_TOKEN = re.compile(r"\\(?:[A-Za-z]+|.)|[^\\]", re.DOTALL)
+_TOKEN = re.compile(r"\\(?:[A-Za-z]+|.|$)|[^\\]", re.DOTALL)
 _PLAIN = re.compile(r"[A-Za-z0-9+*/=<>()\[\]|.,;:!?@~-]")
 _WORDS = re.compile(r"[A-Za-z0-9 +*/=<>()\[\]|.,;:!?@'`-]*")
 

@@ -12,6 +12,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from reports.escape import latex_code, latex_text
+from reports.quantities import shorten
 
 # Installed beside this package. importlib.resources cannot open a namespace package of an editable install.
 _FOLDER = Path(__file__).resolve().parents[1] / "templates"
@@ -106,7 +107,7 @@ def render(
     except Exception as error:
         if style.folder is None:
             raise
-        raise TemplateError(f"{style.folder / name}: the template cannot be used: {error}") from None
+        raise TemplateError(f"{style.folder / name}: the template cannot be used: {shorten(str(error))}") from None
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
