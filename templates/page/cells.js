@@ -23,8 +23,12 @@ function measureColumn(key) {
   const { unit, text } = measure.scored ? { unit: "", text: scoreText(key) } : columnUnit(measure.kind, columns[key]);
   return { title, unit, kind: "number", about: measure.title + (unit ? ` (${unit})` : ""), value: (i) => columns[key][i], text };
 }
-const scoreText = (key) => (value, index) => written(measureOf(key, columns.task[index]).kind, value);
-const missing = (column, index) => (column.title === "Score" && overview.statuses[columns.status[index]] === "undefined" ? "undefined" : "–");
+function scoreText(key) {
+  return (value, index) => written(measureOf(key, columns.task[index]).kind, value);
+}
+function missing(column, index) {
+  return column.title === "Score" && overview.statuses[columns.status[index]] === "undefined" ? "undefined" : "–";
+}
 
 function cellRow(index, position) {
   const id = overview.ids[index];

@@ -44,8 +44,8 @@ def test_less_is_better_on_the_task_of_which_it_is(path: Path, opened):
     assert f"Scores are means over {HARD} alone" in mean.text_content()
     assert "full" in mean.text_content()  # on the task with accuracies it is the best
     page.locator("#plot-tools").get_by_label("Task", exact=True).select_option("1")
-    expect(page.locator("#front")).to_have_text("On the front, where no other point is better in both: bitfit. Bars: ± one"
-                                                " standard deviation over seeds.")  # fmt: skip
+    front = "On the front, where no other point is better in both: bitfit. Bars: ± one standard deviation over seeds."
+    expect(page.locator("#front")).to_have_text(front)
     titles = page.eval_on_selector_all("#plot .title", "els => els.map(el => el.textContent)")
     assert "Score (test), lower is better" in titles
     assert "2.12 ± 0.18" in page.locator(".point").first.get_attribute("aria-label")
