@@ -36,7 +36,7 @@ function cellView(id) {
     part("To repeat it", el("p", { class: "muted" }, "A suite of this one cell; under the revisions named below its id is the same:"), repeatBlock(index, common)),
     part("Hyperparameters", pairs([["method", label.method], ...Object.entries(common.hyperparameters).map(([k, v]) => [k, plainValue(v)])])),
     part("Budget", pairs([...Object.entries(common.budget), ["precision", common.precision]].map(([k, v]) => [spoken(k), plainValue(v)]))),
-    detail.data ? part("Data used", pairs(Object.entries(detail.data).filter(([, v]) => typeof v !== "object" || Object.keys(v).length).map(([k, v]) => [spoken(k), plainValue(v)]))) : null,
+    detail.data ? part("Data used", pairs(Object.entries(detail.data).filter(([, v]) => v !== null && (typeof v !== "object" || Object.keys(v).length)).map(([k, v]) => [spoken(k), plainValue(v)]))) : null,
     part("Revisions", pairs([["method", common.method_revision], ["task", common.task_revision], ["backbone", common.backbone_revision]])),
     environment ? part("Environment", pairs(environment)) : null,
     detail.log ? part("End of the log", el("pre", { class: "log", tabindex: "0" }, detail.log)) : null,
