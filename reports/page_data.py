@@ -245,6 +245,8 @@ def details(results: Results, output: Path) -> dict[str, Any]:
             environment = json.dumps(setup.environment_pairs(environment_of(record)))
             elsewhere = {"id", "cell", "status", "environment", "profiled", "schema_version"}
             found |= record.model_dump(mode="json", exclude=elsewhere)
+            if isinstance(reason := results.cells.loc[cell_id, "reason"], str):
+                found["reason"] = reason  # the record itself has none for a score that is undefined
             for name in ("test", "validation"):
                 found[name] = {
                     metric: value if math.isfinite(value) else UNDEFINED
