@@ -23,7 +23,7 @@ def numbers(results: Results) -> str:
     """Of all results, whatever the document's topic."""
     names = {kind: macro_names(of) for kind, of in (("backbone", results.backbones), ("label", results.labels),
                                                     ("task", results.tasks))}  # fmt: skip
-    lines = [f"% In names, {_one_line(name)!r} is {safe}" for of in names.values() for name, safe in of.items()
+    lines = [f"% In names, '{_one_line(name)}' is {safe}" for of in names.values() for name, safe in of.items()
              if name != safe]  # fmt: skip
     names["label"][""] = names["task"][""] = ""
 
@@ -122,7 +122,9 @@ def _in_a_name(c: str) -> str:
 
 
 def _one_line(name: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in name).split())
+    """A name in a comment, where nothing of it is a command either."""
+    plain = "".join(c if c.isprintable() else " " for c in name.replace("\\", "\\textbackslash "))
+    return " ".join(plain.split())
 
 
 def run_entry(results: Results) -> Entry:

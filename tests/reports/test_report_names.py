@@ -84,7 +84,8 @@ def test_every_label_has_its_own_number_in_latex(tmp_path: Path):
 def test_changed_names_are_listed_in_numbers_tex(tmp_path: Path):
     lines = numbers(read(labelled(tmp_path / "r"))).splitlines()
     for label, safe in macro_names(LABELS).items():
-        assert (f"% In names, {label!r} is {safe}" in lines) == (label != safe)
+        shown = label.replace("\\", "\\textbackslash ")
+        assert (f"% In names, '{shown}' is {safe}" in lines) == (label != safe)
 
 
 def test_titles_that_are_alike_are_told_apart_by_their_names(tmp_path: Path):
