@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reports import schematics
+from reports.escape import plain_key
 from reports.frame import Results
 from reports.structure import Block, Cite, Code, Equation, Inline, Math, Paragraph, Prompt, Ref, Section, Text
 from reports.style import families_in
@@ -113,12 +114,12 @@ def _family(results: Results, family: str, many: bool) -> Section:
     if family not in IDEAS and not many:
         idea = []
     detail = _methods(results, labels)
-    title = _TITLES.get(family, family.capitalize())
+    title, key = _TITLES.get(family, family.capitalize()), plain_key(family)
     if many:
         return Section(
-            f"family-{family}", title, tuple(idea), (Section(f"detail-{family}", f"{title}: methods", tuple(detail)),)
+            f"family-{key}", title, tuple(idea), (Section(f"detail-{key}", f"{title}: methods", tuple(detail)),)
         )
-    return Section(f"family-{family}", title, (*idea, *detail))
+    return Section(f"family-{key}", title, (*idea, *detail))
 
 
 def _methods(results: Results, labels: list[str]) -> list[Block]:

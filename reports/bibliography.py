@@ -16,6 +16,9 @@ _ACCENTS = {"'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u
             "r": "\u030a", "d": "\u0323"}  # fmt: skip
 _LETTERS = {"ss": "ß", "o": "ø", "O": "Ø", "l": "ł", "L": "Ł", "ae": "æ", "AE": "Æ", "oe": "œ", "OE": "Œ",
             "aa": "å", "AA": "Å", "i": "ı", "j": "ȷ"}  # fmt: skip
+# What an address cannot hold, and TeX reads: two carets write any character, a backslash too.
+_NO_ADDRESS = re.compile(r"[{}\\%#^$\"<>|`\s]|[^\x21-\x7e]")
+MOST_UNCLOSED = 20
 _KEY = re.compile(r"[A-Za-z0-9_:.+/-]+")
 # Fields that bibliography styles print, in the order in which they are written.
 _FIELDS = ("author", "editor", "title", "booktitle", "journal", "howpublished", "publisher", "institution",
@@ -72,10 +75,8 @@ class Entry:
         for name in _FIELDS:
             value = self.fields.get(name)
             if value:
-                if name in ("url", "doi", "eprint"):
-                    safe = re.sub(r"[{}\\%#\s]", "", value)
-                else:
-                    safe = latex_text(value, keep="{}~")
+                address = name in ("url", "doi", "eprint")
+                safe = _NO_ADDRESS.sub("", value) if address else latex_text(value, keep="{}~")
                 lines.append(f"  {name} = {{{safe}}}")
         return f"@{self.kind}{{{self.key},\n" + ",\n".join(lines) + "\n}\n"
 
@@ -85,13 +86,16 @@ class Entry:
 
 
 def parse(text: str) -> list[Entry]:
-    """The entries of a BibTeX text. What is not an entry, or not closed, is passed over."""
+    """The entries of a BibTeX text. What is not an entry, or not closed, is passed over; many that are not closed end
+    the reading, which would else take the square of the text's length."""
     entries = []
-    position = 0
-    while match := re.compile(r"@(\w+)\s*\{\s*([^,\s{}]+)\s*,").search(text, position):
+    position = unclosed = 0
+    while match := re.compile(r"@([A-Za-z]+)\s*\{\s*([^,\s{}]+)\s*,").search(text, position):
         body, position = _balanced(text, match.end())
         if body is None:
-            position = match.end()
+            position, unclosed = match.end(), unclosed + 1
+            if unclosed > MOST_UNCLOSED:
+                break
             continue
         kind, key = match.group(1).lower(), match.group(2)
         if kind not in ("comment", "string", "preamble") and _KEY.fullmatch(key):

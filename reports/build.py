@@ -80,7 +80,12 @@ def references_of(*read: frame.Results) -> dict[str, Entry]:
 
 
 def copy_style(style: Style, folder: Path) -> None:
+    """Makes the folder, with the style's files in it. Raises ResultsError on a link in it that leads elsewhere: what is
+    written through such a link overwrites a file that is none of ours."""
     folder.mkdir(parents=True, exist_ok=True)
+    for one in folder.rglob("*"):
+        if one.is_symlink() and not one.resolve().is_relative_to(folder.resolve()):
+            raise ResultsError(f"{one}: a link that leads out of the folder; remove it to have the report written")
     for file in style.files:
         shutil.copyfile(file, folder / file.name)
 

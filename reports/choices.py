@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports.frame import Results, select, summary_of
-from reports.quantities import points
+from reports.scales import Scale
 from reports.statistics import summarise
 from reports.structure import Column, Number, Row, Table, Text
 from reports.tables import CostGroup, cost_groups, keyed
@@ -47,12 +47,17 @@ CONSTRAINTS = (
 
 def decisions(results: Results) -> list[Table]:
     """A table per backbone and protocol."""
-    groups = [group for group in cost_groups(results) if len(group.cells["label"].unique()) > 1]
+    groups = [
+        group
+        for group in cost_groups(results)
+        if len(group.cells["label"].unique()) > 1 and results.averaged(group.tasks)
+    ]
     return [_table(results, group, keyed("choices", i, len(groups))) for i, group in enumerate(groups)]
 
 
 def _table(results: Results, group: CostGroup, key: str) -> Table:
-    found = candidates(results, group)
+    found, judged = candidates(results, group), results.averaged(group.tasks)
+    scale = results.scale(judged[0])
     full = next((c.figures for c in found if results.method_of(c.label) == "full"), {})
     rows, data = [], []
     for constraint in CONSTRAINTS:
@@ -62,14 +67,14 @@ def _table(results: Results, group: CostGroup, key: str) -> Table:
         rows.append(
             Row((
                 constraint.name, str(len(able)), first.label if first else "none",
-                _points(first.test, first.ids) if first else None, second.label if second else None,
-                _points(second.test, second.ids) if second else None,
+                _number(first, scale), second.label if second else None, _number(second, scale),
             ))
         )  # fmt: skip
         for place, c in enumerate((first, second), 1):
             if c is not None:
                 data.append({"backbone": group.backbone, "constraint": constraint.name, "place": place,
-                             "label": c.label, "meeting": len(able), "validation": c.validation, "test": c.test,
+                             "label": c.label, "meeting": len(able), "validation": scale.raw(c.validation),
+                             "test": scale.raw(c.test),
                              "cells": " ".join(c.ids)})  # fmt: skip
     columns = (
         Column("Constraint", "text", share=0.34),
@@ -79,23 +84,24 @@ def _table(results: Results, group: CostGroup, key: str) -> Table:
         Column("method", "label", group="Second"),
         Column("test", group="Second"),
     )
-    tasks = f"on {group.tasks[0]}" if len(group.tasks) == 1 else f"over {len(group.tasks)} tasks"
+    tasks = f"on {judged[0]}" if len(judged) == 1 else f"over {len(judged)} tasks"
+    unit = " in points" if scale.in_points else f" ({scale.named(results.metric(judged[0]))})"
     caption: Text = (
         f"Which configuration for which constraint, on {results.title('backbones', group.backbone)}: how many meet it,"
-        f" and the two of them with the highest mean validation score {tasks}, with their mean test score in"
-        " points. Choosing on validation keeps the test score free of the choice; that the first differs from the"
-        " second is not shown by it.",
+        f" and the two of them with the {results.highest} mean validation score {tasks}, with their mean test score"
+        f"{unit}. Choosing on validation keeps the test score free of the choice; that the first differs from the"
+        f" second is not shown by it.{results.left_out(group.tasks)}",
     )
     return Table(key, caption, columns, tuple(rows), pd.DataFrame(data), wide=True)
 
 
 def candidates(results: Results, group: CostGroup) -> list[Candidate]:
-    """Every label that has scores on all tasks of the group."""
+    """Every label that has scores on all tasks of the group that may be averaged."""
     made = []
     for label in results.labels:
         cells = select(group.cells, label=label)
         validation, test = [], []
-        for task in group.tasks:
+        for task in results.averaged(group.tasks):
             of_task = select(cells, task=task)
             validation.append(summary_of(of_task, "validation_score")[0])
             test.append(summary_of(of_task, "score")[0])
@@ -117,5 +123,7 @@ def _at_most(candidate: Candidate, figure: str, most: float) -> bool:
     return value is not None and value <= most
 
 
-def _points(value: float, ids: tuple[str, ...]) -> Number:
-    return Number(points(value), value, cells=ids)
+def _number(candidate: Candidate | None, scale: Scale) -> Number | None:
+    if candidate is None:
+        return None
+    return Number(scale.text(candidate.test), scale.raw(candidate.test), cells=candidate.ids)

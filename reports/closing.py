@@ -5,7 +5,7 @@ from __future__ import annotations
 from reports import findings
 from reports.claims import Verdict, tally
 from reports.frame import SCORED, Results, select, summary_of
-from reports.quantities import numeral, plural, points
+from reports.quantities import numeral, plural
 from reports.statistics import MIN_PAIRS
 from reports.structure import Block, Code, Inline, Paragraph, Prompt, Section, Text, listing
 from reports.tables import Difference
@@ -52,13 +52,14 @@ def _scores(view: Results, topic: Topic) -> Text:
         if not ranked:
             continue
         best = max(ranked, key=ranked.__getitem__)
-        full = f" ({points(means[view.reference])} for full fine-tuning)" if view.reference in means else ""
-        where, scored_there = f"n {view.title('tasks', task)} ", f"{points(means[best])} points{full}"
+        scale = view.scale(task)
+        full = f" ({scale.text(means[view.reference])} for full fine-tuning)" if view.reference in means else ""
+        where, scored_there = f"n {view.title('tasks', task)} ", f"{scale.text(means[best])}{scale.points_after}{full}"
         if before is None and len(others) == 1:
             text += [f"O{where}", Code(best), f", the only configuration{whose}, has a mean test score of"
                      f" {scored_there}"]  # fmt: skip
         elif before is None:
-            text += [f"O{where}the configuration{whose} with the highest mean validation score is ", Code(best),
+            text += [f"O{where}the configuration{whose} with the {view.highest} mean validation score is ", Code(best),
                      f", whose mean test score is {scored_there}"]  # fmt: skip
         elif before == best:
             text.append(f"; o{where}it has {scored_there}")

@@ -13,7 +13,8 @@ from reports import compiling, latex, macros
 from reports.build import copy_style, read_results, references_of, writing
 from reports.document import known_only
 from reports.frame import Results, seeds_of, select, summary_of
-from reports.quantities import plural, points
+from reports.quantities import plural
+from reports.scales import Scale
 from reports.statistics import MIN_PAIRS, Summary, compare_paired, holm
 from reports.structure import (
     Block,
@@ -21,6 +22,7 @@ from reports.structure import (
     Code,
     Column,
     Document,
+    Inline,
     Number,
     Paragraph,
     Prompt,
@@ -31,7 +33,7 @@ from reports.structure import (
     Text,
     listing,
 )
-from reports.tables import p_text
+from reports.tables import named_scores, p_text
 from reports.templating import Style, read_style
 
 _COSTS = {
@@ -119,6 +121,10 @@ def warnings(a: Results, b: Results) -> list[str]:
         alone = [name for name in (*mine, *yours) if (name in mine) != (name in yours)]
         if alone:
             found.append(f"{kind} that only one of them has are left out: {listing(alone)}")
+    changed = [task for task in a.tasks if task in b.tasks and not _same_scale(a, b, task)]
+    if changed:
+        found.append(f"the scores of {listing(changed)} are read differently (another metric, range or direction), and"
+                     " left out")  # fmt: skip
     protocols = [_protocols(r) for r in (a, b)]
     changed = [key for key in protocols[0] if key in protocols[1] and protocols[0][key] != protocols[1][key]]
     if changed:
@@ -139,7 +145,7 @@ def compose(a: Results, b: Results, warned: list[str]) -> Document:
         caution = [Paragraph(("Budgets, hyperparameters, seeds, machine, precision and versions agree as far as the"
                               " records hold them.",))]  # fmt: skip
     results: list[Block] = [*made] or [Paragraph(("The two share no configuration that both have a result for.",))]
-    shared: list[Block] = [*_told(made), *results]
+    shared: list[Block] = [*_told(made, a), *results]
     prompt = Prompt(("What did you change between the two, and which of these differences do you put down to it?",),
                     key="comparison")  # fmt: skip
     sections = (
@@ -155,17 +161,27 @@ def compose(a: Results, b: Results, warned: list[str]) -> Document:
                     abstract, sections)  # fmt: skip
 
 
-def _told(made: list[Table]) -> list[Paragraph]:
+def _told(made: list[Table], a: Results) -> list[Paragraph]:
     if not made or made[0].key != "compared-scores":
         return []
     data = made[0].data
     tested = data[data["p_holm"].notna()]
-    largest = data.iloc[int(data["difference"].abs().to_numpy().argmax())]
-    text = (f"{plural(len(data), 'pair').capitalize()} of means can be compared (", Ref("tab:compared-scores"), "). The"
-            f" largest difference is {points(largest['difference'], signed=True)} points (",
-            Code(str(largest["label"])),
-            " on ", Code(str(largest["task"])), "). ", _verdict(tested))  # fmt: skip
-    return [Paragraph(text)]
+    text: list[Inline] = [f"{plural(len(data), 'pair').capitalize()} of means can be compared (",
+                          Ref("tab:compared-scores"), "). "]  # fmt: skip
+    plain = data[[a.scale(task).in_points for task in data["task"]]]
+    if len(plain):
+        largest = plain.iloc[int(plain["difference"].abs().to_numpy().argmax())]
+        scale = a.scale(str(largest["task"]))
+        shown = scale.text(scale.raw(largest["difference"]), signed=True)
+        text += [f"The largest difference{'' if len(plain) == len(data) else ' of fractions'} is {shown} points (",
+                 Code(str(largest["label"])), " on ", Code(str(largest["task"])), "). "]  # fmt: skip
+    return [Paragraph((*text, _verdict(tested)))]
+
+
+def _same_scale(a: Results, b: Results, task: str) -> bool:
+    one, other = a.scale(task), b.scale(task)
+    alike = (one.higher_is_better, one.low, one.high) == (other.higher_is_better, other.low, other.high)
+    return alike and a.metric_key(task) == b.metric_key(task)
 
 
 def _verdict(tested: pd.DataFrame) -> str:
@@ -180,7 +196,7 @@ def _scores(a: Results, b: Results) -> list[Table]:
     for backbone, task, label in _shared(a, b):
         cells = [select(r.scored, backbone=backbone, task=task, label=label) for r in (a, b)]
         (one, ids_a), (other, ids_b) = (summary_of(c, "score") for c in cells)
-        if one.n and other.n:
+        if one.n and other.n and _same_scale(a, b, task):
             found = compare_paired(seeds_of(cells[1]), seeds_of(cells[0]))
             lines.append({"backbone": backbone, "task": task, "label": label, "a": one, "b": other, "found": found,
                           "cells": (*ids_a, *ids_b)})  # fmt: skip
@@ -192,19 +208,23 @@ def _scores(a: Results, b: Results) -> list[Table]:
         found = line["found"]
         p = next(adjusted) if found.p is not None else None
         difference = line["b"].mean - line["a"].mean
-        rows.append(Row((_name(line, a), line["task"], _points(line["a"]), _points(line["b"]),
-                         Number(points(difference, signed=True), difference, cells=line["cells"]), str(found.n),
+        scale = a.scale(line["task"])
+        rows.append(Row((_name(line, a), line["task"], _score(line["a"], scale), _score(line["b"], scale),
+                         Number(scale.text(difference, signed=True), scale.raw(difference), cells=line["cells"]),
+                         str(found.n),
                          None if p is None else Number(p_text(p), p))))  # fmt: skip
         data.append({"backbone": line["backbone"], "task": line["task"], "label": line["label"],
-                     "mean_a": line["a"].mean,
-                     "sd_a": line["a"].sd, "n_a": line["a"].n, "mean_b": line["b"].mean, "sd_b": line["b"].sd,
-                     "n_b": line["b"].n, "difference": difference, "pairs": found.n, "p": found.p, "p_holm": p,
-                     "cells": " ".join(line["cells"])})  # fmt: skip
+                     "mean_a": scale.raw(line["a"].mean),
+                     "sd_a": line["a"].sd, "n_a": line["a"].n, "mean_b": scale.raw(line["b"].mean),
+                     "sd_b": line["b"].sd,
+                     "n_b": line["b"].n, "difference": scale.raw(difference), "pairs": found.n, "p": found.p,
+                     "p_holm": p, "cells": " ".join(line["cells"])})  # fmt: skip
     columns = (Column("Method", "label"), Column("Task", "label"), Column("A"), Column("B"), Column("B − A"),
                Column("pairs"), Column("p"))  # fmt: skip
-    caption = (f"Test scores of both runs in points, mean ± sample standard deviation, and the difference of the means."
-               f" p: two-sided paired t-test over the seeds that both have, corrected by Holm; none below {MIN_PAIRS}"
-               " pairs.",)  # fmt: skip
+    tasks = list(dict.fromkeys(line["task"] for line in lines))
+    caption = (f"Test scores of both runs{_unit(a, tasks)}, mean ± sample standard deviation, and the difference of"
+               " the means. p: two-sided paired t-test over the seeds that both have, corrected by Holm; none below"
+               f" {MIN_PAIRS} pairs.",)  # fmt: skip
     frame = pd.DataFrame(data).astype({"p": float, "p_holm": float})
     return [Table("compared-scores", caption, columns, tuple(rows), frame, wide=True)]
 
@@ -250,8 +270,14 @@ def _name(line: dict[str, Any], a: Results) -> str:
     return f"{line['label']} ({line['backbone']})" if len(a.backbones) > 1 else str(line["label"])
 
 
-def _points(summary: Summary) -> Number:
-    return Number(points(summary.mean), summary.mean, None if summary.sd is None else points(summary.sd))
+def _unit(a: Results, tasks: list[str]) -> str:
+    said = named_scores(a, tasks).removeprefix("primary metric")
+    return said if said == " in points" else f" ({said.strip(' ()')})"
+
+
+def _score(summary: Summary, scale: Scale) -> Number:
+    spread = None if summary.sd is None else scale.spread(summary.sd)
+    return Number(scale.text(summary.mean), scale.raw(summary.mean), spread)
 
 
 def _budgets(results: Results) -> dict[str, str]:

@@ -1,17 +1,25 @@
-"""LaTeX runs, where latexmk is: without shell escape, reading and writing nothing outside of the folder; what their
-logs say; and how many pages the main part has."""
+"""LaTeX runs, where latexmk is: without shell escape, reading and writing nothing outside of the folder, and ended
+with all that they started; what their logs say; and how many pages the main part has."""
 
 from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 COMPILE_SECONDS = 180
+# Of any one file that LaTeX writes: a document in a loop would fill the disk.
+LARGEST_FILE = 1 << 30
 # Of the 6 to 8 pages that a report may have, one is left for the student's own words.
 MOST_PAGES = 7
 END = "end-of-main"
@@ -104,12 +112,66 @@ def _draft(folder: Path, name: str) -> int | None:
 
 
 def _run(command: list[str], folder: Path) -> int | None:
+    """The exit status; None where it took too long. Whatever ends the wait, what was started is ended too."""
     # Nothing in the sources may start a program, or read and write outside of the folder.
     safe = os.environ | {"openin_any": "p", "openout_any": "p", "max_print_line": "10000"}
+    with _plainly_named(folder) as place, _raising_on_signals():
+        running = subprocess.Popen(
+            command, cwd=place, env=safe | {"PWD": str(place)}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=_limit,
+        )  # fmt: skip
+        try:
+            return running.wait(COMPILE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+
+
+def _limit() -> None:
+    """For the case that we are killed, and can end nothing."""
+    for what, most in ((resource.RLIMIT_CPU, COMPILE_SECONDS), (resource.RLIMIT_FSIZE, LARGEST_FILE)):
+        hard = resource.getrlimit(what)[1]
+        with suppress(ValueError, OSError):
+            resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+@contextmanager
+def _plainly_named(folder: Path) -> Iterator[Path]:
+    """A folder that stands for `folder`, with links to what is in it, and a copy of its `build`: TeX takes `:`, `;`,
+    `,`, `{`, `~`, `$` and spaces in the path of the folder that it runs in for something else."""
+    build = folder / "build"
+    build.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-latex-") as named:
+        place = Path(named)
+        shutil.copytree(build, place / "build")
+        for one in folder.resolve().iterdir():
+            if one.name != "build":
+                (place / one.name).symlink_to(one)
+        try:
+            yield place
+        finally:
+            shutil.copytree(place / "build", build, dirs_exist_ok=True)
+
+
+@contextmanager
+def _raising_on_signals() -> Iterator[None]:
+    """Turns the signals that would end us without a word into an exit that cleans up, as Ctrl-C is one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        return subprocess.run(command, cwd=folder, env=safe, capture_output=True, timeout=COMPILE_SECONDS).returncode
-    except subprocess.TimeoutExpired:
-        return None
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _first_error(log: Path) -> str:

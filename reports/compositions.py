@@ -81,12 +81,16 @@ def _rate(results: Results, backbone: str, composition: str, name: str, printed:
         for label in results.labels
         if results.card("methods", results.method_of(label)).get("composition") == composition and results.trains(label)
     ]
+    if name == "performance":  # its cut points are in points, which only fractions have
+        cells = cells[[results.scale(task).in_points for task in cells["task"]]]
     reference = cells[cells["label"] == results.reference]
     figures = {label: axis.value(cells[cells["label"] == label], reference) for label in labels}
     figures = {label: figure for label, figure in figures.items() if np.isfinite(figure)}
     if not figures:
         if not labels:
             reason = "The suite has no method of this composition."
+        elif cells.empty:
+            reason = "No task is scored by a fraction, which alone has points."
         elif axis.against and reference.empty:
             reason = "The suite has no full fine-tuning to compare with."
         else:

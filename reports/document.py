@@ -162,7 +162,7 @@ def _cut(results: Results, view: Results, topic: Topic) -> list[Block]:
         return []
     return [
         Paragraph((f"The tables of this part show the {topic.family} family, the baselines, and of every other family"
-                   " the configuration with the highest mean validation score; the other"
+                   f" the configuration with the {results.highest} mean validation score; the other"
                    f" {numeral(left)} are in ", Ref("sec:all"), "."))
     ]  # fmt: skip
 

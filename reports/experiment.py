@@ -10,6 +10,8 @@ from reports.quantities import count
 from reports.statistics import MIN_PAIRS
 from reports.structure import Block, Cite, Code, Inline, Paragraph, Ref, Section, listing
 
+# The share of unknown tokens above which it is worth a sentence.
+MANY_UNKNOWN = 0.01
 _SOFTWARE = {
     "torch": ("PyTorch", "paszke2019pytorch"),
     "transformers": ("Transformers", "wolf2020transformers"),
@@ -56,11 +58,47 @@ def _data(results: Results) -> list[Block]:
         text: list[Inline] = [Code(name), *background.cited(card), ". "]
         labels = card.get("labels") or []
         classes = f"Classes: {', '.join(map(str, labels))}." if 0 < len(labels) <= 10 else f"{len(labels)} classes."
-        metric = f"Primary metric: {results.metric(name)}."
+        metric = f"Primary metric: {results.metric(name)}{_direction(results, name)}."
         classes = classes if labels else ""
-        text.append(_sentences(card.get("summary"), classes, card.get("split"), metric, _licence(card)))
+        text.append(
+            _sentences(
+                card.get("summary"), classes, card.get("split"), *_left_out(results, name), metric, _licence(card)
+            )
+        )
         blocks.append(Paragraph(tuple(text), f"Data: {results.title('tasks', name)}."))
     return blocks
+
+
+def _direction(results: Results, task: str) -> str:
+    """What is not said of a fraction of which more is better."""
+    scale = results.scale(task)
+    ends = (("from", scale.low), ("to", scale.high))
+    bounds = " ".join(f"{word} {end:g}" for word, end in ends if end is not None) if not scale.in_points else ""
+    said = [bounds or ("" if scale.in_points else "unbounded"), "" if scale.higher_is_better else "less is better"]
+    return f" ({', '.join(each for each in said if each)})" if any(said) else ""
+
+
+def _left_out(results: Results, task: str) -> list[str]:
+    """Rows and tokens that the records say were left out, or lost."""
+    cells = results.manifest.cells
+    uses = [(cells[i].backbone, record.data) for i, record in results.records.items()
+            if cells[i].task == task and record.data]  # fmt: skip
+    if not uses:
+        return []
+    said = []
+    if dropped := next((use.dropped for _, use in uses if use.dropped), {}):
+        said.append(
+            f"Rows of the data that are in no split: {listing([f'{n:,} ({why})' for why, n in dropped.items()])}"
+        )
+    if removed := max(use.duplicates_removed for _, use in uses):
+        said.append(f"{removed:,} training or validation examples were left out, as a later split holds their text")
+    unknown = {backbone: use.unknown_tokens for backbone, use in uses if (use.unknown_tokens or 0) > MANY_UNKNOWN}
+    said += [f"{100 * share:.1f}\u00a0% of the training texts' tokens are unknown to the vocabulary of"
+             f" {results.title('backbones', backbone)}" for backbone, share in unknown.items() if share]  # fmt: skip
+    if unasked := max(use.unasked for _, use in uses):
+        said.append(f"Up to {unasked:,} of {max(use.test for _, use in uses):,} test examples could not be put to a"
+                    " model, and are scored as without an answer")  # fmt: skip
+    return said
 
 
 def _training(results: Results) -> list[Block]:

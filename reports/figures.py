@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -20,6 +21,7 @@ from matplotlib.transforms import Bbox
 from reports.frame import Results, select, summary_of
 from reports.labels import Anchor, place_around, spread_out, text_extent
 from reports.quantities import unit_for
+from reports.scales import Scale
 from reports.statistics import Summary, pareto_front
 from reports.structure import Figure, listing
 from reports.style import COLUMN_WIDTH, FRONT, INK, MEMORY_SHADES, MUTED, PAGE_WIDTH, families_in, look, scale
@@ -59,7 +61,7 @@ def tradeoff(results: Results) -> list[Figure]:
 
 @dataclass(frozen=True)
 class Point:
-    """A method on a task: its adapter's parameters, its score (fractions), and whether no other method has
+    """A method on a task: its adapter's parameters, its score as it is held, and whether no other method has
     at most as many parameters and at least as good a mean."""
 
     task: str
@@ -109,36 +111,55 @@ def _draw_tradeoff(results: Results, points: list[Point], tasks: list[str]) -> D
         left, right = 10 ** (low - 0.16 * (high - low)), 10 ** (high + 0.10 * (high - low))
         axes.set_xscale("log")
         axes.set_xlim(left, right)
-        front = sorted((max(p.parameters, left), 100 * p.score.mean) for p in panel if p.on_front)
+        scale = results.scale(task)
+        # By parameters: along the front scores get better, whichever way that is.
+        on_front = sorted((p for p in panel if p.on_front), key=lambda p: (p.parameters, p.score.mean))
+        front = [(max(p.parameters, left), scale.shown(p.score.mean)) for p in on_front]
         front.append((right, front[-1][1]))
         axes.plot(*zip(*front, strict=True), drawstyle="steps-post", color=FRONT, linewidth=1.0, zorder=1)
         for point in panel:
             style = look(point.family)
-            spread = None if point.score.sd is None else 100 * point.score.sd
-            axes.errorbar(max(point.parameters, left), 100 * point.score.mean, yerr=spread, color=style.color,
+            spread = None if point.score.sd is None else abs(scale.unit.factor) * point.score.sd
+            axes.errorbar(max(point.parameters, left), scale.shown(point.score.mean), yerr=spread, color=style.color,
                           marker=style.marker, markersize=4.2, markeredgecolor="white", markeredgewidth=0.4,
                           elinewidth=0.8, capsize=1.6, capthick=0.8, clip_on=False, zorder=3)  # fmt: skip
         axes.margins(y=0.10)
-        axes.set_title(f"{short(task)} ({results.metric(task)})", loc="left", color=INK)
+        up_is_better(axes, scale)
+        axes.set_title(f"{short(task)} ({panel_metric(results, task)})", loc="left", color=INK)
         axes.xaxis.set_major_locator(LogLocator(numticks=6))
         axes.xaxis.set_major_formatter(FuncFormatter(tick))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_locator(MaxNLocator(6))
         axes.grid(axis="x", visible=False)
-    outer_labels(panels, "Trainable parameters of the method", "Test score (points)")
+    outer_labels(panels, "Trainable parameters of the method", f"Test score{in_points(results, tasks)}")
     family_legend(drawing, families_in({point.family for point in points}))
     lay_out(drawing)
     for axes, panel in zip(panels, shown, strict=True):
-        _label_points(axes, panel)
+        _label_points(axes, panel, results.scale(panel[0].task))
     return drawing
 
 
-def _label_points(axes: Axes, panel: list[Point]) -> None:
+def up_is_better(axes: Axes, scale: Scale) -> None:
+    if not scale.higher_is_better:
+        axes.invert_yaxis()
+
+
+def panel_metric(results: Results, task: str) -> str:
+    """The metric in a panel's title; where less is better the panel stands on its head, and says so."""
+    return results.metric(task) + ("" if results.scale(task).higher_is_better else ", less is better: axis upside down")
+
+
+def in_points(results: Results, tasks: Iterable[str]) -> str:
+    """The unit of an axis that several panels share."""
+    return " (points)" if all(results.scale(task).in_points for task in tasks) else ""
+
+
+def _label_points(axes: Axes, panel: list[Point], scale: Scale) -> None:
     left = axes.get_xlim()[0]
     anchors, obstacles = [], front_boxes(axes)
     for point in panel:
-        x, y = axes.transData.transform((max(point.parameters, left), 100 * point.score.mean))
-        _, top = axes.transData.transform((left, 100 * (point.score.mean + (point.score.sd or 0))))
+        x, y = axes.transData.transform((max(point.parameters, left), scale.shown(point.score.mean)))
+        _, top = axes.transData.transform((left, scale.shown(point.score.mean + (point.score.sd or 0))))
         text = short(point.label) + (" (0)" if point.parameters == 0 else "")
         if point.on_front or len(panel) <= CROWD:
             anchors.append(Anchor(x, y, text, look(point.family).color))
@@ -245,7 +266,7 @@ def curves(results: Results) -> list[Figure]:
         lines = select(history, backbone=backbone)
         tasks = [task for task in results.tasks if len(select(lines, task=task))]
         labels = [label for label in results.labels if len(select(lines, label=label))]
-        panels = [(task, f"{short(task)} ({results.metric(task)})", labels) for task in tasks]
+        panels = [(task, f"{short(task)} ({panel_metric(results, task)})", labels) for task in tasks]
         if len(labels) > NAMED_LINES:
             families = families_in({results.family_of(label) for label in labels})
             of = {family: [label for label in labels if results.family_of(label) == family] for family in families}
@@ -277,18 +298,21 @@ def _draw_curves(results: Results, history: pd.DataFrame, panels: list[tuple[str
                 continue
             style = look(results.family_of(label))
             steps = lines.groupby(["step", "phase"], sort=True)["score"].agg(["mean", "std"]).reset_index()
-            x, y, spread = steps["step"], 100 * steps["mean"], 100 * steps["std"].fillna(0)
+            factor = results.scale(task).unit.factor
+            x, y, spread = steps["step"], factor * steps["mean"], factor * steps["std"].fillna(0)
             axes.plot(x, y, color=style.color, linewidth=0.6, linestyle=":")
             for _, stretch in steps.groupby("phase", sort=False):
-                axes.plot(stretch["step"], 100 * stretch["mean"], color=style.color, linestyle=style.dashes,
+                axes.plot(stretch["step"], factor * stretch["mean"], color=style.color, linestyle=style.dashes,
                           marker=style.marker, markersize=3, markeredgecolor="white", markeredgewidth=0.3)  # fmt: skip
             axes.fill_between(x, y - spread, y + spread, color=style.color, alpha=0.13, linewidth=0)
             ends[-1].append((label, float(y.iloc[-1])))
         axes.set_title(title, loc="left")
+        up_is_better(axes, results.scale(task))
         axes.yaxis.set_major_locator(MaxNLocator(6))
         ticks = MaxNLocator(5, integer=True).tick_values(first, last)
         axes.set_xticks([tick for tick in ticks if first <= tick <= last] or [first])
-    outer_labels(all_axes, "Optimiser steps", "Validation score (points)", most)
+    unit = in_points(results, [task for task, *_ in panels])
+    outer_labels(all_axes, "Optimiser steps", f"Validation score{unit}", most)
     family_legend(drawing, families_in({results.family_of(label) for *_, labels in panels for label in labels}), True)
     lay_out(drawing)
     for axes, named, (first, last) in zip(all_axes, ends, spans, strict=True):

@@ -29,23 +29,31 @@ def scores(results: Results, family: str | None = None) -> list[Paragraph]:
     for backbone in results.backbones:
         text: list[Inline] = []
         spreads = []
+        in_points = [task for task in results.tasks if results.scale(task).in_points]
         for task in results.tasks:
-            means = {}
+            means, scale = {}, results.scale(task)
             for label in results.labels:
                 summary, _ = summary_of(select(results.scored, backbone=backbone, task=task, label=label), "score")
                 if summary.n:
                     means[label] = summary.mean
-                if summary.sd is not None:
+                if summary.sd is not None and task in in_points:
                     spreads.append(summary.sd)
             if len(means) == 1:
                 [(label, mean)] = means.items()
-                text += ["On ", Code(task), " only ", Code(label), f" has a score: {points(mean)} points. "]
+                text += [
+                    "On ",
+                    Code(task),
+                    " only ",
+                    Code(label),
+                    f" has a score: {scale.text(mean)}{scale.points_after}. ",
+                ]
             elif means:
                 low, high = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
-                text += ["On ", Code(task), f" the mean test {results.metric(task)} runs from {points(means[low])}"
-                         " (", Code(low), f") to {points(means[high])} points (", Code(high), ")"]  # fmt: skip
+                text += ["On ", Code(task), f" the mean test {results.metric(task)} runs from {scale.text(means[low])}"
+                         " (", Code(low), f") to {scale.text(means[high])}{scale.points_after} (", Code(high), ")",
+                         "" if scale.higher_is_better else ", of which less is better"]  # fmt: skip
                 own = {label: mean for label, mean in means.items() if results.family_of(label) == family}
-                text.append(f"; of the {family} family: {_each(own, points)}. " if own else ". ")
+                text.append(f"; of the {family} family: {_each(own, scale.text)}. " if own else ". ")
         if not text:
             continue
         if len(results.backbones) > 1:
@@ -56,7 +64,7 @@ def scores(results: Results, family: str | None = None) -> list[Paragraph]:
                 f" points (median {points(float(np.median(spreads)))}): gaps of that size between neighbouring"
                 " means say little by themselves."
             )
-        else:
+        elif in_points:
             text.append("Every cell ran with one seed: nothing here tells a difference from noise.")
         made.append(Paragraph(tuple(text)))
     return made
@@ -87,12 +95,11 @@ def differences(results: Results, found: list[Difference]) -> list[Paragraph]:
             f" show{'s' if len(real) == 1 else ''} a difference",
         ]  # fmt: skip
         for i, d in enumerate(real):
-            text += [", " if i else ": ", Code(d.label), " on ", Code(d.task),
-                     f" ({points(d.comparison.mean, signed=True)})"]  # fmt: skip
+            text += [", " if i else ": ", Code(d.label), " on ", Code(d.task), f" ({_signed(results, d)})"]
         text.append(". ")
         if rest := len(tested) - len(real):
             text.append(f"For the other {rest} no difference could be shown, which is not evidence that there is none.")
-    spreads = [d.comparison.sd for d in found if d.comparison.sd]
+    spreads = [d.comparison.sd for d in found if d.comparison.sd and results.scale(d.task).in_points]
     if spreads:
         sd = float(np.median(spreads))
         needed = seeds_needed(sd, 0.01)
@@ -102,6 +109,13 @@ def differences(results: Results, found: list[Difference]) -> list[Paragraph]:
             " (before correction for their number)."
         )
     return [Paragraph(tuple(text))]
+
+
+def _signed(results: Results, d: Difference) -> str:
+    """A difference, and where less is better also whether it is one for the better."""
+    scale, mean = results.scale(d.task), d.comparison.mean
+    better = "" if scale.higher_is_better else ", better" if mean > 0 else ", worse"
+    return f"{scale.text(mean, signed=True)}{better}"
 
 
 def tradeoff(results: Results) -> list[Paragraph]:
@@ -322,6 +336,8 @@ def limitations(results: Results) -> list[Paragraph]:
                      ("Hyperparameters were fixed in the suite; this run holds no search. ",)),
         "A method whose learning rate suits it less loses by that, not by what it is; how a search is reported"
         " matters as much as its result.")  # fmt: skip
+    if read := _as_assumed(results):
+        add("Metrics.", read)
     if sampling := _sampling_error(results):
         add("Test sets.", *sampling)
     if (missing := int((~results.cells["status"].isin(SCORED)).sum())) > 0:
@@ -340,13 +356,30 @@ def limitations(results: Results) -> list[Paragraph]:
     return made
 
 
+def _as_assumed(results: Results) -> str:
+    """What was taken for granted of metrics, and scores that belie it."""
+    said = []
+    for task in results.tasks:
+        names = [f"“{name}”" for name in results.card("tasks", task).get("assumed") or ()]
+        if names:
+            said.append(f"{listing(names)} of {task} {'was' if len(names) == 1 else 'were'} taken as"
+                        f" {'a fraction' if len(names) == 1 else 'fractions'} of which more is better: the task's card"
+                        " does not say how to read it.")  # fmt: skip
+        scale = results.scale(task)
+        raw = [scale.raw(score) for score in select(results.scored, task=task)["score"]]
+        if outside := sum(not scale.allows(value) for value in raw):
+            said.append(f"{plural(outside, 'score').capitalize()} of {task} {'lies' if outside == 1 else 'lie'} outside"
+                        f" of the range of {results.metric(task)}: its card is wrong, or they are.")  # fmt: skip
+    return " ".join(said)
+
+
 def _sampling_error(results: Results) -> Text:
     """The binomial standard error of each task's best mean, where the metric is accuracy."""
     said = []
     for task in results.tasks:
         cells = select(results.scored, task=task)
         uses = [use.test for i in cells.index if (use := results.records[i].data)]
-        if results.metric(task) == "accuracy" and uses:
+        if results.metric(task) == "accuracy" and results.scale(task).in_points and uses:
             p = float(cells.groupby("label")["score"].mean().max())
             if 0 < p < 1:
                 error = math.sqrt(p * (1 - p) / uses[0])
@@ -363,10 +396,11 @@ def headline(results: Results, found: list[Difference]) -> Text:
     for task in results.tasks:
         cells = select(results.scored, task=task)
         if len(cells) and len(results.tasks) <= TASKS_IN_PROSE:
-            means = cells.groupby("label")["score"].mean()
+            means, scale = cells.groupby("label")["score"].mean(), results.scale(task)
+            less = "" if scale.higher_is_better else ", of which less is better"
             text.append(f"On {results.title('tasks', task)}, mean test {results.metric(task)} runs from"
-                        f" {points(means.min())} ({means.idxmin()}) to {points(means.max())} points"
-                        f" ({means.idxmax()}). ")  # fmt: skip
+                        f" {scale.text(means.min())} ({means.idxmin()}) to {scale.text(means.max())}"
+                        f"{scale.points_after} ({means.idxmax()}){less}. ")  # fmt: skip
     tested = [d for d in found if d.adjusted is not None]
     if tested:
         real = sum((d.adjusted or 1.0) < ALPHA for d in tested)

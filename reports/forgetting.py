@@ -27,9 +27,9 @@ def blocks(results: Results) -> list[Block]:
 
 
 def _said(results: Results, cells: pd.DataFrame, backbone: str, table: Table) -> Paragraph:
-    before = float(cells["general_loss"].mean())
+    before, general = float(cells["general_loss"].mean()), str(results.suite.get("forgetting"))
     text: list[Inline] = [
-        f"{results.title('backbones', backbone)} reads general text (the task ", Code(str(results.suite["forgetting"])),
+        f"{results.title('backbones', backbone)} reads general text (the task ", Code(general),
         f") at a loss of {before:.3f} nats per byte. What tuning changed of that is in ", Ref(table.label), ". ",
     ]  # fmt: skip
     change = cells.groupby(["label", "task"])["forgotten"].mean().sort_values()

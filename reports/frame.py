@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,19 @@ import pandas as pd
 
 from bench.cell import Cell
 from bench.records import Cost, Manifest, Parameters, Record, RecordStore
+from bench.redaction import redacted
+from reports import cards
+from reports.scales import Scale, may_be_averaged, read_scale
 from reports.statistics import Summary, summarise
+from reports.structure import listing
 
 # The order of the seminar's subtopics; what a third party calls otherwise comes last.
 FAMILIES = ("baseline", "sparse", "low-rank", "adapter", "soft-prompt", "hypernetwork")
 
 SCORED = ("trained", "ok")
 NOT_RUN = "not run"
+# A record that is whole, and whose primary score is not a number or infinite.
+NO_SCORE = "undefined"
 
 # Metrics' names where the key does not read as one.
 METRICS = {
@@ -34,14 +42,16 @@ class Results:
     """A results folder, read.
 
     `cells` has one row per cell of the suite, indexed by id: backbone, method, label, family, task, seed,
-    status (a record's, or "not run"), reason, `score` (the task's primary test metric, a fraction; NaN if
-    there is none), `validation_score`, wall_seconds, `adapter_parameters`, `head_parameters`,
+    status (a record's, or "not run", or "undefined" where the record's score is), reason, `score` (the task's primary
+    test metric as `reports.scales` holds it, so that more is better; NaN if there is none), `validation_score`,
+    wall_seconds, `adapter_parameters`, `head_parameters`,
     `total_parameters`, `backbone_parameters`, `percent`, `general_loss` (nats per byte of general text, by the bare
     backbone) and `forgotten` (how much it rose with tuning), and every figure of `bench.records.Cost` under its
     own name (NaN where not measured). Machines drift by more than methods differ: `latency`, `merged_latency` and
     `deployed_latency` (merged where the method can be merged, else with it in place) are therefore over the plain
     backbone's, which was timed beside them. `history` has one row per evaluation of a scored cell: id, backbone,
-    label, task, seed, step, phase, train_loss, validation_loss, `score` (validation, a fraction).
+    label, task, seed, step, phase, train_loss, validation_loss, `score` (validation, held likewise). `scales` has the
+    scale of every task's primary metric.
     `backbones`, `tasks` and `labels` are in the order of the suite, labels grouped by family.
     """
 
@@ -53,6 +63,7 @@ class Results:
     backbones: tuple[str, ...]
     tasks: tuple[str, ...]
     labels: tuple[str, ...]
+    scales: dict[str, Scale] = field(default_factory=dict)
 
     @property
     def suite(self) -> dict[str, Any]:
@@ -83,7 +94,32 @@ class Results:
         return self.manifest.cards.get(kind, {}).get(name) or {}
 
     def title(self, kind: str, name: str) -> str:
-        return str(self.card(kind, name).get("title") or name)
+        """A card's title. Of several cards with one title, what tells their names apart stands beside it."""
+        title = str(self.card(kind, name).get("title") or name)
+        alike = [other for other, card in self.manifest.cards.get(kind, {}).items()
+                 if card and str(card.get("title") or other) == title]  # fmt: skip
+        return f"{title} ({told_apart(name, alike)})" if len(alike) > 1 and title != name else title
+
+    def scale(self, task: str) -> Scale:
+        """How the scores of a task are written."""
+        return self.scales.get(task, Scale())
+
+    @property
+    def highest(self) -> str:
+        """What the best score is called."""
+        return "highest" if all(self.scale(task).higher_is_better for task in self.tasks) else "best"
+
+    def averaged(self, tasks: Iterable[str]) -> tuple[str, ...]:
+        """Those of the tasks over which scores may be averaged."""
+        return may_be_averaged({task: self.scale(task) for task in tasks})
+
+    def left_out(self, tasks: Sequence[str]) -> str:
+        """A sentence, with a space before it, on what a mean over the tasks leaves out; empty if that is nothing."""
+        kept = self.averaged(tasks)
+        left = [f"{task} ({self.metric(task)})" for task in tasks if task not in kept]
+        if not left:
+            return ""
+        return f" Left out of the mean, as no fractions of which more is better: {listing(left)}."
 
     def metric_key(self, task: str) -> str:
         """The primary metric, as records name it."""
@@ -131,16 +167,18 @@ class Results:
 
 
 def read(root: Path) -> Results:
-    """Raises ResultsError where the folder holds no results, or a record that cannot be read."""
+    """Raises ResultsError where the folder holds no results, or a record or card that cannot be used."""
     store = RecordStore(root)
     manifest = store.manifest()
-    records = {record.id: record for record in store.records()}
+    cards.check(manifest, root / "manifest.json")
+    records = {record.id: _shown(record) for record in store.records()}
+    scales = _scales(manifest, records)
     methods = manifest.cards.get("methods", {})
     rows, evaluations = [], []
     for cell_id, cell in manifest.cells.items():
         record = records.get(cell_id)
         family = str((methods.get(cell.method) or {}).get("family") or "other")
-        rows.append({"id": cell_id, "family": family} | _row(cell, record, manifest))
+        rows.append({"id": cell_id, "family": family} | _row(cell, record, manifest, scales))
         if record is not None and record.status in SCORED:
             for line in record.history:
                 evaluations.append(
@@ -149,7 +187,7 @@ def read(root: Path) -> Results:
                         **{name: getattr(cell, name) for name in ("backbone", "label", "task", "seed")},
                         **{name: getattr(line, name) for name in ("step", "phase", "train_loss")},
                         "validation_loss": line.validation_loss,
-                        "score": _primary(line.validation, cell.task, manifest),
+                        "score": _primary(line.validation, cell.task, manifest, scales),
                     }
                 )
     columns = ["id", "backbone", "label", "task", "seed", "step", "phase", "train_loss", "validation_loss"]
@@ -166,11 +204,22 @@ def read(root: Path) -> Results:
         backbones=_unique(cells["backbone"]),
         tasks=_unique(cells["task"]),
         labels=tuple(sorted(_unique(cells["label"]), key=lambda label: rank.get(families[label], len(rank)))),
+        scales=scales,
     )
 
 
+def _shown(record: Record) -> Record:
+    """The record with a reason that can be shown: without terminal codes and secrets, whoever wrote it."""
+    return record.model_copy(update={"reason": redacted(record.reason)}) if record.reason else record
+
+
 def environment_of(record: Record) -> dict[str, Any]:
-    return record.environment | ({"profiled": record.profiled} if record.profiled else {})
+    """Where a record comes from. What is not of the shape that we write is left out."""
+    parts = [
+        {key: value for key, value in part.items() if key != "versions" or isinstance(value, dict)}
+        for part in (record.environment, record.profiled)
+    ]
+    return parts[0] | ({"profiled": parts[1]} if parts[1] else {})
 
 
 def summary_of(rows: pd.DataFrame, column: str) -> tuple[Summary, tuple[str, ...]]:
@@ -215,16 +264,18 @@ _COLUMNS = [
 ]
 
 
-def _row(cell: Cell, record: Record | None, manifest: Manifest) -> dict[str, Any]:
+def _row(cell: Cell, record: Record | None, manifest: Manifest, scales: dict[str, Scale]) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(cell, name) for name in _IDENTITY}
     if record is None:
         return row | {"status": NOT_RUN, "reason": None}
     row |= {"status": record.status, "reason": record.reason, "wall_seconds": record.wall_seconds}
     if record.status not in SCORED:
         return row
-    row["score"] = _primary(record.test, cell.task, manifest)
-    row["validation_score"] = _primary(record.validation, cell.task, manifest)
-    if record.forgetting:
+    row["score"] = _primary(record.test, cell.task, manifest, scales)
+    row["validation_score"] = _primary(record.validation, cell.task, manifest, scales)
+    if row["score"] is None or math.isnan(row["score"]):
+        row |= {"status": NO_SCORE, "reason": _why_undefined(record.test, cell.task, manifest)}
+    if record.forgetting.keys() >= {"before", "after"}:
         before = record.forgetting["before"]
         row |= {"general_loss": before, "forgotten": record.forgetting["after"] - before}
     if record.parameters is not None:
@@ -240,9 +291,46 @@ def _latencies(cost: Cost) -> dict[str, float | None]:
     return {"latency": latency, "merged_latency": merged, "deployed_latency": merged or latency}
 
 
-def _primary(metrics: dict[str, float], task: str, manifest: Manifest) -> float | None:
+def _scales(manifest: Manifest, records: dict[str, Record]) -> dict[str, Scale]:
+    """By task, with the digits that its scores ask for."""
+    found = {}
+    for task in _unique(cell.task for cell in manifest.cells.values()):
+        card = manifest.cards.get("tasks", {}).get(task) or {}
+        metric = _primary_name({}, task, manifest)
+        values = [record.test[metric] for record in records.values()
+                  if record.cell.task == task and metric in record.test]  # fmt: skip
+        found[task] = read_scale(card, metric, values)
+    return found
+
+
+def _primary(metrics: dict[str, float], task: str, manifest: Manifest, scales: dict[str, Scale]) -> float | None:
+    """The primary metric, held such that more is better; NaN where it is infinite, too."""
+    name = _primary_name(metrics, task, manifest)
+    if name not in metrics:
+        return None
+    return scales[task].raw(metrics[name]) if math.isfinite(metrics[name]) else math.nan
+
+
+def _primary_name(metrics: dict[str, float], task: str, manifest: Manifest) -> str:
     names: Sequence[str] = (manifest.cards.get("tasks", {}).get(task) or {}).get("metrics") or list(metrics)
-    return metrics.get(names[0]) if names else None
+    return str(names[0]) if names else "score"
+
+
+def _why_undefined(metrics: dict[str, float], task: str, manifest: Manifest) -> str:
+    name = _primary_name(metrics, task, manifest)
+    if name not in metrics:
+        return f"the record has no value of the primary metric, {name}"
+    return f"the primary metric, {name}, is {'not a number' if math.isnan(metrics[name]) else 'infinite'}"
+
+
+def told_apart(name: str, among: Iterable[str]) -> str:
+    """The shortest end of a name, cut at slashes, that none of the others has: of a/tiny and b/tiny, a/tiny."""
+    parts = re.split(r"[/\\]+", name)
+    others = [re.split(r"[/\\]+", other) for other in among if other != name]
+    for n in range(1, len(parts)):
+        if all(other[-n:] != parts[-n:] for other in others):
+            return "/".join(parts[-n:])
+    return name
 
 
 def _unique(values: Iterable[Any]) -> tuple[str, ...]:

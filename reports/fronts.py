@@ -10,14 +10,16 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import Bbox
 
-from reports.figures import CROWD, LABEL_SIZE, drawing_of, family_legend, front_boxes, lay_out, short
+from reports.figures import CROWD, LABEL_SIZE, drawing_of, family_legend, front_boxes, lay_out, short, up_is_better
 from reports.frame import Results, select, summary_of
 from reports.labels import Anchor, place_around
 from reports.quantities import unit_for
+from reports.scales import Scale
 from reports.statistics import pareto_front, summarise
 from reports.structure import Figure, listing
-from reports.style import FRONT, INK, PAGE_WIDTH, families_in, look, scale
-from reports.tables import CostGroup, cost_groups, keyed
+from reports.style import FRONT, INK, PAGE_WIDTH, families_in, look
+from reports.style import scale as size
+from reports.tables import CostGroup, cost_groups, keyed, named_scores
 
 # Up to as many, a heat map would repeat the table of scores.
 FEW_TASKS = 2
@@ -35,45 +37,52 @@ def fronts(results: Results) -> list[Figure]:
     left_out = f" Without {listing(results.untrained)}, which train nothing." if results.untrained else ""
     groups = [(group, found) for group in cost_groups(results) if len(found := _points(results, group)) > 1]
     for position, (group, found) in enumerate(groups):
+        judged = results.averaged(group.tasks)
+        scale = results.scale(judged[0])
         made.append(
             Figure(
                 keyed("fronts", position, len(groups)),
-                (f"Mean test score on {listing(list(group.tasks))} against four costs on"
+                (f"Mean test score on {listing(list(judged))} against four costs on"
                  f" {results.title('backbones', group.backbone)}; grey: the Pareto front of the means. Latency is that"
                  " of the merged model where the method can be merged, over the plain backbone's beside it. Stored"
                  f" bytes are on a log scale. Each cost has a front of its own.{left_out}"
+                 + results.left_out(group.tasks)
+                 + ("" if scale.higher_is_better else " Less is better: the axis of scores stands on its head.")
                  + (" Named are those on a front." if len(found) > CROWD else ""),),
                 "Four scatter plots of mean test score against peak memory, step time, latency and stored bytes.",
-                partial(_draw, results, found), wide=True,
+                partial(_draw, results, found, scale), wide=True,
             )
         )  # fmt: skip
     return made
 
 
 def _points(results: Results, group: CostGroup) -> dict[str, tuple[float, dict[str, float]]]:
-    """Label → (mean over tasks of the mean test score, costs)."""
+    """Label → (mean test score over the tasks that may be averaged, costs)."""
     found = {}
+    judged = results.averaged(group.tasks)
+    if not judged:
+        return {}
     for label in results.labels:
         own = select(group.cells, label=label)
-        scores = [summary_of(select(own, task=task), "score")[0] for task in group.tasks]
+        scores = [summary_of(select(own, task=task), "score")[0] for task in judged]
         costs = {column: summary_of(own, column)[0] for column in COSTS}
         if all(s.n for s in scores) and all(c.n for c in costs.values()):
             found[label] = (summarise([s.mean for s in scores]).mean, {k: c.mean for k, c in costs.items()})
     return found
 
 
-def _draw(results: Results, found: dict[str, tuple[float, dict[str, float]]]) -> Drawing:
-    drawing = drawing_of(PAGE_WIDTH, 4.3 if scale() == 1 else 3.2)  # a slide is less high
+def _draw(results: Results, found: dict[str, tuple[float, dict[str, float]]], scale: Scale) -> Drawing:
+    drawing = drawing_of(PAGE_WIDTH, 4.3 if size() == 1 else 3.2)  # a slide is less high
     panels = drawing.subplots(2, 2, sharey=True).ravel().tolist()
     positions: list[list[tuple[str, float, float, bool]]] = []
     for axes, (column, (title, kind)) in zip(panels, COSTS.items(), strict=True):
         values = {label: costs[column] for label, (_, costs) in found.items()}
         unit = unit_for(kind, values.values())
-        placed = [(label, values[label] * unit.factor, 100 * found[label][0]) for label in found]
+        placed = [(label, values[label] * unit.factor, scale.shown(found[label][0])) for label in found]
         if column == "stored_bytes" and min(x for _, x, _ in placed) > 0:
             axes.set_xscale("log")
-        on_front = pareto_front([x for _, x, _ in placed], [y for *_, y in placed])
-        front = sorted((x, y) for (_, x, y), on in zip(placed, on_front, strict=True) if on)
+        on_front = pareto_front([x for _, x, _ in placed], [found[label][0] for label, *_ in placed])
+        front = sorted(((x, y) for (_, x, y), on in zip(placed, on_front, strict=True) if on), key=lambda at: at[0])
         right = max(x for _, x, _ in placed)
         axes.plot(*zip(*[*front, (right, front[-1][1])], strict=True), drawstyle="steps-post", color=FRONT,
                   linewidth=1.0, zorder=1)  # fmt: skip
@@ -90,15 +99,16 @@ def _draw(results: Results, found: dict[str, tuple[float, dict[str, float]]]) ->
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.grid(axis="x", visible=False)
         positions.append([(*point, on) for point, on in zip(placed, on_front, strict=True)])
+    up_is_better(panels[0], scale)  # the panels share their axis
     for axes in panels[::2]:
-        axes.set_ylabel("Score (points)")
+        axes.set_ylabel("Score (points)" if scale.in_points else "Score")
     family_legend(drawing, families_in({results.family_of(label) for label in found}))
     lay_out(drawing)
     for axes, named in zip(panels, positions, strict=True):
         anchors, obstacles = [], front_boxes(axes)
         for label, x, y, on in named:
             px, py = axes.transData.transform((x, y))
-            if on or len(named) <= CROWD * scale():
+            if on or len(named) <= CROWD * size():
                 anchors.append(Anchor(px, py, short(label), look(results.family_of(label)).color))
             obstacles.append(Bbox.from_extents(px - 2.5, py - 2.5, px + 2.5, py + 2.5))
         place_around(axes, anchors, obstacles, LABEL_SIZE)
@@ -119,21 +129,34 @@ def heatmap(results: Results) -> list[Figure]:
         made.append(
             Figure(
                 keyed("heatmap", position, len(backbones)),
-                ("Mean test score in points (printed) and its distance to the best mean of the task (shade: the darker,"
-                 f" the further behind) on {results.title('backbones', backbone)}. A hatched field has no score.",),
+                (f"Mean test {_printed(results, tasks)} (printed) and its distance to the best mean of the task"
+                 f" (shade: the darker, the further behind{_each_task(results, tasks)}) on"
+                 f" {results.title('backbones', backbone)}. A hatched field has no score.",),
                 f"Heat map of {len(labels)} configurations by {len(tasks)} tasks.",
-                partial(_draw_heatmap, labels, tasks, means), wide=len(tasks) > 4,
+                partial(_draw_heatmap, labels, tasks, means, [results.scale(t) for t in tasks]), wide=len(tasks) > 4,
             )
         )  # fmt: skip
     return made
 
 
-def _draw_heatmap(labels: list[str], tasks: list[str], means: np.ndarray) -> Drawing:
+def _printed(results: Results, tasks: list[str]) -> str:
+    said = named_scores(results, tasks)
+    return "score in points" if said == "primary metric in points" else said
+
+
+def _each_task(results: Results, tasks: list[str]) -> str:
+    return "" if all(results.scale(task).in_points for task in tasks) else ", on each task's own scale"
+
+
+def _draw_heatmap(labels: list[str], tasks: list[str], means: np.ndarray, scales: list[Scale]) -> Drawing:
     wide = len(tasks) > 4
     drawing = drawing_of(PAGE_WIDTH if wide else PAGE_WIDTH * 0.48, 0.5 + 0.17 * len(labels))
     drawing.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr, call-arg]
     axes = drawing.subplots()
     gap = 100 * (np.nanmax(means, axis=0) - means)
+    if not all(scale.in_points for scale in scales):  # what is furthest behind on a task is as dark on each
+        furthest = np.nanmax(gap, axis=0)
+        gap = 100 * gap / np.where(furthest > 0, furthest, 1.0)
     worst = max(1.0, float(np.nanmax(gap)))
     axes.set_facecolor("white")
     # Squares, not an image: the figure stays vector.
@@ -144,7 +167,7 @@ def _draw_heatmap(labels: list[str], tasks: list[str], means: np.ndarray) -> Dra
         for column in range(len(tasks)):
             value, behind = means[row, column], gap[row, column]
             if math.isfinite(value):
-                axes.text(column, row, f"{100 * value:.1f}", ha="center", va="center", fontsize=LABEL_SIZE,
+                axes.text(column, row, scales[column].text(value), ha="center", va="center", fontsize=LABEL_SIZE,
                           color="white" if behind > 0.55 * worst * 1.25 else INK)  # fmt: skip
             else:
                 axes.fill_between([column - 0.5, column + 0.5], row - 0.5, row + 0.5, facecolor="none",

@@ -11,6 +11,8 @@ from markupsafe import Markup
 from matplotlib.font_manager import FontProperties
 from matplotlib.mathtext import math_to_image
 
+from reports.formulas import NOT_MATHEMATICS, layout_of
+from reports.quantities import shorten
 from reports.style import FAINT, FRONT, INK, MEMORY_SHADES, MUTED, family_colors, screen
 
 
@@ -38,6 +40,8 @@ def inline_svg(svg: str, key: str, alt: str) -> Markup:
 
 def formula_svg(formula: str, key: str) -> Markup:
     """A formula drawn by matplotlib, its ids under `key`; as code where its mathematics is not understood."""
+    if layout_of(formula) is None:
+        return Markup("<code>{}</code> ({})").format(shorten(formula), NOT_MATHEMATICS)
     # matplotlib sets single lines only: of environments, those that merely stack lines can be undone.
     stacked = re.sub(r"\\(?:begin|end)\{(?:aligned|align|gathered|gather|split)\*?\}", "", formula)
     lines = re.split(r"\\\\", stacked.replace("&", ""))

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from reports.bibliography import Entry
 from reports.compiling import END
-from reports.escape import is_balanced_formula, latex_code, latex_text
+from reports.escape import latex_code, latex_text
+from reports.formulas import NOT_MATHEMATICS, layout_of
+from reports.quantities import shorten
+from reports.scripts import draw_pictures
 from reports.structure import (
     Block,
     Cite,
@@ -30,7 +33,7 @@ from reports.structure import (
     Text,
 )
 from reports.style import paper
-from reports.templating import Style, latex_environment
+from reports.templating import Style, latex_environment, render
 
 # A LaTeX float cannot be broken: longer tables go on in a second one.
 LINES_PER_TABLE = 48
@@ -52,19 +55,16 @@ def write_parts(document: Document, output: Path) -> None:
 
 def write_source(document: Document, output: Path, style: Style) -> None:
     """report.tex, from our template or the user's."""
-    source = (
-        latex_environment(style)
-        .get_template("report.tex.jinja")
-        .render(
-            document=document,
-            style=style,
-            abstract=text(document.abstract),
-            body="\n".join(_section(section, 0) for section in document.sections),
-            appendix="\n".join(_section(section, 0) for section in document.appendix),
-            end=END,
-        )
-    )
+    values = {
+        "document": document,
+        "abstract": text(document.abstract),
+        "body": "\n".join(_section(section, 0) for section in document.sections),
+        "appendix": "\n".join(_section(section, 0) for section in document.appendix),
+        "end": END,
+    }
+    source = render(style, "report.tex.jinja", values)
     (output / "report.tex").write_text(source, encoding="utf-8")
+    draw_pictures(output)
 
 
 def write_references(references: dict[str, Entry], run: Entry, output: Path) -> None:
@@ -129,10 +129,11 @@ def _block(block: Block) -> str:
 
 
 def equation(formula: str) -> str:
-    """A displayed formula, shrunk to the column if it is wider; as code if it cannot be set safely."""
-    if not is_balanced_formula(formula):
-        return f"\\begin{{quote}}\\small {latex_code(formula)}\\end{{quote}}"
-    if ("\\\\" in formula or "&" in formula) and "\\begin{" not in formula:
+    """A displayed formula, shrunk to the column if it is wider; as code if it is no mathematics by our list."""
+    layout = layout_of(formula)
+    if layout is None:
+        return f"\\begin{{quote}}\\small {latex_code(shorten(formula))} ({latex_text(NOT_MATHEMATICS)})\\end{{quote}}"
+    if layout == "lines":
         formula = f"\\begin{{aligned}}{formula}\\end{{aligned}}"
     return f"\\benchformula{{{formula.strip()}}}"
 

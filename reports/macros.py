@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 
 from reports.bibliography import Entry
-from reports.frame import COST_COLUMNS, Results, seeds_of, select, summary_of
-from reports.quantities import count, points, unit_for
+from reports.escape import short_hash
+from reports.frame import COST_COLUMNS, NO_SCORE, Results, seeds_of, select, summary_of
+from reports.quantities import count, unit_for
+from reports.scales import UNDEFINED, Scale
 from reports.statistics import Summary, compare_paired
 from reports.templating import latex_environment
 
@@ -16,29 +21,40 @@ _KINDS = {"bytes": "bytes", "seconds": "seconds"}
 
 def numbers(results: Results) -> str:
     """Of all results, whatever the document's topic."""
-    lines = []
+    names = {kind: macro_names(of) for kind, of in (("backbone", results.backbones), ("label", results.labels),
+                                                    ("task", results.tasks))}  # fmt: skip
+    lines = [f"% In names, '{_one_line(name)}' is {safe}" for of in names.values() for name, safe in of.items()
+             if name != safe]  # fmt: skip
+    names["label"][""] = names["task"][""] = ""
+
+    def define(what: str, backbone: str, label: str, task: str, value: str) -> None:
+        """Under the backbone's name, and without it for the first backbone."""
+        of = f"{names['label'][label]}|{names['task'][task]}"
+        first = [""] if backbone == results.backbones[0] else []
+        lines.extend(f"\\benchdefine{{{what}|{on}|{of}}}{{{value}}}" for on in (names["backbone"][backbone], *first))
+
     for backbone in results.backbones:
         for label in results.labels:
             cells = select(results.scored, backbone=backbone, label=label)
             for task in results.tasks:
                 own = select(cells, task=task)
-                for what, value in {**_scores(own), **_difference(results, backbone, label, task)}.items():
-                    lines += _define(results, what, backbone, label, task, value)
+                scale = results.scale(task)
+                scores = _scores(own, scale) or _undefined(results, backbone, label, task)
+                for what, value in {**scores, **_difference(results, backbone, label, task)}.items():
+                    define(what, backbone, label, task, value)
                 for column in COST_COLUMNS:
                     summary, _ = summary_of(own, column)
                     if summary.n:
-                        lines += _define(
-                            results, f"cost|{column}", backbone, label, task, quantity(column, summary.mean)
-                        )
+                        define(f"cost|{column}", backbone, label, task, quantity(column, summary.mean))
             parameters, _ = summary_of(cells, "adapter_parameters")
             if parameters.n:
-                lines += _define(results, "parameters", backbone, label, "", count(parameters.mean))
+                define("parameters", backbone, label, "", count(parameters.mean))
             percent, _ = summary_of(cells, "percent")
             if percent.n:
-                lines += _define(results, "percent", backbone, label, "", f"{percent.mean:.3g}\\,\\%")
+                define("percent", backbone, label, "", f"{percent.mean:.3g}\\,\\%")
             peak, _ = summary_of(cells, "peak_memory_bytes")
             if peak.n:
-                lines += _define(results, "peakmemory", backbone, label, "", f"{peak.mean / 1e6:,.0f}\\,MB")
+                define("peakmemory", backbone, label, "", f"{peak.mean / 1e6:,.0f}\\,MB")
     return latex_environment().get_template("numbers.tex.jinja").render(lines=lines)
 
 
@@ -51,14 +67,20 @@ def quantity(column: str, value: float) -> str:
     return f"{value * unit.factor:,.{unit.decimals}f}\\,{unit.name}".replace("µ", "\\textmu ")
 
 
-def _scores(cells) -> dict[str, str]:
+def _scores(cells, scale: Scale) -> dict[str, str]:
     score, _ = summary_of(cells, "score")
     if not score.n:
         return {}
-    found = {"score": _with_spread(score), "mean": points(score.mean), "n": str(score.n),
-             "sd": "--" if score.sd is None else points(score.sd)}  # fmt: skip
+    found = {"score": _with_spread(score, scale), "mean": _tex(scale.text(score.mean)), "n": str(score.n),
+             "sd": "--" if score.sd is None else scale.spread(score.sd)}  # fmt: skip
     validation, _ = summary_of(cells, "validation_score")
-    return found | ({"validation": _with_spread(validation)} if validation.n else {})
+    return found | ({"validation": _with_spread(validation, scale)} if validation.n else {})
+
+
+def _undefined(results: Results, backbone: str, label: str, task: str) -> dict[str, str]:
+    """What stands for a score where every record's is undefined."""
+    cells = select(results.cells, backbone=backbone, label=label, task=task, status=NO_SCORE)
+    return {} if cells.empty else {"score": UNDEFINED, "mean": UNDEFINED, "sd": "--", "n": "0"}
 
 
 def _difference(results: Results, backbone: str, label: str, task: str) -> dict[str, str]:
@@ -68,19 +90,41 @@ def _difference(results: Results, backbone: str, label: str, task: str) -> dict[
     found = compare_paired(seeds_of(select(cells, label=label)), seeds_of(select(cells, label=results.reference or "")))
     if not found.n:
         return {}
-    sign = points(found.mean, signed=True).replace("−", "$-$")
-    return {"difference": sign + ("" if found.sd is None else f"\\,$\\pm$\\,{points(found.sd)}")}
+    scale = results.scale(task)
+    sign = _tex(scale.text(found.mean, signed=True))
+    return {"difference": sign + ("" if found.sd is None else f"\\,$\\pm$\\,{scale.spread(found.sd)}")}
 
 
-def _with_spread(score: Summary) -> str:
-    return points(score.mean) + ("" if score.sd is None else f"\\,$\\pm$\\,{points(score.sd)}")
+def _with_spread(score: Summary, scale: Scale) -> str:
+    return _tex(scale.text(score.mean)) + ("" if score.sd is None else f"\\,$\\pm$\\,{scale.spread(score.sd)}")
 
 
-def _define(results: Results, what: str, backbone: str, label: str, task: str, value: str) -> list[str]:
-    """Definitions under the backbone's name, and without it for the first backbone."""
-    names = [f"{backbone}|{label}|{task}"] + ([f"|{label}|{task}"] if backbone == results.backbones[0] else [])
-    safe = [re.sub(r"[^A-Za-z0-9_@.:+=/|-]", "-", name) for name in names]
-    return [f"\\benchdefine{{{what}|{name}}}{{{value}}}" for name in safe]
+def _tex(number: str) -> str:
+    return number.replace("−", "$-$")
+
+
+def macro_names(names: Iterable[str]) -> dict[str, str]:
+    """What each name is called in macros: itself, in any script, but for what TeX reads otherwise (spaces, braces, #,
+    %, …), which is a hyphen. Of names that would then be one, those that it is not have the start of their SHA-256
+    behind them."""
+    names = list(dict.fromkeys(names))
+    plain = {name: "".join(map(_in_a_name, unicodedata.normalize("NFC", name))) for name in names}
+    times = Counter(plain.values())
+    return {
+        name: safe if times[safe] == 1 or safe == name else f"{safe}-{short_hash(name)}" for name, safe in plain.items()
+    }
+
+
+def _in_a_name(c: str) -> str:
+    if c.isascii():
+        return c if c.isalnum() or c in "_@.:+=/-" else "-"
+    return "-" if unicodedata.category(c)[0] in "CZ" else c
+
+
+def _one_line(name: str) -> str:
+    """A name in a comment, where nothing of it is a command either."""
+    plain = "".join(c if c.isprintable() else " " for c in name.replace("\\", "\\textbackslash "))
+    return " ".join(plain.split())
 
 
 def run_entry(results: Results) -> Entry:
@@ -98,7 +142,10 @@ def run_entry(results: Results) -> Entry:
         "year": results.manifest.created[:4],
         "note": re.sub(r"[{}]", "", ", ".join(notes)),
     }
-    return Entry("misc", "run-" + (re.sub(r"[^A-Za-z0-9-]+", "-", results.name).strip("-") or "results"), fields)
+    key = re.sub(r"[^A-Za-z0-9-]+", "-", results.name).strip("-")
+    if key != results.name:  # another suite's name may be the same without its umlauts
+        key = f"{key or 'results'}-{manifest_hash(results)[:8]}"
+    return Entry("misc", f"run-{key}", fields)
 
 
 def manifest_hash(results: Results) -> str:

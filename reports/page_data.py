@@ -17,8 +17,10 @@ from urllib.parse import quote
 import pandas as pd
 
 from bench.records import Record
+from bench.redaction import redacted
 from reports import setup
 from reports.frame import Results, environment_of
+from reports.scales import UNDEFINED, read_scale
 from reports.statistics import summarise
 
 # Characters of a log that the page carries: of a cell that failed, and of all others together.
@@ -29,18 +31,20 @@ ALL = -1
 
 class Measure(NamedTuple):
     """A column of numbers: how it is called, in which kind of unit it is written, and which end of it is good.
-    `profiled` measures depend on the protocol of the profile, and are averaged within one only."""
+    `profiled` measures depend on the protocol of the profile, and are averaged within one only. `scored` ones are
+    written and judged by the scale of each task's metric, and averaged over tasks of one scale only."""
 
     key: str
     title: str
     kind: Literal["points", "percent", "count", "bytes", "seconds", "flops", "rate", "plain"]
     better: Literal["higher", "lower"] = "lower"
     profiled: bool = True
+    scored: bool = False
 
 
 MEASURES = (
-    Measure("score", "Score (test)", "points", "higher", profiled=False),
-    Measure("validation_score", "Score (validation)", "points", "higher", profiled=False),
+    Measure("score", "Score (test)", "points", "higher", profiled=False, scored=True),
+    Measure("validation_score", "Score (validation)", "points", "higher", profiled=False, scored=True),
     Measure("adapter_parameters", "Adapter parameters", "count", profiled=False),
     Measure("percent", "Adapter parameters, share of the backbone", "percent", profiled=False),
     Measure("total_parameters", "Trained parameters, head included", "count", profiled=False),
@@ -99,7 +103,8 @@ def overview(results: Results) -> dict[str, Any]:
         "status": [statuses(name) for name in table["status"]],
         "protocol": [_protocol(results.records.get(str(cell_id)), protocols) for cell_id in table.index],
     }
-    measured = {m.key: _numbers(table[m.key]) for m in MEASURES if table[m.key].notna().any()}
+    measured = {m.key: _numbers(_as_measured(results, m)) for m in MEASURES if table[m.key].notna().any()}
+    averaged = [tasks(name) for name in results.averaged(results.tasks)]
     return {
         "ids": table.index.tolist(),
         "columns": columns | measured,
@@ -107,12 +112,36 @@ def overview(results: Results) -> dict[str, Any]:
         "statuses": statuses.values,
         "labels": [_label(results, name) for name in results.labels],
         "tasks": [
-            {"name": n, "title": results.title("tasks", n), "metric": results.metric(n), "key": results.metric_key(n)}
+            {"name": n, "title": results.title("tasks", n), "metric": results.metric(n), "key": results.metric_key(n),
+             "scales": _scales(results, n)}
             for n in results.tasks
         ],
+        "averaged": averaged,
         "backbones": [{"name": n, "title": results.title("backbones", n)} for n in results.backbones],
-        "groups": groups(columns, measured),
-    }
+        "groups": groups(columns, measured, averaged),
+    }  # fmt: skip
+
+
+def _as_measured(results: Results, measure: Measure) -> pd.Series:
+    """A column with every score as its metric has it."""
+    column = results.cells[measure.key]
+    if not measure.scored:
+        return column
+    return pd.Series(
+        [results.scale(task).raw(score) for task, score in zip(results.cells["task"], column, strict=True)]
+    )
+
+
+def _scales(results: Results, task: str) -> dict[str, dict[str, str]]:
+    """How every metric of a task is written, as far as its card says so."""
+    found = {}
+    for metric in results.card("tasks", task).get("scales") or ():
+        values = [record.test[metric] for record in results.records.values()
+                  if record.cell.task == task and metric in record.test]  # fmt: skip
+        scale = read_scale(results.card("tasks", task), metric, values)
+        kind = "points" if scale.in_points else f"places:{scale.decimals}"
+        found[metric] = {"kind": kind, "better": "higher" if scale.higher_is_better else "lower"}
+    return found
 
 
 def _label(results: Results, name: str) -> dict[str, str]:
@@ -142,9 +171,12 @@ def _number(value: float) -> float | int | None:
     return int(value) if float(value).is_integer() else value
 
 
-def groups(columns: dict[str, list], measured: dict[str, list[float | None]]) -> list[dict[str, Any]]:
+def groups(
+    columns: dict[str, list], measured: dict[str, list[float | None]], averaged: Sequence[int]
+) -> list[dict[str, Any]]:
     """Per (backbone, task, label) the mean, spread and count over seeds of each measure; then per (backbone,
-    label) the mean of the tasks' means, where the label has one on every task that any label has."""
+    label) the mean of the tasks' means, where the label has one on every task that any label has; of scores only over
+    the tasks `averaged`."""
     members: dict[tuple[int, int, int], list[int]] = {}
     for i, key in enumerate(zip(columns["backbone"], columns["task"], columns["label"], strict=True)):
         members.setdefault(key, []).append(i)
@@ -159,7 +191,9 @@ def groups(columns: dict[str, list], measured: dict[str, list[float | None]]) ->
         }
         made.append({"backbone": backbone, "task": task, "label": label, "protocol": min(used, default=None),
                      "values": {k: v for k, v in values.items() if v}})  # fmt: skip
-    return made + [group for backbone in sorted(set(columns["backbone"])) for group in _over_tasks(made, backbone)]
+    return made + [
+        group for backbone in sorted(set(columns["backbone"])) for group in _over_tasks(made, backbone, averaged)
+    ]
 
 
 def _summary(values: Sequence[float | None]) -> list[float | int | None] | None:
@@ -168,7 +202,7 @@ def _summary(values: Sequence[float | None]) -> list[float | int | None] | None:
     return [_number(found.mean), found.sd, found.n] if found.n else None
 
 
-def _over_tasks(made: list[dict[str, Any]], backbone: int) -> list[dict[str, Any]]:
+def _over_tasks(made: list[dict[str, Any]], backbone: int, averaged: Sequence[int]) -> list[dict[str, Any]]:
     own = [group for group in made if group["backbone"] == backbone]
     tasks = {group["task"] for group in own}
     if len(tasks) < 2:
@@ -178,12 +212,16 @@ def _over_tasks(made: list[dict[str, Any]], backbone: int) -> list[dict[str, Any
         by_label.setdefault(group["label"], []).append(group)
     found = []
     for measure in MEASURES:
-        having = [group for group in own if measure.key in group["values"]]
+
+        def has(group: dict[str, Any], measure: Measure = measure) -> bool:
+            return measure.key in group["values"] and (not measure.scored or group["task"] in averaged)
+
+        having = [group for group in own if has(group)]
         wanted = {group["task"] for group in having}
         if not wanted or (measure.profiled and len({group["protocol"] for group in having}) > 1):
             continue
         for label, theirs in by_label.items():
-            values = [group["values"][measure.key] for group in theirs if measure.key in group["values"]]
+            values = [group["values"][measure.key] for group in theirs if has(group)]
             if len(values) == len(wanted):
                 mean = _number(summarise([value[0] for value in values]).mean)
                 found.append((label, measure.key, [mean, None, sum(value[2] for value in values)]))
@@ -207,17 +245,27 @@ def details(results: Results, output: Path) -> dict[str, Any]:
             environment = json.dumps(setup.environment_pairs(environment_of(record)))
             elsewhere = {"id", "cell", "status", "environment", "profiled", "schema_version"}
             found |= record.model_dump(mode="json", exclude=elsewhere)
+            if isinstance(reason := results.cells.loc[cell_id, "reason"], str):
+                found["reason"] = reason  # the record itself has none for a score that is undefined
+            for name in ("test", "validation"):
+                found[name] = {
+                    metric: value if math.isfinite(value) else UNDEFINED
+                    for metric, value in getattr(record, name).items()
+                }
+            for line, evaluation in zip(found["history"], record.history, strict=True):
+                line["validation"] = evaluation.validation
             found["environment"] = environments(environment) if record.environment else None
             if record.cost is not None and len(record.cost.phases) == 1:
                 del found["cost"]["phases"]  # the one phase is the whole
-        found |= _files(results.root / "cells" / cell_id, output, scored_log if record and record.test else FAILED_LOG)
+        longest = scored_log if record and record.test else FAILED_LOG
+        found |= _files(results.root, results.root / "cells" / cell_id, output, longest)
         cells.append(found)
     keys = _Index()
     return {
         "cells": [packed(_finite(found), keys) for found in cells],
         "keys": [json.loads(text) for text in keys.values],
-        "shared": [json.loads(text) for text in shared.values],
-        "environments": [json.loads(text) for text in environments.values],
+        "shared": [_finite(json.loads(text)) for text in shared.values],
+        "environments": [_finite(json.loads(text)) for text in environments.values],
         "plugins": results.suite.get("plugins") or [],
     }
 
@@ -230,14 +278,19 @@ def packed(value: Any, keys: _Index) -> Any:
     return [-1, *(packed(inner, keys) for inner in value)] if isinstance(value, list) else value
 
 
-def _files(folder: Path, output: Path, longest: int) -> dict[str, Any]:
-    """Links to what the cell left behind, relative to the page, and the end of its log."""
-    links = [
-        [name, quote(Path(os.path.relpath(folder / name, output)).as_posix())]
-        for name in ("record.json", "log.txt")
-        if (folder / name).exists()
-    ]
-    return {"files": links, "log": tail(folder / "log.txt", longest)}
+def _files(root: Path, folder: Path, output: Path, longest: int) -> dict[str, Any]:
+    """Links to what the cell left behind, relative to the page, and the end of its log. What is no file, or is a link
+    that leads out of the results folder, is none of it."""
+    here = [name for name in ("record.json", "log.txt") if _is_own_file(folder / name, root)]
+    links = [[name, quote(Path(os.path.relpath(folder / name, output)).as_posix())] for name in here]
+    return {"files": links, "log": redacted(tail(folder / "log.txt", longest)) if "log.txt" in here else ""}
+
+
+def _is_own_file(path: Path, root: Path) -> bool:
+    try:
+        return path.is_file() and path.resolve().is_relative_to(root.resolve())
+    except OSError:
+        return False
 
 
 def tail(path: Path, longest: int) -> str:

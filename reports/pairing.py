@@ -174,18 +174,24 @@ def pairs_of(setting: Setting, other: str) -> pd.DataFrame:
     own = setting.cells(setting.label).reset_index()
     theirs = own if other == "backbone" else setting.cells(other).reset_index()
     merged = own.merge(theirs, on=["task", "seed"], suffixes=("", "_other"))
+    scales = {task: setting.results.scale(task) for task in merged["task"].unique()}
+    if setting.measure.kind == "score":  # margins are in points, which only fractions have
+        merged = merged[[scales[task].in_points for task in merged["task"]]]
     if column == "steps_to_target":
         steps = [_steps_to_target(setting, *ids) for ids in zip(merged["id"], merged["id_other"], strict=True)]
         merged[["a", "b"]] = np.array(steps, dtype=float).reshape(-1, 2)
     else:
         alone = setting.measure.backbone
-        merged["a"] = merged[column]
+        merged = merged.assign(a=merged[column])
         merged["b"] = merged[alone if other == "backbone" else f"{column}_other"]
         if setting.measure.kind == "timed" and alone and other != "backbone":
             merged["a"] /= merged[alone]
             merged["b"] /= merged[f"{alone}_other"]
+        if setting.measure.kind == "score":  # of a share of errors, the share of what is right
+            errors = [not scales[task].higher_is_better for task in merged["task"]]
+            merged.loc[errors, ["a", "b"]] += 1
     kept = merged["a"].notna() & merged["b"].notna()
-    if setting.measure.kind != "score":
+    if setting.measure.kind in ("timed", "counted"):
         kept &= merged["b"] > 0
     return merged.loc[kept, ["task", "seed", "a", "b", "id", "id_other"]]
 
@@ -207,6 +213,10 @@ def why_no_pairs(setting: Setting, other: str) -> str:
     reasons = rows.loc[rows["status"] == "n/a", "reason"].dropna()
     if len(reasons) == len(rows):
         return f"The method does not apply here: {reasons.iloc[0]}"
+    tasks = sorted({str(task) for task in rows.loc[rows["score"].notna(), "task"]})
+    if setting.measure.kind == "score" and tasks and not any(setting.results.scale(t).in_points for t in tasks):
+        scored_by = listing([f"{task} by {setting.results.metric(task)}" for task in tasks])
+        return f"No task is scored by a fraction, of which alone the claim's margin says something: {scored_by}."
     for label in dict.fromkeys((setting.label, other)):
         column = setting.measure.backbone if label == "backbone" else setting.claim["measure"]
         if label != "backbone" and column in rows and setting.cells(label)[column].isna().all():

@@ -11,7 +11,8 @@ from reports.structure import Number
 
 
 class Unit(NamedTuple):
-    """Displayed value = raw value × `factor`, with `decimals` digits after the point."""
+    """Displayed value = raw value × `factor`, with `decimals` digits after the point. The factor of a score of which
+    less is better is negative: see `reports.scales`."""
 
     name: str
     factor: float
@@ -64,14 +65,24 @@ def number(summary: Summary, unit: Unit, cells: Sequence[str] = (), usual_n: int
         return None
     spread = None
     if summary.sd is not None:
-        spread = f"{summary.sd * unit.factor:,.{unit.decimals}f}"
+        spread = f"{summary.sd * abs(unit.factor):,.{unit.decimals}f}"
     note = f"{summary.n}" if usual_n is not None and summary.n != usual_n else None
-    text = f"{summary.mean * unit.factor:,.{unit.decimals}f}".replace("-", "−")
-    return Number(text, summary.mean, spread, note, tuple(cells))
+    text = f"{summary.mean * unit.factor + 0.0:,.{unit.decimals}f}".replace("-", "−")
+    return Number(text, math.copysign(1, unit.factor) * summary.mean, spread, note, tuple(cells))
 
 
 def gigabytes(value: float) -> str:
     return f"{value / 1e9:.1f} GB"
+
+
+# What a LaTeX page can hold; the CSV file and the page have the whole text.
+LONGEST_REASON = 240
+
+
+def shorten(text: str, longest: int = LONGEST_REASON) -> str:
+    """One line of bounded length."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
 _NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

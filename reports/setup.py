@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pandas as pd
 
 from bench.cell import Budget
 from reports.frame import NOT_RUN, SCORED, Results
+from reports.quantities import shorten
 from reports.structure import Column, Number, Row, Table
-
-# What a LaTeX page can hold; the CSV file and the page have every row.
-LONGEST_REASON = 240
 
 # More tasks than this take a row each, rather than a column.
 TASKS_SIDE_BY_SIDE = 3
@@ -48,6 +47,10 @@ def budgets(results: Results) -> list[Table]:
             "duplicates_removed": use.duplicates_removed if use else None,
             "commits": " ".join(f"{repo}@{commit}" for repo, commit in use.commits.items()) if use else None,
         }
+        if use and use.dropped:
+            measured["dropped"] = "; ".join(f"{why}: {n}" for why, n in use.dropped.items())
+        if unasked := max((each.unasked for each in uses), default=0):
+            measured["unasked"] = unasked
         data.append({"task": task} | values | measured | {"cells": " ".join(ids)})
     if len(rows) <= TASKS_SIDE_BY_SIDE:
         turned = _turned([row.cells[0] for row in rows], data)
@@ -68,7 +71,8 @@ def _turned(tasks: list[Any], data: list[dict[str, Any]]) -> tuple[tuple[Column,
     names = {"Train": "Training examples", "Validation": "Validation examples", "Test": "Test examples",
              "Steps": "Optimiser steps", "Batch": "Batch size", "Length": "Length (tokens)",
              "Warm-up": "Warm-up (share)", "Clip": "Clipping norm"}  # fmt: skip
-    shown = [name for name in data[0] if name not in ("task", "cells", "duplicates_removed", "commits")]
+    unseen = ("task", "cells", "duplicates_removed", "commits", "dropped", "unasked")
+    shown = [name for name in data[0] if name not in unseen]
     rows = [Row((names.get(name, name), *(_plain(line[name]) for line in data))) for name in shown]
     return (Column("Per cell", "label"), *(Column(str(task)) for task in tasks)), tuple(rows)
 
@@ -124,9 +128,9 @@ def unfinished(results: Results) -> list[Table]:
         return []
     groups: dict[tuple[str, str, str, str], list[str]] = {}
     for cell_id in map(str, cells.index):
-        cell, record = results.manifest.cells[cell_id], results.records.get(cell_id)
-        status = record.status if record else NOT_RUN
-        reason = (record.reason if record else None) or ""
+        cell = results.manifest.cells[cell_id]
+        status, reason = str(cells.loc[cell_id, "status"]), cells.loc[cell_id, "reason"]
+        reason = reason if isinstance(reason, str) else ""
         groups.setdefault((cell.label, cell.task, status, reason), []).append(cell_id)
     rows, data = [], []
     for (label, task, status, reason), ids in groups.items():
@@ -146,9 +150,15 @@ def unfinished(results: Results) -> list[Table]:
     )
     caption = (
         f"The {len(cells)} of {len(results.cells)} cells without a score: failed, not applicable (n/a) or not"
-        " run. They are part of the result and are left out of every mean.",
+        f" run{_more_statuses(cells)}. They are part of the result and are left out of every mean.",
     )
     return [Table("unfinished", caption, columns, tuple(rows), pd.DataFrame(data), wide=True)]
+
+
+def _more_statuses(cells: pd.DataFrame) -> str:
+    said = {"undefined": "undefined (the primary metric has no finite value)", "broken": "broken (the record cannot be"
+            " read)"}  # fmt: skip
+    return "".join(f", or {words}" for status, words in said.items() if (cells["status"] == status).any())
 
 
 def environment(results: Results) -> list[Table]:
@@ -190,14 +200,10 @@ def environment_pairs(environment: dict[str, Any]) -> list[tuple[str, str]]:
     return pairs
 
 
-def shorten(text: str, longest: int = LONGEST_REASON) -> str:
-    """One line of bounded length."""
-    line = " ".join(text.split())
-    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
-
-
 def plain_number(value: float) -> str:
     """A hyperparameter as people write it: 5e-05 is "5e-5", 0.06 "0.06", 2000 "2,000"."""
+    if not math.isfinite(value):
+        return str(value)
     if isinstance(value, int) or float(value).is_integer():
         return f"{int(value):,}"
     if abs(value) >= 0.01:
@@ -216,7 +222,7 @@ def _plain(value: Any) -> str | Number | None:
 
 def _rate(value: Any) -> str | Number | None:
     """A learning rate, always as a power of ten, so that rows compare at sight."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         return _plain(value)
     mantissa, exponent = f"{value:e}".split("e")
     return Number(f"{float(mantissa):g}e{int(exponent)}", value)

@@ -28,10 +28,11 @@ from reports.build import copy_style, read_results, references_of, writing
 from reports.claims import OUTCOMES, Verdict, assess, tally
 from reports.frame import Results
 from reports.quantities import plural
+from reports.scripts import draw_pictures
 from reports.structure import Cite, Code, Figure, Inline, Ref, Table, Text, listing
 from reports.style import families_in
 from reports.style import slides as slide_look
-from reports.templating import Style, latex_environment, read_style
+from reports.templating import Style, read_style, render
 from reports.topics import TOPICS, Topic, focus
 
 ROWS_PER_SLIDE = 16
@@ -102,10 +103,10 @@ def _write(read: Results, folder: Path, topic: Topic, style: Style) -> Slides:
                 slide.block.draw().savefig(path, metadata={"CreationDate": None})
     latex.write_references(references, run, folder)
     (folder / "numbers.tex").write_text(macros.numbers(read), encoding="utf-8")
-    source = latex_environment(style).get_template("slides.tex.jinja").render(
-        deck=deck, style=style, text=latex.text, is_figure=lambda block: isinstance(block, Figure)
-    )  # fmt: skip
+    functions = {"text": latex.text, "is_figure": lambda block: isinstance(block, Figure)}
+    source = render(style, "slides.tex.jinja", {"deck": deck}, functions)
     (folder / "slides.tex").write_text(source, encoding="utf-8")
+    draw_pictures(folder)
     compiled = compiling.compile_pdf(folder, "slides")
     minutes = sum(slide.minutes for slide in deck.slides)
     said = f"{len(deck.slides)} slides planned for {minutes:g} minutes, and {len(deck.backup)} for questions"

@@ -5,14 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+from matplotlib import font_manager
 
 from reports.frame import FAMILIES
 
 # Inches: the column and the text width of templates/report.tex.jinja.
 COLUMN_WIDTH, PAGE_WIDTH = 3.21, 6.69
+
+# Joiners and selectors of variants.
+INVISIBLE = "\u200c\u200d\ufe0e\ufe0f"
 
 INK, MUTED, FRONT, FAINT = "#1b1e24", "#6b7079", "#9aa0a9", "#d9dce1"
 
@@ -91,6 +97,14 @@ _COMMON: dict[Any, Any] = {
     # The same records give the same bytes.
     "svg.hashsalt": "adaptbench",
 }
+# Files of fonts for what the others lack, the first of each kind that is installed: Greek to Devanagari, Chinese,
+# Japanese and Korean, signs and emoji. matplotlib itself brings DejaVu Sans.
+_FALLBACKS = (
+    ("FreeSerif.ttf", "FreeSerif.otf", "NotoSerif-Regular.ttf", "Times New Roman.ttf", "times.ttf"),
+    ("NotoSerifCJK-Regular.ttc", "NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "wqy-zenhei.ttc",
+     "DroidSansFallbackFull.ttf", "DroidSansFallback.ttf", "Arial Unicode.ttf", "msyh.ttc"),
+    ("Symbola.ttf", "Symbola_hint.ttf", "Symbola.otf", "NotoEmoji-Regular.ttf", "seguisym.ttf"),
+)  # fmt: skip
 # The document is set in Times, which STIX goes with and which matplotlib always has.
 _PAPER: dict[Any, Any] = {"font.family": "STIXGeneral", "mathtext.fontset": "stix", "pdf.fonttype": 42}
 # Text stays text: searchable, and set in the page's own font.
@@ -100,9 +114,35 @@ _SCREEN: dict[Any, Any] = {"font.family": "DejaVu Sans", "svg.fonttype": "none"}
 _scale = 1.0
 
 
+@lru_cache(maxsize=1)
+def _fallback_files() -> tuple[Path, ...]:
+    installed = {Path(path).name: Path(path) for path in font_manager.findSystemFonts()}
+    found = [next((installed[name] for name in names if name in installed), None) for names in _FALLBACKS]
+    plain = Path(font_manager.findfont("DejaVu Sans"))
+    return (*(path for path in found[:2] if path), plain, *(path for path in found[2:] if path))
+
+
+@lru_cache(maxsize=1)
+def fallback_fonts() -> list[str]:
+    """Families that matplotlib asks, in this order, for a character that a figure's own font lacks."""
+    for path in _fallback_files():
+        font_manager.fontManager.addfont(path)
+    return list(dict.fromkeys(font_manager.get_font(path).family_name for path in _fallback_files()))
+
+
+def has_glyphs(word: str) -> bool:
+    """Whether these fonts can draw every character of a word; what chooses between variants is not drawn."""
+    fonts = [font_manager.get_font(path) for path in _fallback_files()]
+    return all(any(font.get_char_index(ord(c)) for font in fonts) for c in word if c not in INVISIBLE)
+
+
+def _on_paper() -> dict[Any, Any]:
+    return _PAPER | {"font.family": [_PAPER["font.family"], *fallback_fonts()]}
+
+
 @contextmanager
 def paper() -> Iterator[None]:
-    with _settings(_PAPER):
+    with _settings(_on_paper()):
         yield
 
 
@@ -112,7 +152,7 @@ def slides() -> Iterator[None]:
     global _scale
     _scale = 0.78
     try:
-        with _settings(_PAPER):
+        with _settings(_on_paper()):
             yield
     finally:
         _scale = 1.0

@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from reports.figures import LABEL_SIZE, PANELS_PER_ROW, grid_of, lay_out, outer_labels, short, tick
+from reports.figures import LABEL_SIZE, PANELS_PER_ROW, grid_of, lay_out, outer_labels, short, tick, up_is_better
 from reports.frame import Results
 from reports.labels import spread_out, text_extent
+from reports.scales import Scale
 from reports.statistics import Summary, summarise
 from reports.structure import Figure, listing
 from reports.style import look
@@ -24,12 +25,14 @@ LINES_PER_PANEL = 8
 
 @dataclass(frozen=True)
 class Line:
-    """Scores of one configuration along what is varied; `points` are (x, mean and spread) in order of x."""
+    """Scores of one configuration along what is varied; `points` are (x, mean and spread) in order of x, `scale` is
+    that of the task."""
 
     panel: str
     name: str
     family: str
     points: tuple[tuple[float, Summary], ...]
+    scale: Scale
 
 
 def sweeps(results: Results) -> list[Figure]:
@@ -43,13 +46,14 @@ def sweeps(results: Results) -> list[Figure]:
         if not lines:
             continue
         panels = list(dict.fromkeys(line.panel for line in lines))
+        unit = " (points)" if all(line.scale.in_points for line in lines) else ""
         made.append(
             Figure(
                 key,
                 (f"Mean {measure} against the {about} (log scale), all else equal; bars: ± one sample standard"
                  " deviation over seeds. Only configurations that differ in nothing else are joined.",),
                 f"Line plots of {measure} against the {about} for {listing(panels)}.",
-                partial(_draw, lines, panels, x, f"{measure.capitalize()} (points)"), wide=len(panels) > 1,
+                partial(_draw, lines, panels, x, f"{measure.capitalize()}{unit}"), wide=len(panels) > 1,
             )
         )  # fmt: skip
     return made
@@ -110,7 +114,7 @@ def _lines(results: Results, key, column: str, name, by_family: bool) -> list[Li
         family, task = str(results.cells.loc[first, "family"]), str(results.cells.loc[first, "task"])
         panel = f"{family}, {short(task)}" if split and len(tasks) > 1 else family if split else short(task)
         points = [(x, summarise(results.cells.loc[ids, column].tolist())) for x, ids in sorted(by_x.items())]
-        made.append(Line(panel, name(first), family, tuple(points)))
+        made.append(Line(panel, name(first), family, tuple(points), results.scale(task)))
     return made
 
 
@@ -124,14 +128,16 @@ def _draw(lines: Sequence[Line], panels: list[str], x: str, y: str) -> Drawing:
         for i, line in enumerate(line for line in lines if line.panel == panel):
             style = look(line.family)
             xs = [at for at, _ in line.points]
-            ys = [100 * s.mean for _, s in line.points]
-            spread = [100 * (s.sd or 0) for _, s in line.points]
+            ys = [line.scale.shown(s.mean) for _, s in line.points]
+            spread = [abs(line.scale.unit.factor) * (s.sd or 0) for _, s in line.points]
             axes.errorbar(xs, ys, yerr=spread if any(spread) else None, color=style.color, marker=style.marker,
                           markersize=3, markeredgecolor="white", markeredgewidth=0.3, elinewidth=0.7, capsize=1.4,
                           linestyle=dashes[i % len(dashes)], linewidth=0.9)  # fmt: skip
             ends[-1].append((line, xs[-1], ys[-1]))
         axes.set_xscale("log")
-        axes.set_title(panel, loc="left")
+        scale = ends[-1][0][0].scale
+        axes.set_title(panel + ("" if scale.higher_is_better else " (less is better: axis upside down)"), loc="left")
+        up_is_better(axes, scale)
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_formatter(FuncFormatter(tick if ends[-1][0][1] >= 10 else _power))

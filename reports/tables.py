@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.frame import Results, seeds_of, select, summary_of
-from reports.quantities import Unit, count, number, points, unit_for
+from reports.frame import NO_SCORE, Results, seeds_of, select, summary_of
+from reports.quantities import count, number, unit_for
+from reports.scales import UNDEFINED, Scale
 from reports.statistics import MIN_PAIRS, Comparison, Summary, compare_paired, holm
 from reports.structure import Code, Column, Number, Ref, Row, Table, Text, listing
 
@@ -47,30 +48,64 @@ def scores(results: Results) -> list[Table]:
         cells = select(results.scored, backbone=backbone)
         usual = usual_n(cells[cells["task"].isin(tasks)])
         data: list[dict] = []
+        lost = select(results.cells, backbone=backbone, status=NO_SCORE)
+        lost = lost[lost["task"].isin(tasks)]
+        undefined = set(zip(lost["label"], lost["task"], strict=True))
 
-        def row(label: str, cells=cells, tasks=tasks, usual=usual, data=data, backbone=backbone) -> tuple:
-            row = []
+        def row(label: str, cells=cells, tasks=tasks, usual=usual, data=data, backbone=backbone,
+                undefined=undefined) -> tuple:  # fmt: skip
+            row: list[str | Number | None] = []
             for task in tasks:
                 summary, ids = summary_of(select(cells, label=label, task=task), "score")
-                row.append(number(summary, Unit("points", 100, 1), ids, usual))
-                data.append(_line(backbone, label, task, results.metric(task), "fraction", summary, ids))
+                scale = results.scale(task)
+                shown = number(summary, scale.unit, ids, usual)
+                row.append(shown or (UNDEFINED if (label, task) in undefined else None))
+                raw = summary._replace(mean=scale.raw(summary.mean))
+                data.append(_line(backbone, label, task, results.metric(task), _unit(scale), raw, ids))
             return tuple(row)
 
         rows = by_family(results, _labels(results, backbone), row)
-        metrics = {results.metric(task) for task in tasks}
+        metrics = {results.scale(task).named(results.metric(task)) for task in tasks}
         columns = [Column("Method", "label")]
         for task in tasks:
-            columns.append(Column(task, group=None if len(metrics) == 1 else results.metric(task)))
-        what = metrics.pop() if len(metrics) == 1 else "primary metric"
+            columns.append(Column(task, group=None if len(metrics) == 1 else _head(results, tasks, task)))
+        what = metrics.pop() if len(metrics) == 1 else named_scores(results, tasks)
+        if len(lost):
+            what += f"; {len(lost)} undefined score{'s are' if len(lost) > 1 else ' is'} in no mean"
         made.append(
             Table(
                 keyed("scores", position, len(parts)),
-                (f"Test {what} in points, mean ± sample standard deviation over {_n(usual)}; backbone"
+                (f"Test {what}, mean ± sample standard deviation over {_n(usual)}; backbone"
                  f" {results.title('backbones', backbone)}. No value is set in bold.", *_see_differences(results)),
                 tuple(columns), rows, pd.DataFrame(data), wide=len(tasks) > 2,
             )
         )  # fmt: skip
     return made
+
+
+def named_scores(results: Results, tasks: Sequence[str]) -> str:
+    """What scores of several tasks are: "primary metric in points", with the tasks of which that does not hold."""
+    others: dict[str, list[str]] = {}
+    for task in tasks:
+        scale = results.scale(task)
+        if not (scale.in_points and scale.higher_is_better):
+            others.setdefault(scale.named(results.metric(task)), []).append(task)
+    if not others:
+        return "primary metric in points"
+    said = listing([f"on {listing(of)} {what}" for what, of in others.items()])
+    plain = len(tasks) > sum(map(len, others.values()))
+    return f"primary metric {'in points, but ' if plain else '('}{said}{'' if plain else ')'}"
+
+
+def _head(results: Results, tasks: Sequence[str], task: str) -> str:
+    """The metric as the head of a column, with its scale where a table holds several."""
+    scale, metric = results.scale(task), results.metric(task)
+    alike = all(results.scale(each).in_points and results.scale(each).higher_is_better for each in tasks)
+    return metric if alike else scale.named(metric)
+
+
+def _unit(scale: Scale) -> str:
+    return "fraction" if scale.in_points else "as the metric has it"
 
 
 def _see_differences(results: Results) -> Text:
@@ -134,11 +169,12 @@ def differences(results: Results, found: list[Difference]) -> list[Table]:
             cells: list[str | Number | None] = [f"{label} ({backbone})" if several else label]
             for task in tasks:
                 d = at.get((backbone, label, task))
-                cells += _difference(d, usual, tested)
+                cells += _difference(d, results.scale(task), usual, tested)
                 if d is not None:
                     c = d.comparison
-                    line = _line(backbone, label, task, f"difference to {results.reference}", "fraction",
-                                 Summary(c.mean, c.sd, c.n), d.ids)  # fmt: skip
+                    scale = results.scale(task)
+                    line = _line(backbone, label, task, f"difference to {results.reference}", _unit(scale),
+                                 Summary(scale.raw(c.mean), c.sd, c.n), d.ids)  # fmt: skip
                     data.append(line | {"p": c.p, "p_holm": d.adjusted})
             rows.append(Row(tuple(cells)))
     test = (
@@ -150,20 +186,30 @@ def differences(results: Results, found: list[Difference]) -> list[Table]:
     return [
         Table(
             "differences",
-            ("Difference to ", Code(results.reference or ""), " in points, paired by seed: mean ± sample"
-             f" standard deviation of the differences over {_n(usual)}. {test}"),
+            ("Difference to ", Code(results.reference or ""), f"{_in_which_unit(results, tasks)}, paired by seed: mean"
+             f" ± sample standard deviation of the differences over {_n(usual)}. {test}"),
             tuple(columns), tuple(rows), pd.DataFrame(data), wide=len(columns) > 3,
         )
     ]  # fmt: skip
 
 
-def _difference(d: Difference | None, usual: int, tested: bool) -> list[str | Number | None]:
+def _in_which_unit(results: Results, tasks: Sequence[str]) -> str:
+    """ " in points"; for other scales also which sign is the better one."""
+    scales = {task: results.scale(task) for task in tasks}
+    less = [task for task, scale in scales.items() if not scale.higher_is_better]
+    said = [] if all(scale.in_points for scale in scales.values()) else ["of fractions; else in the metric's own unit"]
+    said += [f"below zero is better on {listing(less)}"] if less else []
+    return " in points" + (f" ({'; '.join(said)})" if said else "")
+
+
+def _difference(d: Difference | None, scale: Scale, usual: int, tested: bool) -> list[str | Number | None]:
     if d is None:
         return [None, None] if tested else [None]
     c = d.comparison
     note = str(c.n) if c.n != usual else None
-    spread = None if c.sd is None else points(c.sd)
-    cells: list[str | Number | None] = [Number(points(c.mean, signed=True), c.mean, spread, note, d.ids)]
+    spread = None if c.sd is None else scale.spread(c.sd)
+    shown = Number(scale.text(c.mean, signed=True), scale.raw(c.mean), spread, note, d.ids)
+    cells: list[str | Number | None] = [shown]
     if tested:
         adjusted = d.adjusted
         cells.append(None if adjusted is None else Number(p_text(adjusted), adjusted, cells=d.ids))

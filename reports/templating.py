@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from reports.escape import latex_code, latex_text
+from reports.quantities import shorten
 
 # Installed beside this package. importlib.resources cannot open a namespace package of an editable install.
 _FOLDER = Path(__file__).resolve().parents[1] / "templates"
@@ -46,6 +50,8 @@ def read_style(path: Path | None) -> Style:
     if not path.exists():
         raise TemplateError(f"{path}: no such template")
     files = tuple(sorted(p for p in path.iterdir() if p.is_file() and p.name[0] != ".")) if path.is_dir() else (path,)
+    if path.is_dir() and (out := next((p for p in path.rglob("*") if not _is_inside(p, path)), None)):
+        raise TemplateError(f"{out}: a link that leads out of the template's folder")
     templates = [p for p in files if p.name.endswith(".jinja")]
     rest = tuple(p for p in files if p not in templates)
     classes = [p for p in rest if p.suffix == ".cls"] or [p for p in rest if p.suffix == ".sty"]
@@ -77,8 +83,8 @@ def latex_environment(style: Style = Style()) -> jinja2.Environment:
     Nothing is escaped by itself: templates use the filters `tex` and `code`, or print LaTeX made elsewhere.
     """
     own = [jinja2.FileSystemLoader(style.folder)] if style.folder else []
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([*own, jinja2.FunctionLoader(resource)]), autoescape=False,
+    environment = _Sandbox(
+        loader=jinja2.ChoiceLoader([*own, jinja2.FileSystemLoader(_FOLDER)]), autoescape=False,
         undefined=jinja2.StrictUndefined,
         variable_start_string="(((", variable_end_string=")))", block_start_string="((*",
         block_end_string="*))", comment_start_string="((#", comment_end_string="#))",
@@ -88,9 +94,49 @@ def latex_environment(style: Style = Style()) -> jinja2.Environment:
     return environment
 
 
+def render(
+    style: Style, name: str, values: dict[str, Any], functions: dict[str, Callable[..., Any]] | None = None
+) -> str:
+    """A LaTeX template with these values, and these functions to call. A user's template sees values and nothing behind
+    them: it runs no Python, changes nothing, reads no other file. Raises TemplateError, whatever it tries."""
+    environment = latex_environment(style)
+    assert isinstance(environment, _Sandbox)
+    environment.given = tuple((functions or {}).values())
+    try:
+        return environment.get_template(name).render(values | {"style": style} | (functions or {}))
+    except Exception as error:
+        if style.folder is None:
+            raise
+        raise TemplateError(f"{style.folder / name}: the template cannot be used: {shorten(str(error))}") from None
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Attributes can be read, but for private ones. What can be called is `given`, what Jinja brings, and what texts
+    and lists can do; not what our own objects can, which write files."""
+
+    given: tuple[Callable[..., Any], ...] = ()
+    intercepted_binops = frozenset(["*", "**"])
+
+    def is_safe_callable(self, obj: Any) -> bool:
+        owner = getattr(obj, "__self__", None)
+        plain = isinstance(owner, (str, list, tuple, dict, int, float))
+        jinja = str(getattr(obj, "__module__", None) or type(owner).__module__).startswith("jinja2.")
+        return super().is_safe_callable(obj) and (obj in self.given or obj is dict or plain or jinja)
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        numbers = all(isinstance(value, (int, float)) and abs(value) < 1e6 for value in (left, right))
+        if not numbers or (operator == "**" and abs(right) > 100):
+            raise jinja2.sandbox.SecurityError(f"{operator} of texts, lists or large numbers")
+        return super().call_binop(context, operator, left, right)
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
 def html_environment() -> jinja2.Environment:
     """Jinja that escapes every value but Markup."""
     return jinja2.Environment(
-        loader=jinja2.FunctionLoader(resource), autoescape=True, undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip

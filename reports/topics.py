@@ -210,7 +210,10 @@ def restrict(results: Results, labels: set[str]) -> Results:
 
 
 def _validation(results: Results, label: str) -> float:
-    """Mean over tasks of the mean validation score; a task without one counts as nothing."""
-    cells = select(results.cells, label=label)
-    means = [summary_of(select(cells, task=task), "validation_score")[0] for task in results.tasks]
-    return sum(one.mean if one.n else 0.0 for one in means) / max(1, len(means))
+    """Mean of the mean validation scores over tasks that have one scale, else over the first; a task without one counts
+    as the least that its scale has."""
+    cells, found = select(results.cells, label=label), []
+    for task in results.averaged(results.tasks) or results.tasks[:1]:
+        summary, scale = summary_of(select(cells, task=task), "validation_score")[0], results.scale(task)
+        found.append(summary.mean if summary.n else scale.worst)
+    return sum(found) / max(1, len(found))

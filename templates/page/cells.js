@@ -20,8 +20,14 @@ function measureColumn(key) {
   const measure = measureOf(key);
   const title = { score: "Score", peak_memory_bytes: "Memory", adapter_parameters: "Adapter", step_seconds: "Step", inference_seconds: "Latency",
     stored_bytes: "Stored", wall_seconds: "Wall" }[key] || measure.title;
-  const { unit, text } = columnUnit(measure.kind, columns[key]);
-  return { title, unit: unit === "points" ? "" : unit, kind: "number", about: measure.title + (unit ? ` (${unit})` : ""), value: (i) => columns[key][i], text };
+  const { unit, text } = measure.scored ? { unit: "", text: scoreText(key) } : columnUnit(measure.kind, columns[key]);
+  return { title, unit, kind: "number", about: measure.title + (unit ? ` (${unit})` : ""), value: (i) => columns[key][i], text };
+}
+function scoreText(key) {
+  return (value, index) => written(measureOf(key, columns.task[index]).kind, value);
+}
+function missing(column, index) {
+  return column.title === "Score" && overview.statuses[columns.status[index]] === "undefined" ? "undefined" : "–";
 }
 
 function cellRow(index, position) {
@@ -34,7 +40,7 @@ function cellRow(index, position) {
         el("span", { class: `key ${familyClass(labelOf(index).family)}`, "aria-hidden": "true" }), value));
     }
     if (column.kind === "label") return el("td", { class: "label", title: value }, value);
-    return el("td", { class: value === null ? "number none" : "number", "data-value": value }, value === null ? "–" : column.text(value));
+    return el("td", { class: value === null ? "number none" : "number", "data-value": value }, value === null ? missing(column, index) : column.text(value, index));
   }));
   row.dataset.id = id;
   return row;

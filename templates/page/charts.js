@@ -25,11 +25,11 @@ function stepTicks(steps) {
   if (steps.length <= 5) return steps;
   return linearTicks(Math.min(...steps), Math.max(...steps), 4).filter(Number.isInteger);
 }
-function learningCurves(detail, metric) {
+function learningCurves(detail, metric, kind) {
   const { history, best_step: best } = detail;
   const loss = (value, tick) => (typeof value !== "number" ? "–" : tick ? tickText("plain", value) : fixed(value, 4));
-  const score = (value, tick) => (typeof value !== "number" ? "–" : tick ? tickText("points", value) : points(value));
+  const score = (value, tick) => (typeof value !== "number" ? "–" : tick ? tickText(kind, value) : written(kind, value));
   return el("div", { class: "curves" },
     curve("Loss", history, [{ name: "training", kind: "train", of: (l) => l.train_loss }, { name: "validation", kind: "held", of: (l) => l.validation_loss }], best, loss),
-    metric && curve("Validation points", history, [{ name: metric.replaceAll("_", " "), kind: "held", of: (l) => l.validation[metric] }], best, score) || null);
+    metric && curve(kind === "points" ? "Validation points" : "Validation score", history, [{ name: metric.replaceAll("_", " "), kind: "held", of: (l) => l.validation[metric] }], best, score) || null);
 }

@@ -17,7 +17,14 @@ const svg = (name, attributes, ...children) => fill(document.createElementNS(SVG
 
 const overview = readJson("overview");
 const columns = overview.columns;
-const measureOf = (key) => overview.measures.find((measure) => measure.key === key);
+// A measure; of a score, as the metric of the given task is written and judged.
+function measureOf(key, task) {
+  const measure = overview.measures.find((one) => one.key === key);
+  return measure.scored && overview.tasks[task] ? { ...measure, ...scaleOf(overview.tasks[task], overview.tasks[task].key) } : measure;
+}
+// Cards of old say nothing of a metric's scale: perplexities were no fractions then either.
+const scaleOf = (task, metric) => task.scales[metric]
+  || (metric.startsWith("perplexity") ? { kind: "places:2", better: "lower" } : { kind: "points", better: "higher" });
 const indexOfId = new Map(overview.ids.map((id, index) => [id, index]));
 const familyClass = (family) => `f-${FAMILIES.includes(family) ? family : "other"}`;
 const FAMILIES = ["baseline", "sparse", "low-rank", "adapter", "soft-prompt", "hypernetwork"];
@@ -48,6 +55,6 @@ function choice(title, options, selected, onchange) {
   return el("label", {}, el("span", {}, title), select);
 }
 function statusMark(status) {
-  const kind = status === "ok" || status === "trained" ? "good" : status === "failed" ? "bad" : "void";
+  const kind = status === "ok" || status === "trained" ? "good" : ["failed", "broken", "undefined"].includes(status) ? "bad" : "void";
   return el("span", { class: `status ${kind}` }, status);
 }

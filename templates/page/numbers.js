@@ -43,6 +43,7 @@ const UNITS = { points: "points", percent: "%", rate: "tokens/s" };
 function written(kind, value) {
   if (value === null || value === undefined) return "–";
   if (kind === "points") return points(value);
+  if (kind.startsWith("places:")) return fixed(value, Number(kind.slice(7)));
   if (kind === "percent") return `${threeDigits(value)} %`;
   if (kind === "count") return count(value);
   if (kind === "rate") return fixed(value, 0);

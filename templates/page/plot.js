@@ -7,11 +7,14 @@ const MARKS = {
   hypernetwork: "M-1.8-5.2H1.8V-1.8H5.2V1.8H1.8V5.2H-1.8V1.8H-5.2V-1.8H-1.8Z",
   other: "M-5-3-3-5 0-2 3-5 5-3 2 0 5 3 3 5 0 2-3 5-5 3-2 0Z",
 };
+// A score is written and judged by the scale of the task that is shown; a mean over tasks by that of those it is over.
+const plotted = (key) => measureOf(key, plot.task === ALL ? overview.averaged[0] : plot.task);
+const isScore = (key) => plotted(key).scored;
 const markOf = (family) => MARKS[family] || MARKS.other;
 
 function cellsOf(group, key) {
   const own = (i) => columns.backbone[i] === group.backbone && columns.label[i] === group.label
-    && (group.task === ALL || columns.task[i] === group.task);
+    && (group.task === ALL ? !isScore(key) || overview.averaged.includes(columns.task[i]) : columns.task[i] === group.task);
   return overview.ids.filter((_, i) => own(i) && columns[key][i] !== null);
 }
 
@@ -19,7 +22,7 @@ function cellsOf(group, key) {
 function plotPoints() {
   const found = plot.each ? cellPoints() : meanPoints();
   const shown = found.filter((point) => !plot.hidden.has(point.label.family));
-  const better = (key) => (measureOf(key).better === "higher" ? -1 : 1);
+  const better = (key) => (plotted(key).better === "higher" ? -1 : 1);
   const [sx, sy] = [better(plot.x), better(plot.y)];
   for (const point of shown) {
     point.front = !plot.each && !shown.some((other) => sx * other.x <= sx * point.x && sy * other.y <= sy * point.y
@@ -39,8 +42,10 @@ function meanPoints() {
 }
 function cellPoints() {
   const points = [];
+  const scored = isScore(plot.x) || isScore(plot.y);
   overview.ids.forEach((id, i) => {
     if (columns.backbone[i] !== plot.backbone || (plot.task !== ALL && columns.task[i] !== plot.task)) return;
+    if (scored && plot.task === ALL && !overview.averaged.includes(columns.task[i])) return;
     const [x, y] = [columns[plot.x][i], columns[plot.y][i]];
     if (x !== null && y !== null) points.push({ label: overview.labels[columns.label[i]], x, y, sx: null, sy: null, n: 1, index: i });
   });
@@ -51,7 +56,7 @@ function linkOf(point) {
   return recordsLink(cellsOf(point.group, plot.y));
 }
 function describe(point) {
-  const say = (key, value, sd) => `${measureOf(key).title} ${written(measureOf(key).kind, value)}${sd ? ` ± ${written(measureOf(key).kind, sd)}` : ""}`;
+  const say = (key, value, sd) => `${plotted(key).title} ${written(plotted(key).kind, value)}${sd ? ` ± ${written(plotted(key).kind, sd)}` : ""}`;
   const where = point.index === undefined ? `${point.n} record${point.n > 1 ? "s" : ""}`
     : `${overview.tasks[columns.task[point.index]].name}, seed ${columns.seed[point.index]}, cell ${overview.ids[point.index]}`;
   return [`${point.label.name} (${point.label.family})`, say(plot.y, point.y, point.sy), say(plot.x, point.x, point.sx), where,
@@ -99,7 +104,7 @@ function drawPlot() {
       plot.y !== "score" && wantsLog(ys));
     for (const point of points) [point.px, point.py] = [x.place(point.x), y.place(point.y)];
     area.append(svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group",
-      "aria-label": `${measureOf(plot.y).title} over ${measureOf(plot.x).title}, ${points.length} points` },
+      "aria-label": `${plotted(plot.y).title} over ${plotted(plot.x).title}, ${points.length} points` },
     axes(x, y, { width, height, left, right, top, bottom }), frontLine(points), spreads(points, x, y), marks(points), names(points, width, top)));
     area.append(el("div", { class: "tip", hidden: true, "aria-hidden": "true" }));
   } else area.append(el("p", { class: "notice" }, emptyPlot()));
@@ -107,7 +112,10 @@ function drawPlot() {
   tellFront(points);
 }
 function emptyPlot() {
-  const profiled = [plot.x, plot.y].some((key) => measureOf(key).profiled);
+  const profiled = [plot.x, plot.y].some((key) => plotted(key).profiled);
+  if (plot.task === ALL && (isScore(plot.x) || isScore(plot.y)) && !overview.averaged.length) {
+    return "Nothing to show: the tasks' metrics differ in unit or direction, so that a mean over tasks would mean nothing. Choose one task.";
+  }
   return plot.task === ALL && profiled
     ? "Nothing to show: cost is never averaged over tasks that were profiled under different protocols. Choose one task."
     : "Nothing to show: no record has both quantities here.";
@@ -119,12 +127,12 @@ function axes(x, y, box) {
   for (const tick of x.ticks) {
     const at = x.place(tick);
     parts.push(svg("line", { class: "grid", x1: at, x2: at, y1: top, y2: height - bottom }),
-      svg("text", { x: at, y: height - bottom + 17, "text-anchor": "middle" }, tickText(measureOf(plot.x).kind, tick)));
+      svg("text", { x: at, y: height - bottom + 17, "text-anchor": "middle" }, tickText(plotted(plot.x).kind, tick)));
   }
   for (const tick of y.ticks) {
     const at = y.place(tick);
     parts.push(svg("line", { class: "grid", x1: left, x2: width - right, y1: at, y2: at }),
-      svg("text", { x: left - 7, y: at + 4, "text-anchor": "end" }, tickText(measureOf(plot.y).kind, tick)));
+      svg("text", { x: left - 7, y: at + 4, "text-anchor": "end" }, tickText(plotted(plot.y).kind, tick)));
   }
   parts.push(svg("line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }));
   if (x.gap) parts.push(svg("line", { class: "break", x1: x.gap - 12, x2: x.gap - 12, y1: top, y2: height - bottom }));
@@ -133,14 +141,14 @@ function axes(x, y, box) {
   return svg("g", { class: "axes", "aria-hidden": "true" }, parts);
 }
 function axisTitle(key) {
-  const measure = measureOf(key);
+  const measure = plotted(key);
   return `${measure.title}${unitOf(measure)}, ${measure.better} is better`;
 }
 // A staircase: up to the next point's cost, nothing better than this point's value is had.
 function frontLine(points) {
   const front = points.filter((point) => point.front);
   if (front.length < 2) return null;
-  const costsLess = measureOf(plot.x).better === "lower";
+  const costsLess = plotted(plot.x).better === "lower";
   const places = front.flatMap(({ px, py }, i) => {
     const next = front[i + 1];
     return [[px, py], ...(next ? [costsLess ? [next.px, py] : [px, next.py]] : [])];
@@ -221,17 +229,19 @@ function names(points, width, top) {
 function tellFront(points) {
   const front = points.filter((point) => point.front).map((point) => point.label.name);
   const spread = points.some((point) => point.sy || point.sx) ? " Bars: ± one standard deviation over seeds." : "";
+  const over = overview.averaged.map((task) => overview.tasks[task].name).join(", ");
+  const partly = plot.task === ALL && overview.averaged.length < overview.tasks.length && (isScore(plot.x) || isScore(plot.y));
   byId("front").textContent = plot.each || !points.length ? `${points.length} cells.`
-    : `On the front, where no other point is better in both: ${front.join(", ")}.${spread}`;
+    : `On the front, where no other point is better in both: ${front.join(", ")}.${spread}${partly ? ` Scores are means over ${over} alone: other metrics have another unit or direction.` : ""}`;
   const table = byId("plot-table");
   table.ontoggle = () => table.open && listPoints(table, points);
   if (table.open) listPoints(table, points);
 }
 function listPoints(table, points) {
-  const write = (key, value, sd) => el("td", { class: "number", "data-value": value }, `${written(measureOf(key).kind, value)}${sd ? ` ± ${written(measureOf(key).kind, sd)}` : ""}`);
+  const write = (key, value, sd) => el("td", { class: "number", "data-value": value }, `${written(plotted(key).kind, value)}${sd ? ` ± ${written(plotted(key).kind, sd)}` : ""}`);
   const rows = points.map((point) => el("tr", {}, el("th", { scope: "row", class: "label" }, el("a", { href: linkOf(point) }, point.label.name)),
     write(plot.y, point.y, point.sy), write(plot.x, point.x, point.sx), el("td", { class: "number" }, point.n), el("td", {}, point.front ? "yes" : "")));
-  const heads = [["Method", "label"], [measureOf(plot.y).title, "number"], [measureOf(plot.x).title, "number"], ["Records", "number"], ["On the front", "label"]];
+  const heads = [["Method", "label"], [plotted(plot.y).title, "number"], [plotted(plot.x).title, "number"], ["Records", "number"], ["On the front", "label"]];
   table.querySelector(".scroll").replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, heads.map(([text, kind]) => el("th", { scope: "col", class: `plain ${kind}` }, text)))), el("tbody", {}, rows)));
 }
 

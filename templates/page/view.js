@@ -3,7 +3,7 @@ const pairs = (entries) => el("dl", { class: "pairs" }, entries.flatMap(([name, 
 const spoken = (name) => name.replaceAll("_", " ");
 const plainValue = (value) => (Array.isArray(value) ? value.join(", ") || "none"
   : value !== null && typeof value === "object" ? JSON.stringify(value) : typeof value === "number" && Number.isInteger(value) ? fixed(value, 0) : String(value));
-const metricText = (name) => (name.startsWith("perplexity") ? (value) => fixed(value, 2) : points);
+const metricText = (task, name) => (value) => written(scaleOf(task, name).kind, value);
 const part = (title, ...content) => (content.some(Boolean) ? el("section", {}, el("h3", {}, title), content) : null);
 
 function small(heads, rows) {
@@ -11,7 +11,7 @@ function small(heads, rows) {
     el("thead", {}, el("tr", {}, heads.map(([text, kind]) => (text ? el("th", { scope: "col", class: `plain ${kind}` }, text) : el("td", {}))))),
     el("tbody", {}, rows)));
 }
-const numberCell = (value, text) => el("td", { class: "number", "data-value": value }, value === null || value === undefined ? "–" : text(value));
+const numberCell = (value, text) => el("td", { class: "number", "data-value": value }, value === null || value === undefined ? "–" : typeof value === "string" ? value : text(value));
 
 function cellView(id) {
   const index = indexOfId.get(id);
@@ -29,14 +29,14 @@ function cellView(id) {
       detail.files.map(([name, address]) => [" · ", el("a", { href: address }, name)])),
     detail.reason ? part("Reason", el("pre", {}, detail.reason)) : null,
     detail.status === undefined && detail.started === undefined ? el("p", {}, "The run did not reach this cell.") : null,
-    metricsOf(detail),
-    detail.history?.length ? part("Learning curve", learningCurves(detail, primaryMetric(detail, task)), historyTable(detail)) : null,
+    metricsOf(detail, task),
+    detail.history?.length ? part("Learning curve", learningCurves(detail, primaryMetric(detail, task), scaleOf(task, primaryMetric(detail, task)).kind), historyTable(detail, task)) : null,
     detail.parameters ? part("Parameters", pairs(parameterPairs(detail.parameters))) : null,
     detail.cost ? part("Cost", pairs(costPairs(detail.cost)), phaseTable(detail.cost.phases)) : null,
     part("To repeat it", el("p", { class: "muted" }, "A suite of this one cell; under the revisions named below its id is the same:"), repeatBlock(index, common)),
     part("Hyperparameters", pairs([["method", label.method], ...Object.entries(common.hyperparameters).map(([k, v]) => [k, plainValue(v)])])),
     part("Budget", pairs([...Object.entries(common.budget), ["precision", common.precision]].map(([k, v]) => [spoken(k), plainValue(v)]))),
-    detail.data ? part("Data used", pairs(Object.entries(detail.data).filter(([, v]) => typeof v !== "object" || Object.keys(v).length).map(([k, v]) => [spoken(k), plainValue(v)]))) : null,
+    detail.data ? part("Data used", pairs(Object.entries(detail.data).filter(([, v]) => v !== null && (typeof v !== "object" || Object.keys(v).length)).map(([k, v]) => [spoken(k), plainValue(v)]))) : null,
     part("Revisions", pairs([["method", common.method_revision], ["task", common.task_revision], ["backbone", common.backbone_revision]])),
     environment ? part("Environment", pairs(environment)) : null,
     detail.log ? part("End of the log", el("pre", { class: "log", tabindex: "0" }, detail.log)) : null,
@@ -47,20 +47,22 @@ function primaryMetric(detail, task) {
   const names = Object.keys(detail.history[0].validation);
   return names.find((name) => name === task.key) || names[0];
 }
-function metricsOf(detail) {
+function metricsOf(detail, task) {
   const names = [...new Set([...Object.keys(detail.test || {}), ...Object.keys(detail.validation || {})])];
   if (!names.length) return null;
-  const units = names.some((name) => name.startsWith("perplexity")) ? "points; perplexities as they are" : "points";
+  const others = names.filter((name) => scaleOf(task, name).kind !== "points");
+  const units = !others.length ? "points" : others.every((name) => name.startsWith("perplexity")) ? "points; perplexities as they are"
+    : others.length === names.length ? "as they are" : `points; ${others.map(spoken).join(", ")} as they are`;
   return part(`Metrics (${units})`, small([["Metric", "label"], ["test", "number"], ["validation", "number"]], names.map((name) =>
-    el("tr", {}, el("th", { scope: "row" }, spoken(name)), numberCell(detail.test[name], metricText(name)), numberCell(detail.validation[name], metricText(name))))));
+    el("tr", {}, el("th", { scope: "row" }, spoken(name)), numberCell(detail.test[name], metricText(task, name)), numberCell(detail.validation[name], metricText(task, name))))));
 }
-function historyTable({ history, best_step: best }) {
+function historyTable({ history, best_step: best }, task) {
   const metrics = Object.keys(history[0].validation);
   const heads = [["phase", "label"], ["step", "number"], ["training loss", "number"], ["validation loss", "number"], ...metrics.map((name) => [spoken(name), "number"])];
   const loss = (value) => fixed(value, 4);
   return el("details", {}, el("summary", {}, "As a table"), small(heads, history.map((line) => el("tr", { class: line.step === best ? "best" : null },
     el("td", {}, line.phase), numberCell(line.step, (v) => fixed(v, 0)), numberCell(line.train_loss, loss), numberCell(line.validation_loss, loss),
-    metrics.map((name) => numberCell(line.validation[name], metricText(name)))))));
+    metrics.map((name) => numberCell(line.validation[name], metricText(task, name)))))));
 }
 function parameterPairs({ adapter, head, total, backbone, percent }) {
   const whole = (value) => fixed(value, 0);
@@ -116,12 +118,15 @@ function repeatBlock(index, common) {
 function recordsView(ids) {
   const keys = ["score", "adapter_parameters", "peak_memory_bytes", "step_seconds", "inference_seconds", "stored_bytes"].filter((key) => columns[key]);
   const known = ids.filter((id) => indexOfId.has(id));
+  const tasks = new Set(known.map((id) => columns.task[indexOfId.get(id)]));
+  const kinds = (key) => new Set([...tasks].map((task) => measureOf(key, task).kind));
+  const of = (key) => (kinds(key).size > 1 ? { kind: "" } : measureOf(key, [...tasks][0]));
   const rows = known.map((id) => {
     const index = indexOfId.get(id);
     return el("tr", {}, el("th", { scope: "row" }, el("a", { href: `#cell-${id}` }, labelOf(index).name)), el("td", {}, overview.tasks[columns.task[index]].name),
-      numberCell(columns.seed[index], String), keys.map((key) => numberCell(columns[key][index], (value) => written(measureOf(key).kind, value))));
+      numberCell(columns.seed[index], String), keys.map((key) => numberCell(columns[key][index], (value) => written(measureOf(key, columns.task[index]).kind, value))));
   });
-  const heads = [["Method", "label"], ["Task", "label"], ["Seed", "number"], ...keys.map((key) => [measureOf(key).title + unitOf(measureOf(key)), "number"])];
+  const heads = [["Method", "label"], ["Task", "label"], ["Seed", "number"], ...keys.map((key) => [measureOf(key).title + unitOf(of(key)), "number"])];
   return [el("h2", { id: "view-title", tabindex: "-1" }, `The ${known.length} records behind this number`),
     el("p", { class: "muted" }, "Each leads to its cell: metrics, learning curve, log, environment, and the command that repeats it."), small(heads, rows)];
 }

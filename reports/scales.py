@@ -1,0 +1,111 @@
+"""How scores are judged and written: the one place that knows of a metric's direction and range.
+
+A score is held such that more is better, whatever its metric: where less is better it is its negative, so that fronts,
+ranks, tests and claims need no cases. What people read has the metric's own sign and unit again: a fraction is written
+in points, any other value as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reports.quantities import Unit
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The scale of one metric: its direction, its bounds (None: unbounded), and the digits that its values ask for."""
+
+    higher_is_better: bool = True
+    low: float | None = 0.0
+    high: float | None = 1.0
+    decimals: int = 1
+
+    @property
+    def in_points(self) -> bool:
+        """Whether values are fractions of 1, which alone have a meaning in points."""
+        return self.low == 0 and self.high == 1
+
+    @property
+    def unit(self) -> Unit:
+        """From held scores to written ones."""
+        sign = 1 if self.higher_is_better else -1
+        return Unit("points", 100.0 * sign, 1) if self.in_points else Unit("", float(sign), self.decimals)
+
+    @property
+    def worst(self) -> float:
+        """The score that no other falls below, as it is held."""
+        bound = self.low if self.higher_is_better else self.high
+        return -math.inf if bound is None else self.raw(bound)
+
+    def allows(self, value: float) -> bool:
+        """Whether the metric can have this value."""
+        slack = 1e-6 * max(1.0, abs(value))  # of sums in single precision
+        return (self.low is None or value >= self.low - slack) and (self.high is None or value <= self.high + slack)
+
+    def raw(self, score: float) -> float:
+        """The metric's own value of a held score; the same turns a value into the score that is held."""
+        return score if self.higher_is_better else 0.0 - score
+
+    def shown(self, score: float) -> float:
+        """A held score in the unit that it is written in."""
+        return self.unit.factor * score + 0.0
+
+    def text(self, score: float, signed: bool = False) -> str:
+        """A held score, or a difference of two, as it is written: 0.8137 of a fraction is "81.4"."""
+        if not math.isfinite(score):
+            return UNDEFINED
+        return f"{self.shown(score):{'+' if signed else ''},.{self.unit.decimals}f}".replace("-", "−")
+
+    def spread(self, sd: float) -> str:
+        """A standard deviation, or another distance without direction."""
+        return f"{abs(self.unit.factor) * sd:,.{self.unit.decimals}f}"
+
+    def named(self, metric: str) -> str:
+        """ "accuracy in points", "rmse (less is better)"."""
+        said = f"{metric} in points" if self.in_points else metric
+        return said if self.higher_is_better else f"{said} (less is better)"
+
+    @property
+    def points_after(self) -> str:
+        """What follows a written number: " points", or nothing."""
+        return " points" if self.in_points else ""
+
+
+UNDEFINED = "undefined"
+
+
+def read_scale(card: Mapping[str, Any], metric: str, values: Iterable[float] = ()) -> Scale:
+    """The scale that a task's card gives a metric; a card of old says nothing, and means a fraction of which more is
+    better. `values` decide on the digits of what is no fraction."""
+    scales = card.get("scales")
+    given = scales.get(metric) if isinstance(scales, Mapping) else None
+    if not isinstance(given, Mapping):
+        return Scale()
+    low, high = _bound(given.get("low")), _bound(given.get("high"))
+    return Scale(given.get("higher_is_better") is not False, low, high, _decimals(values))
+
+
+def _bound(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _decimals(values: Iterable[float]) -> int:
+    """Three digits for the smallest value, six places at the most."""
+    sizes = [abs(value) for value in values if math.isfinite(value) and value]
+    return min(6, max(0, 2 - math.floor(math.log10(min(sizes))))) if sizes else 3
+
+
+def may_be_averaged(scales: Mapping[str, Scale]) -> tuple[str, ...]:
+    """Of several tasks those whose scores have one meaning: fractions of which more is better, else all if they share
+    their bounds and direction. One task is its own mean."""
+    if len(scales) == 1:
+        return tuple(scales)
+    if plain := tuple(task for task, scale in scales.items() if scale.in_points and scale.higher_is_better):
+        return plain
+    kinds = {(scale.higher_is_better, scale.low, scale.high) for scale in scales.values()}
+    bounded = all(scale.low is not None and scale.high is not None for scale in scales.values())
+    return tuple(scales) if bounded and len(kinds) == 1 else ()
