@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from bench.cell import Budget, FormName
+from bench.durations import seconds_of
 from bench.yaml_lines import Place
 
 # NumPy's generators of old, which libraries draw from, take no other.
@@ -47,7 +48,15 @@ class SuiteFile(BaseModel):
     form: FormName = Field("head", description="how tasks that allow both are put to a backbone")
     forgetting: Name | None = Field(None, description="a task whose test texts tell what a language model forgot")
     profile: bool = Field(True, description="whether the cost of every cell is profiled; a search needs scores alone")
+    time_limit: str = Field("12 h", description="how long a cell may train, and be profiled; `none` is without end")
     plugins: list[Path] = []
+
+    @field_validator("time_limit", mode="before")
+    @classmethod
+    def _length_of_time(cls, value: Any) -> str:
+        text = "none" if value is None else str(value)
+        seconds_of(text)
+        return text
 
     @field_validator("tasks", "methods", mode="before")
     @classmethod

@@ -26,8 +26,8 @@ class Scale:
 
     @property
     def in_points(self) -> bool:
-        """Whether values are fractions of 1, which alone have a meaning in points."""
-        return self.low == 0 and self.high == 1
+        """Whether values are fractions of 1, or correlations, which GLUE and its like write and average alike."""
+        return self.low in (0, -1) and self.high == 1
 
     @property
     def unit(self) -> Unit:
