@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -121,14 +121,6 @@ class Method(BaseModel, ABC):
 
     lr: LearningRate = 1e-3
     weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled weight decay of AdamW")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_value_is_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        field = cls.model_fields[info.field_name] if info.field_name else None
-        if isinstance(value, bool) and field is not None and field.annotation in (int, float):
-            raise ValueError(f"takes a number, and {str(value).lower()} is none")
-        return value
 
     @property
     def extra_positions(self) -> int:
