@@ -14,6 +14,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict, load_from_disk
 from torch.utils.data import DataLoader, Sampler
 
+from bench import forms
 from bench.backbones.vocabulary import unknown_share
 from bench.caches import CacheError, cache_folder, kept
 from bench.cell import Budget
@@ -73,6 +74,7 @@ def prepare(form: Form, budget: Budget, seed: int, positions: int | None = None)
             f"an example of {form.task.name} takes {longest} tokens with its answer, which is beyond the {positions}"
             f" positions of {form.tokenizer.name_or_path}; lower max_length by {longest - positions} or more"
         )
+    form.see(train)
     return Splits(train, validation, test, unknown, **origin)
 
 
@@ -139,13 +141,14 @@ def _tokenised(form: Form) -> tuple[DatasetDict, dict[str, Any]]:
 
 
 def _cache_key(form: Form) -> str:
-    """Everything that the tokens depend on. The source of the task's module is part of it, so that a task
-    under development never meets its own stale cache."""
+    """Everything that the tokens depend on. The source of the task's module and of the forms is part of it, so that
+    what is under development never meets its own stale cache."""
     task = form.task
     options = task.options.model_dump_json()
     digest = hashlib.sha256(f"{ORIGIN} {task.name} {task.revision} {options} {form.max_length} {form.key}".encode())
-    for kind in (type(task), type(form)):
-        digest.update(inspect.getsource(inspect.getmodule(kind) or kind).encode())
+    digest.update(inspect.getsource(inspect.getmodule(type(task)) or type(task)).encode())
+    for file in sorted(Path(forms.__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
     backend = json.loads(form.tokenizer.backend_tokenizer.to_str())
     # What the last call asked for, not what the tokenizer is.
     backend.pop("truncation")

@@ -203,12 +203,13 @@ class _Reader:
             if plugin is not None
         }
         self.stop_at_faults()
-        shots = max(method.demonstrations() for method in configured.values())
+        put_before = {(method.demonstrations(), method.extra_positions) for method in configured.values()}
         for index, backbone in enumerate(found.values()):
             assert backbone is not None
             if self.check_backbone(index, backbone):
                 for name, task in made.items():
-                    self.check_length(file, name, Asked(task.kind, forms[name], budgets[name], shots), backbone)
+                    asked = [Asked(task.kind, forms[name], budgets[name], *before) for before in sorted(put_before)]
+                    self.check_length(file, name, asked, backbone)
         self.stop_at_faults()
         sources = {label: self.sources(registry, label, method) for label, method in configured.items()}
         for index, backbone in enumerate(found.values()):
@@ -350,9 +351,9 @@ class _Reader:
             return False
         return True
 
-    def check_length(self, file: SuiteFile, name: str, asked: Asked, backbone: Backbone) -> None:
-        """A text may be no longer than the backbone has positions."""
-        if message := asked.beyond(backbone):
+    def check_length(self, file: SuiteFile, name: str, asked: Iterable[Asked], backbone: Backbone) -> None:
+        """A text, with what methods put before it, may be no longer than the backbone has positions."""
+        if message := next(filter(None, (each.beyond(backbone) for each in asked)), None):
             own = "max_length" in file.tasks[name]
             self.fault(("tasks", name, "max_length") if own else ("budget", "max_length"), message)
 

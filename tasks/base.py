@@ -80,9 +80,9 @@ class Card:
 
     `metrics` are the keys of `Task.score`, the primary one first: a name, or a `Metric` that says how it is read. A
     name that the field knows is read as the field does (an error rate: less is better); any other is assumed to be a
-    fraction of which more is better, and listed in `assumed`. `labels` are the classes, or the tags. `split` says in
-    one sentence how train, validation and test came to be, `size` how many examples they hold ("8,530 / 1,066 /
-    1,066"). `offline` is True where a package carries the data.
+    fraction of which more is better, and listed in `assumed`. `scales` and `assumed` are made of `metrics`.
+    `labels` are the classes, or the tags. `split` says in one sentence how train, validation and test came to be,
+    `size` how many examples they hold ("8,530 / 1,066 / 1,066"). `offline` is True where a package carries the data.
     """
 
     name: str
@@ -97,17 +97,19 @@ class Card:
     labels: tuple[str, ...] = ()
     size: str = ""
     offline: bool = False
-    scales: dict[str, Metric] = field(init=False, repr=False)
-    assumed: tuple[str, ...] = field(init=False, repr=False)
+    # Of a card that another was made of, by dataclasses.replace, what the other knew.
+    scales: dict[str, Metric] = field(default_factory=dict, repr=False)
+    assumed: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Afterwards `metrics` holds names alone, and `scales` how each of them is read."""
         scales, assumed = {}, []
         for given in self.metrics:
             if isinstance(given, str):
-                if given not in _OTHERS and not _FRACTIONS.fullmatch(given):
+                known = self.scales.keys() - self.assumed
+                if given not in known and given not in _OTHERS and not _FRACTIONS.fullmatch(given):
                     assumed.append(given)
-                given = _OTHERS.get(given, Metric(given))
+                given = self.scales.get(given) or _OTHERS.get(given, Metric(given))
             scales[given.name] = given
         for name, value in (("metrics", tuple(scales)), ("scales", scales), ("assumed", tuple(assumed))):
             object.__setattr__(self, name, value)

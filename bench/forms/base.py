@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from bench.forms import tokens
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from torch import Tensor, nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -73,6 +74,9 @@ class Form(ABC):
             from bench.forms.heads import read_last_tokens
 
             read_last_tokens(model)
+
+    def see(self, train: Dataset) -> None:  # noqa: B027 - most forms do not care
+        """Told of the training examples' features before the first batch."""
 
     @property
     def pad(self) -> int:

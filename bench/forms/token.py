@@ -85,9 +85,9 @@ class ExtractiveQA(Form):
     """Two outputs for every token: does the answer start here, does it end here. The passage is cut to the length; an
     answer beyond it cannot be found, and counts as wrong. As in BERT (Devlin et al. 2019).
 
-    A question without an answer points at [CLS], or, where the tokenizer writes none, at the last token. A model that
-    was trained on one such question says that there is no answer (the empty text) where it rather points there than
-    into the passage, as BERT does for the second edition of SQuAD; others always answer. A question that leaves no
+    A question without an answer points at [CLS], or, where the tokenizer writes none, at the last token. A model whose
+    training examples hold such questions says that there is no answer (the empty text) where it rather points there
+    than into the passage, as BERT does for the second edition of SQuAD; others always answer. A question that leaves no
     room for the passage is not asked: it is not trained on, and its answer is the empty text."""
 
     head = Head("token", 2)
@@ -96,6 +96,11 @@ class ExtractiveQA(Form):
     def __init__(self, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         super().__init__(task, tokenizer, max_length)
         self.may_abstain = False
+
+    def see(self, train: Dataset) -> None:
+        self.may_abstain = any(
+            asked and not answers for asked, answers in zip(train["asked"], train["answers"], strict=True)
+        )
 
     def encode(self, rows: dict[str, list]) -> dict[str, list]:
         asked = self._fits(rows["text"])
@@ -162,11 +167,9 @@ class ExtractiveQA(Form):
             "nulls": [row["null"] for row in rows],
             "passages": [row["passage"] for row in rows],
             "answers": [row["answers"] for row in rows],
-            "unanswerable": any(row["asked"] and not row["answers"] for row in rows),
         }
 
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
-        self.may_abstain |= batch.get("unanswerable", False)
         spans = batch["labels"]
         # The mean over what can be found; zero, with a gradient all the same, where nothing can.
         return _span_loss(self._logits(model, batch), spans) / (spans != IGNORED).sum().clamp(min=1)

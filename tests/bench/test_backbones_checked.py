@@ -194,8 +194,8 @@ def test_how_far_it_reads_is_what_the_model_itself_takes(architecture: str, tmp_
         model(**batch(architecture, length=backbone.positions + 1))
 
 
-def asked(kind: str, form: str = "head", shots: int = 0, **budget: int) -> Asked:
-    return Asked(kind, form, Budget(**budget), shots)  # type: ignore[arg-type]
+def asked(kind: str, form: str = "head", shots: int = 0, extra: int = 0, **budget: int) -> Asked:
+    return Asked(kind, form, Budget(**budget), shots, extra)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -223,6 +223,12 @@ def asked(kind: str, form: str = "head", shots: int = 0, **budget: int) -> Asked
             asked("language modelling", "text", 3, max_length=64),
             asked("generation", max_length=8, max_target_length=60),
             "write a smaller max_length and max_target_length",
+        ),
+        (
+            "bert",
+            asked("classification", extra=20, max_length=44),
+            asked("classification", extra=20, max_length=45),
+            "45 tokens and a prompt of 20 are beyond the 64 .*; write max_length: 44 or less",
         ),
         # An answer has positions of its own in a decoder beside an encoder.
         (
@@ -257,6 +263,9 @@ def test_a_suite_names_the_line_of_a_length_that_is_too_long(write_suite, tiny_b
     (line,) = [i for i, text in enumerate(path.read_text().splitlines(), 1) if "max_length" in text]
     said = f"129 tokens are beyond the 128 positions of {tiny_backbone}; write max_length: 128 or less"
     assert faults(path) == [f"{path}:{line}: budget.max_length: {said}"]
+    # Nine tokens are left to a text beside the 119 of a prompt.
+    path = write_suite(methods={"prompt_tuning": {"length": 119}}, budget={"max_length": 10})
+    assert "10 tokens and a prompt of 119 are beyond the 128 positions" in faults(path)[0]
     path = write_suite(tasks={"colours": {"max_length": 129}})
     (line, _) = [i for i, text in enumerate(path.read_text().splitlines(), 1) if "max_length" in text]
     assert faults(path) == [f"{path}:{line}: tasks.colours.max_length: {said}"]

@@ -57,7 +57,6 @@ def test_a_loss_of_questions_that_were_not_asked_is_nothing():
     form = form_of()
     batch = form.collate(features(form, [row(LONG), row(LONG, None)]))
     assert form.loss(_Pointing([[1, 2], [1, 2]]), batch).item() == 0.0
-    assert not form.may_abstain
     assert form.predict(_Pointing([[1, 2], [1, 2]]), batch).terms == 1
 
 
@@ -67,9 +66,11 @@ def test_a_question_without_an_answer_points_at_cls():
     assert none["span"] == [0, 0]
     batch = form.collate([answered, none])
     sure = _Pointing([answered["span"], [0, 0]])
-    # One that has never seen such a question always answers, as SQuAD's first edition has it.
-    assert "" not in form.predict(sure, batch).predictions
     assert form.loss(sure, batch).item() == pytest.approx(0, abs=1e-4)
+    # One that was trained on no such question always answers, as SQuAD's first edition has it.
+    form.see(Dataset.from_list([answered]))
+    assert "" not in form.predict(sure, batch).predictions
+    form.see(Dataset.from_list([answered, none]))
     found = form.predict(sure, batch)
     assert found.predictions == ["old rome", ""]
     assert metrics.answers(found.predictions, found.references) == {"f1": 1.0, "exact_match": 1.0}
@@ -80,7 +81,7 @@ def test_no_answer_is_said_only_where_it_scores_higher():
     form = form_of()
     rows = features(form, [row(), row(answer=None)])
     batch = form.collate(rows)
-    form.loss(_Pointing([[0, 0], [0, 0]]), batch)
+    form.see(Dataset.from_list(rows))
     first, last = rows[0]["span"]
 
     class Torn(torch.nn.Module):
