@@ -107,8 +107,9 @@ def _clear(parent: Path) -> None:
         with suppress(Timeout), _lock(path.with_name(path.name.removesuffix(MAKING))).acquire(blocking=False):
             _remove(path)
     for path in [found for pattern in FORMER for found in parent.glob(pattern)]:
-        if time.time() - path.stat().st_mtime > DAY:
-            _remove(path)
+        with suppress(FileNotFoundError):  # another process is clearing too
+            if time.time() - path.stat().st_mtime > DAY:
+                _remove(path)
 
 
 def _lock(folder: Path) -> FileLock:

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sys
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -178,7 +177,7 @@ def _status(arguments: argparse.Namespace) -> int:
     for record in records.values():
         if record.reason:
             line = f"{record.id}  {record.status}  {record.cell}: {record.reason}"
-            console.print(_shown(" ".join(line.split("\n"))), markup=False, soft_wrap=True)
+            console.print(printable(" ".join(line.split("\n"))), markup=False, soft_wrap=True)
     return 0
 
 
@@ -285,17 +284,12 @@ def _show(arguments: argparse.Namespace) -> int:
     if record is None:
         raise UsageError(f"no cell {arguments.cell!r} under {store.root}")
     console = _console()
-    console.print(_shown(f"{record.cell} ({record.status})"), style="bold", highlight=False, markup=False)
-    console.print_json(_shown(record.model_dump_json()))
+    console.print(printable(f"{record.cell} ({record.status})"), style="bold", highlight=False, markup=False)
+    console.print_json(printable(record.model_dump_json()))
     if record.status == "failed" and (log := store.read_log(record.id)):
         console.print(f"\nlast lines of {store.log(record.id)}:", markup=False)
         console.print("\n".join(log.splitlines()[-20:]), markup=False, highlight=False)
     return 0
-
-
-def _shown(text: str) -> str:
-    """Text from elsewhere with its control characters written out, which would command the terminal."""
-    return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text)
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -349,7 +343,7 @@ def _expanded(given: Path) -> Path:
         return path
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"{_shown(str(given)[:100])}: no usable path: {reason}") from None
+        raise UsageError(f"{printable(str(given)[:100])}: no usable path: {reason}") from None
     return path
 
 

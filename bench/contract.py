@@ -35,10 +35,10 @@ def check(task: Task, raw: Any) -> None:
     if not isinstance(raw, Mapping):
         raise DataError(f"{where}: load() gives a {type(raw).__name__}; it has to give a DatasetDict")
     for split in ("train", "validation", "test"):
+        if split in raw and not isinstance(raw[split], Dataset):
+            raise DataError(f"{where}: the split {split!r} is a {type(raw[split]).__name__}; it has to be a Dataset")
         if split not in raw or not len(raw[split]):
             raise DataError(f"{where}: the split {split!r} is missing or empty")
-        if not isinstance(raw[split], Dataset):
-            raise DataError(f"{where}: the split {split!r} is a {type(raw[split]).__name__}; it has to be a Dataset")
         if lacking := set(COLUMNS[task.kind]) - set(raw[split].column_names):
             raise DataError(f"{where}: split {split!r} lacks the column {sorted(lacking)[0]!r}")
         table = raw[split].with_format("arrow")[:]

@@ -48,13 +48,14 @@ class Splits:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-def prepare(form: Form, budget: Budget, seed: int, positions: int | None = None) -> Splits:
-    """Training examples are drawn by seed; validation and test examples are the same for all seeds.
+def prepare(form: Form, budget: Budget, seed: int, positions: int | None = None, revision: str | None = None) -> Splits:
+    """Training examples are drawn by seed; validation and test examples are the same for all seeds. `revision` is the
+    task's as its cells have it, which says more of a plugin than the class knows: what it imports.
 
     Raises DataError where the task's data is not as `Task.load` promises, where the tokenizer knows less than half of
     the training texts' tokens, and where an example needs more than the backbone's `positions`.
     """
-    data, origin = _tokenised(form)
+    data, origin = _tokenised(form, revision or str(form.task.revision))
 
     def draw(split: str, count: int, generator: np.random.Generator) -> Dataset:
         return data[split].select(generator.permutation(len(data[split]))[:count])
@@ -113,7 +114,7 @@ def _training_order(seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, 1])
 
 
-def _tokenised(form: Form) -> tuple[DatasetDict, dict[str, Any]]:
+def _tokenised(form: Form, revision: str) -> tuple[DatasetDict, dict[str, Any]]:
     """The whole task, tokenised, from the cache or into it, and what is to be told of its raw data."""
     task = form.task
 
@@ -134,18 +135,20 @@ def _tokenised(form: Form) -> tuple[DatasetDict, dict[str, Any]]:
         return write
 
     try:
-        folder = kept(cache_folder() / "tokenised" / _cache_key(form), make)
+        folder = kept(cache_folder() / "tokenised" / _cache_key(form, revision), make)
     except CacheError as error:
         raise DataError(str(error)) from error
     return DatasetDict(load_from_disk(str(folder))), json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
 
 
-def _cache_key(form: Form) -> str:
+def _cache_key(form: Form, revision: str) -> str:
     """Everything that the tokens depend on. The source of the task's module and of the forms is part of it, so that
     what is under development never meets its own stale cache."""
     task = form.task
     options = task.options.model_dump_json()
-    digest = hashlib.sha256(f"{ORIGIN} {task.name} {task.revision} {options} {form.max_length} {form.key}".encode())
+    digest = hashlib.sha256(f"{ORIGIN} {task.name} {revision} {options} {form.max_length} {form.key}".encode())
+    # Which token ends a text, say, is no part of what follows.
+    digest.update(json.dumps(form.tokenizer.special_tokens_map, sort_keys=True, default=str).encode())
     digest.update(inspect.getsource(inspect.getmodule(type(task)) or type(task)).encode())
     for file in sorted(Path(forms.__file__).parent.glob("*.py")):
         digest.update(file.read_bytes())
@@ -171,12 +174,12 @@ def _checked(task: Task) -> tuple[DatasetDict, int]:
     for split, rows in raw.items():
         columns = [rows[name] for name in IDENTITY if name in rows.column_names]
         keys[split] = [row_key(values) for values in zip(*columns, strict=True)]
-    kept = apart(keys)
-    for split, rows in kept.items():
+    left = apart(keys)
+    for split, rows in left.items():
         if not rows:
             raise DataError(f"task {task.name}: every example of {split!r} stands in a later split too; none is left")
-    removed = sum(len(keys[split]) - len(rows) for split, rows in kept.items())
-    return DatasetDict({split: raw[split].select(rows) for split, rows in kept.items()}), removed
+    removed = sum(len(keys[split]) - len(rows) for split, rows in left.items())
+    return DatasetDict({split: raw[split].select(rows) for split, rows in left.items()}), removed
 
 
 class LengthBuckets(Sampler[list[int]]):

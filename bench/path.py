@@ -13,7 +13,10 @@ def leave_current_folder() -> None:
     or it is where this package lies: `python -m` puts it there, and so does an empty entry of PYTHONPATH. The entries
     that are left are absolute, whatever folder a plugin may change to."""
     named = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    here = os.getcwd()
+    try:
+        here = os.getcwd()
+    except OSError:  # it was removed
+        return
     if here == ROOT and here not in named:
         named.append(here)
     if here not in named:

@@ -210,7 +210,7 @@ class RecordStore:
             with disk.open_within(self.root, "cells", cell_id, "log.txt") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - longest))
-                text = file.read(longest).decode("utf-8", errors="replace")
+                text = file.read(longest).decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
         except (OSError, disk.Unreadable):
             return ""
         # A line that is cut could hold half of a secret.

@@ -24,14 +24,16 @@ _SECRETS = (
     re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
     # Whatever stands where a secret stands.
     re.compile(r"(?<=://)[^\s/@]*:[^\s/@]+(?=@)"),
-    re.compile(r"(?i)\b(?<=bearer )[A-Za-z0-9._~+/=-]{8,}|(?<=basic )[A-Za-z0-9+/=]{8,}"),
-    re.compile(r"(?i)(?:password|passwd|secret)[\"']?\s*[=:]\s*[\"']?(?P<value>[^\s\"'&,;]{4,})"),
+    re.compile(r"(?i)\bauthorization[\"']?\s*[:=]\s*[\"']?(?:\w+\s+)?(?P<value>[A-Za-z0-9._~+/=-]{8,})"),
+    re.compile(r"(?i)\bbearer\s+(?P<value>(?=\S*\d)[A-Za-z0-9._~+/=-]{16,})"),
+    # In a sentence a word may follow a colon; a password that does is only told from it by a digit.
+    re.compile(r"(?i)(?:password|passwd|secret)[\"']?(?:=|[\"']?\s*[=:]\s*(?=\S*\d))[\"']?(?P<value>[^\s\"'&,;]{4,})"),
     re.compile(
-        r"(?i)(?:api[_-]?key|access[_-]?key|token)[\"']?\s*[=:]\s*[\"']?"
-        r"(?P<value>(?=[^\s\"'&,;]*\d)(?=[^\s\"'&,;]*[a-z])[^\s\"'&,;]{12,})"
+        r"(?i:api[_-]?key|access[_-]?key|token)[\"']?\s*[=:]\s*[\"']?"
+        r"(?P<value>(?=[^\s\"'&,;]*\d)(?=[^\s\"'&,;]*[a-z])(?=[^\s\"'&,;]*[A-Z])[^\s\"'&,;]{12,}|[0-9a-f]{20,})"
     ),
 )
-_NAMED = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|KEY|CREDENTIAL", re.IGNORECASE)
+_NAMED = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|KEY|CREDENTIALS?)$", re.IGNORECASE)
 _SHORTEST = 8  # of an environment variable's value that is taken for a secret
 MASK = "[secret]"
 

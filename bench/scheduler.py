@@ -74,8 +74,8 @@ class Scheduler:
                 self.store.prepare()
                 if note := self._foreign():
                     display.note(note)
+                self._plan()
                 self._write_manifest()
-            self._plan()
             finished = list(self.standing.values())
             display.begin(self.suite.name, self.suite.cells, finished, len(self.slots), self.suite.file.profile)
             try:

@@ -125,6 +125,8 @@ class Work:
         self.line = line
         self.registry = Registry(job.plugins, job.base)
         self.backbone = Backbone.find(self.cell.backbone, job.base, self.cell.backbone_revision)
+        if self.backbone.revision != self.cell.backbone_revision:
+            raise BackboneError(f"{self.cell.backbone} was changed while the run was under way; run the suite again")
         self.accelerator = Accelerator(mixed_precision=_precision(self.cell.precision))
 
     @cached_property
@@ -181,7 +183,7 @@ class Work:
             self.accelerator.free_memory()
         anatomy, backbone = self.adapted()
         line.at("reading data")
-        splits = prepare(self.form, cell.budget, cell.seed, self.backbone.positions)
+        splits = prepare(self.form, cell.budget, cell.seed, self.backbone.positions, cell.task_revision)
         material, sources = Material(self.form, splits), self._sources()
         line.at("training" if trains else "validating")
         set_seed(cell.seed)
@@ -219,7 +221,8 @@ class Work:
             form.set_encodes(self.encodes)
             if form.head != self.form.head:
                 raise NotApplicable(f"the source task {name} needs {form.head}, this one {self.form.head}")
-            found[name] = Material(form, prepare(form, self.cell.budget, self.cell.seed, self.backbone.positions))
+            splits = prepare(form, self.cell.budget, self.cell.seed, self.backbone.positions, revision)
+            found[name] = Material(form, splits)
         return found
 
     def _general_loss(self, model: PreTrainedModel, when: str) -> float:
@@ -227,7 +230,7 @@ class Work:
         self.line.at("reading general text")
         [(name, revision)] = self.cell.forgetting.items()
         form = LanguageModelling(self._plugin("tasks", name, revision)(), self.tokenizer, GENERAL_TEXT.max_length)
-        test = prepare(form, GENERAL_TEXT, 0).test
+        test = prepare(form, GENERAL_TEXT, 0, revision=revision).test
         model = self.accelerator.prepare(model)
         loader = self.accelerator.prepare(eval_loader(test, form, GENERAL_TEXT.batch_size))
         model.eval()
@@ -270,7 +273,8 @@ def _failure(error: BaseException) -> str:
         print(redacted("".join(traceback.format_exception(error))), file=sys.stderr)
     text = one_line(error)
     if isinstance(error, SystemExit):
-        return f"a plugin's code, or a library, ended the process: sys.exit({error.code!r}) {_place(error)}"
+        code = redacted(repr(error.code))[:500]
+        return f"a plugin's code, or a library, ended the process: sys.exit({code}) {_place(error)}"
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in text:
         return f"out of memory: {text}"
     return text if isinstance(error, EXPECTED) else f"{type(error).__name__}: {text}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,10 +43,20 @@ def build_report(
     read, the template cannot be used, or the output cannot be written.
     """
     root = Path(results)
-    folder = Path(output) if output is not None else root / ("report" if topic == "all" else f"report-{topic}")
+    folder = output_folder(root, output, "report" if topic == "all" else f"report-{topic}")
     read = read_results(root)
     with writing("report"):
         return _write(read, folder, TOPICS[topic], read_style(template))
+
+
+def output_folder(root: Path, output: Path | str | None, name: str) -> Path:
+    """The folder that the user chose, else one in the results. Raises ResultsError where that is a link: a stranger's
+    could lead anywhere."""
+    if output is not None:
+        return Path(output)
+    if (folder := root / name).is_symlink():
+        raise ResultsError(f"{folder}: is a link; remove it, or name the folder to write to with --output")
+    return folder
 
 
 def read_results(root: Path) -> frame.Results:
@@ -120,7 +131,7 @@ def _remove_stale(folder: Path, made: Document) -> None:
     names += [f"figures/{f.key}.{end}" for f in made.figures for end in ("pdf", "svg")]
     if written.exists():
         for name in set(written.read_text(encoding="utf-8").split()) - set(names):
-            if Path(name).parent.name in ("tables", "figures") and ".." not in name:
+            if re.fullmatch(r"(tables|figures)/[^/]+", name):
                 (folder / name).unlink(missing_ok=True)
     (folder / "report.pdf").unlink(missing_ok=True)
     written.parent.mkdir(exist_ok=True)

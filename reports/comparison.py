@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from reports import compiling, latex, macros
-from reports.build import copy_style, read_results, references_of, writing
+from reports.build import copy_style, output_folder, read_results, references_of, writing
 from reports.document import known_only
 from reports.frame import Results, seeds_of, select, summary_of
 from reports.quantities import plural
@@ -58,7 +58,7 @@ class Comparison:
 def build_comparison(a: Path, b: Path, output: Path | None = None, template: Path | None = None) -> Comparison:
     """Writes and compiles the comparison into `output` (by default `<b>/compared-with-<a>`). Raises ResultsError."""
     before, after = read_results(Path(a)), read_results(Path(b))
-    folder = Path(output) if output is not None else Path(b) / f"compared-with-{Path(a).resolve().name}"
+    folder = output_folder(Path(b), output, f"compared-with-{Path(a).resolve().name}")
     with writing("comparison"):
         return _write(before, after, folder, read_style(template))
 
@@ -180,8 +180,9 @@ def _told(made: list[Table], a: Results) -> list[Paragraph]:
 
 def _same_scale(a: Results, b: Results, task: str) -> bool:
     one, other = a.scale(task), b.scale(task)
-    alike = (one.higher_is_better, one.low, one.high) == (other.higher_is_better, other.low, other.high)
-    return alike and a.metric_key(task) == b.metric_key(task)
+    # Cards of old say nothing of a range: a correlation of theirs reads as a fraction, and is in points all the same.
+    ranges = (one.in_points and other.in_points) or (one.low, one.high) == (other.low, other.high)
+    return one.higher_is_better == other.higher_is_better and ranges and a.metric_key(task) == b.metric_key(task)
 
 
 def _verdict(tested: pd.DataFrame) -> str:

@@ -13,7 +13,6 @@ import pandas as pd
 
 from bench.cell import Cell
 from bench.records import Cost, Manifest, Parameters, Record, RecordStore
-from bench.redaction import redacted
 from reports import cards
 from reports.scales import Scale, may_be_averaged, read_scale
 from reports.statistics import Summary, summarise
@@ -171,7 +170,7 @@ def read(root: Path) -> Results:
     store = RecordStore(root)
     manifest = store.manifest()
     cards.check(manifest, root / "manifest.json")
-    records = {record.id: _shown(record) for record in store.records()}
+    records = {record.id: record for record in store.records()}
     scales = _scales(manifest, records)
     methods = manifest.cards.get("methods", {})
     rows, evaluations = [], []
@@ -206,11 +205,6 @@ def read(root: Path) -> Results:
         labels=tuple(sorted(_unique(cells["label"]), key=lambda label: rank.get(families[label], len(rank)))),
         scales=scales,
     )
-
-
-def _shown(record: Record) -> Record:
-    """The record with a reason that can be shown: without terminal codes and secrets, whoever wrote it."""
-    return record.model_copy(update={"reason": redacted(record.reason)}) if record.reason else record
 
 
 def environment_of(record: Record) -> dict[str, Any]:

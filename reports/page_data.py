@@ -16,8 +16,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from bench.records import Record
-from bench.redaction import redacted
+from bench.records import Record, RecordStore
 from reports import setup
 from reports.frame import Results, environment_of
 from reports.scales import UNDEFINED, read_scale
@@ -258,7 +257,7 @@ def details(results: Results, output: Path) -> dict[str, Any]:
             if record.cost is not None and len(record.cost.phases) == 1:
                 del found["cost"]["phases"]  # the one phase is the whole
         longest = scored_log if record and record.test else FAILED_LOG
-        found |= _files(results.root, results.root / "cells" / cell_id, output, longest)
+        found |= _files(results.root, cell_id, output, longest)
         cells.append(found)
     keys = _Index()
     return {
@@ -278,33 +277,14 @@ def packed(value: Any, keys: _Index) -> Any:
     return [-1, *(packed(inner, keys) for inner in value)] if isinstance(value, list) else value
 
 
-def _files(root: Path, folder: Path, output: Path, longest: int) -> dict[str, Any]:
-    """Links to what the cell left behind, relative to the page, and the end of its log. What is no file, or is a link
-    that leads out of the results folder, is none of it."""
-    here = [name for name in ("record.json", "log.txt") if _is_own_file(folder / name, root)]
+def _files(root: Path, cell_id: str, output: Path, longest: int) -> dict[str, Any]:
+    """Links to what the cell left behind, relative to the page, and the end of its log. A link is none of it: it may
+    lead anywhere."""
+    store = RecordStore(root)
+    folder = store.folder(cell_id)
+    here = [name for name in ("record.json", "log.txt") if not (path := folder / name).is_symlink() and path.is_file()]
     links = [[name, quote(Path(os.path.relpath(folder / name, output)).as_posix())] for name in here]
-    return {"files": links, "log": redacted(tail(folder / "log.txt", longest)) if "log.txt" in here else ""}
-
-
-def _is_own_file(path: Path, root: Path) -> bool:
-    try:
-        return path.is_file() and path.resolve().is_relative_to(root.resolve())
-    except OSError:
-        return False
-
-
-def tail(path: Path, longest: int) -> str:
-    """The last lines of a file, at most `longest` characters."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - longest))
-            text = file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return ""
-    if size > longest and "\n" in text:
-        text = "…\n" + text.split("\n", 1)[1]
-    return text.strip("\n")
+    return {"files": links, "log": store.read_log(cell_id, longest)}
 
 
 def _finite(value: Any) -> Any:

@@ -24,7 +24,7 @@ from reports import (
     verdict_tables,
 )
 from reports.bibliography import Entry
-from reports.build import copy_style, read_results, references_of, writing
+from reports.build import copy_style, output_folder, read_results, references_of, writing
 from reports.claims import OUTCOMES, Verdict, assess, tally
 from reports.frame import Results
 from reports.quantities import plural
@@ -82,7 +82,7 @@ def build_slides(
     """Writes and compiles the slides of a results folder into `output` (by default `<results>/slides`, with the topic's
     name behind it if it is one family). Raises ResultsError as `reports.build.build_report` does."""
     root = Path(results)
-    folder = Path(output) if output is not None else root / ("slides" if topic == "all" else f"slides-{topic}")
+    folder = output_folder(root, output, "slides" if topic == "all" else f"slides-{topic}")
     read = read_results(root)
     with writing("slides"):
         return _write(read, folder, TOPICS[topic], read_style(template))

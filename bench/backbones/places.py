@@ -49,14 +49,15 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Plain:
-    """A folder as `save_pretrained` writes it. Without a `version` its revision is a digest of config and weights."""
+    """A folder as `save_pretrained` writes it. Without a `version` its revision is a digest of config, tokenizer and
+    weights."""
 
     folder: Path
     version: str = ""
 
     @cached_property
     def revision(self) -> str:
-        return self.version or digest([self.config / "config.json", *sorted(self.folder.glob("*.safetensors"))])
+        return self.version or digest([*read_with(self.folder), *sorted(self.folder.glob("*.safetensors"))])
 
     @property
     def config(self) -> Path:
@@ -133,8 +134,8 @@ class ConfigOnly:
 
     @cached_property
     def revision(self) -> str:
-        """Of a folder what its config says; what is on the hub has a commit."""
-        return digest([self.place.config / "config.json"]) if isinstance(self.place, Plain) else self.place.revision
+        """Of a folder what its config and its tokenizer say; what is on the hub has a commit."""
+        return digest(read_with(self.place.config)) if isinstance(self.place, Plain) else self.place.revision
 
     @property
     def config(self) -> Path:
@@ -143,6 +144,14 @@ class ConfigOnly:
     @property
     def weights(self) -> Path:
         return self.place.config
+
+
+def read_with(folder: Path) -> list[Path]:
+    """What decides, beside the weights, on what a model makes of a text."""
+    names = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges.txt", "chat_template*",
+             "spiece.model", "sentencepiece*.model")  # fmt: skip
+    found = {path for name in names for path in folder.glob(name) if path.is_file()}
+    return [folder / "config.json", *sorted(found)]
 
 
 def digest(files: Iterable[Path]) -> str:

@@ -19,6 +19,7 @@ import psutil
 from bench import environment
 from bench.launchers import server
 from bench.lifeline import NOT_WRITTEN, Lifeline, die_with, watch_scheduler
+from bench.plugin_files import described
 
 if TYPE_CHECKING:
     from bench.job import Job
@@ -75,15 +76,16 @@ def _enter(work: str, job: Job, reports: connection.Connection, slot: Slot) -> N
     if not die_with(server.PID):
         watch_scheduler()
     os.environ.update(slot.environ)  # before anything looks for a GPU
-    status = 1
     try:
         importlib.import_module(work).run(job, line, slot.threads)
         status = 0
     except OSError as error:
         line.refused(error)
         status = NOT_WRITTEN
-    except BaseException:
+    except BaseException as error:
         traceback.print_exc()
+        line.refused(OSError(0, described(error)))
+        status = NOT_WRITTEN
     line.end(status)
 
 

@@ -173,6 +173,12 @@ class _Bridge(Method):
             options |= self._targets(anatomy)
         return self.config_class(**options)
 
+    @property
+    def extra_positions(self) -> int:
+        """A prompt's, and those of keys and values in a cache, after which models count on."""
+        prompts = issubclass(self.config_class, peft.PromptLearningConfig)
+        return int(getattr(self, "num_virtual_tokens", None) or 0) if prompts else 0
+
     def _targets(self, anatomy: Anatomy) -> dict[str, Any]:
         """The modules to adapt where peft knows none for the architecture; nothing where it does."""
         tuner = PEFT_TYPE_TO_TUNER_MAPPING[_type(self.kind)]
@@ -261,7 +267,7 @@ class _Bridge(Method):
         model.forward = types.MethodType(forward_with_prompt, model)
         if anatomy.causal:
             # What is padded on the left must not drift away from the prompt.
-            anatomy.backbone.register_forward_pre_hook(count_positions, with_kwargs=True)
+            anatomy.reader.register_forward_pre_hook(count_positions, with_kwargs=True)
             if anatomy.head:
                 anatomy.backbone.register_forward_hook(prompted.bring_forward)
         return prompted
