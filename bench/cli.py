@@ -18,6 +18,7 @@ from bench import __version__, terminal
 from bench.durations import seconds_of
 from bench.path import leave_current_folder
 from bench.records import Record, RecordStore, ResultsError
+from bench.redaction import printable
 
 RESULTS = Path("results")
 KINDS = ("methods", "tasks", "backbones", "suites")

@@ -30,7 +30,7 @@ _SECRETS = (
     re.compile(r"(?i)(?:password|passwd|secret)[\"']?(?:=|[\"']?\s*[=:]\s*(?=\S*\d))[\"']?(?P<value>[^\s\"'&,;]{4,})"),
     re.compile(
         r"(?i:api[_-]?key|access[_-]?key|token)[\"']?\s*[=:]\s*[\"']?"
-        r"(?P<value>(?=[^\s\"'&,;]*\d)(?=[^\s\"'&,;]*[a-z])(?=[^\s\"'&,;]*[A-Z])[^\s\"'&,;]{12,}|[0-9a-f]{20,})"
+        r"(?P<value>(?=[^\s\"'&,;]*\d)(?=[^\s\"'&,;]*[a-z])(?=[^\s\"'&,;]*[A-Z])[^\s\"'&,;]{12,}|[0-9a-f]{16,})"
     ),
 )
 _NAMED = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|KEY|CREDENTIALS?)$", re.IGNORECASE)

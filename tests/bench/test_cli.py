@@ -101,7 +101,7 @@ def test_a_log_commands_no_terminal_and_is_read_from_its_end(say, results):
     store.log(failed.id).write_bytes(b"x" * 3_000_000 + b"\nlast \x1b[2J\xc2\x9b2J \xff words\n")
     code, printed = say("show", failed.id)
     assert code == 0
-    assert "last \\u001b[2J\\u009b2J" in printed and "\x1b[2J" not in printed and "\x9b" not in printed
+    assert "last  " in printed and " words" in printed and "\x1b[2J" not in printed and "\x9b" not in printed
     assert len(printed) < 200_000
 
 

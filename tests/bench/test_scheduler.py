@@ -50,9 +50,15 @@ def suite_of(folder: Path, *labels: str, profile: bool = False, name: str = "min
     cells = {each.id: each for each in (cell(label=label, seed=seed) for seed, label in enumerate(labels))}
     return SimpleNamespace(
         name="mine", path=folder / name, file=SimpleNamespace(profile=profile), cells=cells,
-        registry=SimpleNamespace(files=()), resolved=lambda: {"name": "mine", "command": f"bench run {folder / name}"},
+        plugins=dict.fromkeys(cells, ()), resolved=lambda: {"name": "mine", "command": f"bench run {folder / name}"},
         cards=dict,
     )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _odd_workers_are_found(monkeypatch):
+    """By the server, which has the current folder not on its path."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
 
 
 @pytest.fixture

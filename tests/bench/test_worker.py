@@ -122,7 +122,7 @@ def test_forgetting_of_a_model_that_diverged_is_no_number(monkeypatch):
             return lambda: None
 
     monkeypatch.setattr(worker, "LanguageModelling", lambda *_: Form())
-    monkeypatch.setattr(worker, "prepare", lambda *_: type("Splits", (), {"test": None})())
+    monkeypatch.setattr(worker, "prepare", lambda *_, **__: type("Splits", (), {"test": None})())
     monkeypatch.setattr(worker, "eval_loader", lambda *_: [None, None])
     with pytest.raises(Diverged, match="general text's loss is not finite after tuning"):
         worker.Work._general_loss(Fake(), torch.nn.Linear(1, 1), " after tuning")
