@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -108,7 +109,7 @@ def _path(text: str) -> Path:
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or not int(text):
+    if not (text.isascii() and text.isdigit()) or not int(text):
         raise argparse.ArgumentTypeError(f"takes a whole number from 1, not {text!r}")
     return int(text)
 
@@ -148,7 +149,7 @@ def _run(arguments: argparse.Namespace) -> int:
         records = Scheduler(suite, store, launcher, slots(arguments.slots), limit).run(display)
     lacking = _lacking(records, suite.file.profile)
     print(f"results: {store.root}" + (f" ({'; '.join(lacking)})" if lacking else ""))
-    print(f"next: bench report {store.root}")
+    print(f"next: bench report {shlex.quote(str(store.root))}")
     return 1 if lacking else 0
 
 

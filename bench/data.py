@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,7 +168,10 @@ IDENTITY = ("task", "text", "text_pair", "words", "choices")
 
 def _checked(task: Task) -> tuple[DatasetDict, int]:
     """The task's raw data, without any example that a later split holds too, and how many were left out."""
+    process = os.getpid()
     raw = task.load()
+    if os.getpid() != process:  # a fork of the task's own, which must not go on as this worker
+        os._exit(0)
     check(task, raw)
     raw = plain(raw)
     keys = {}

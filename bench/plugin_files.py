@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.machinery import ModuleSpec
@@ -80,10 +81,15 @@ def import_file(path: Path, helpers: dict[str, Path]) -> tuple[ModuleType, str]:
             raise PluginError(f"{path}: imports {place}, and a plugin before it {other}; give one of them another name")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    here = os.getcwd()
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # an exit, or what test frameworks raise to skip
         raise PluginError(f"{path}: cannot be imported: {described(error, path)}") from error
+    finally:
+        os.chdir(here)  # paths are seen from there, wherever the plugin has gone
     # Once more: the file may have added folders to the path.
     code = _Code(path.parent)
     code.follow(path, "")

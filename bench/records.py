@@ -48,6 +48,10 @@ CellId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 _ID = re.compile(r"[0-9a-f]{12}")
 
 
+# By kind (methods, tasks, backbones) and name, as plain data.
+Cards = dict[str, dict[str, dict[str, Any]]]
+
+
 class ResultsError(Exception):
     """A results folder cannot be used; the message is one line for the user."""
 
@@ -181,7 +185,7 @@ class Manifest(BaseModel):
     schema_version: int = SCHEMA
     suite: dict[str, Any]
     cells: dict[CellId, Cell]
-    cards: dict[str, dict[str, dict[str, Any]]]
+    cards: Cards
     environment: dict[str, Any]
     created: str
 
@@ -271,11 +275,14 @@ class RecordStore:
             raise BrokenRecord(f"{where}: {fault}")
         return record
 
-    def standing(self, cell_id: str, cell: Cell) -> Record | None:
-        """The record of a cell under the suite's label for it, one with the status `broken` where it cannot be read,
-        None where there is none yet. Raises ResultsError on one of a newer version."""
+    def standing(self, cell_id: str, cell: Cell, cards: Cards) -> Record | None:
+        """The record of a cell under the suite's label for it, one with the status `broken` where it cannot be read or
+        has scores that its task's card rules out, None where there is none yet. Raises ResultsError on one of a newer
+        version."""
         try:
             record = self.read(cell_id, cell)
+            if record is not None and (fault := _out_of_range(record, cards)):
+                raise BrokenRecord(f"{self.folder(cell_id) / 'record.json'}: {fault}")
         except BrokenRecord as error:
             reason = f"{error}; `bench run` runs the cell again"
             return Record(
@@ -285,8 +292,9 @@ class RecordStore:
 
     def records(self) -> Iterator[Record]:
         """The records of the manifest's cells, in its order, under the manifest's labels; broken ones among them."""
-        for cell_id, cell in self.manifest().cells.items():
-            if (record := self.standing(cell_id, cell)) is not None:
+        manifest = self.manifest()
+        for cell_id, cell in manifest.cells.items():
+            if (record := self.standing(cell_id, cell, manifest.cards)) is not None:
                 yield record
 
     def write_manifest(self, manifest: Manifest) -> None:
@@ -351,6 +359,21 @@ def _impossible(record: Record, cell_id: str, cell: Cell | None) -> str | None:
         return f"has the status {record.status!r}, and no test scores"
     if record.forgetting and set(record.forgetting) != {"before", "after"}:
         return "has another forgetting than `before` and `after`"
+    return None
+
+
+def _out_of_range(record: Record, cards: Cards) -> str | None:
+    """Which score cannot be. Undefined ones can; cards of old say nothing of a range."""
+    scales = (cards.get("tasks", {}).get(record.cell.task) or {}).get("scales")
+    for split, scores in (("validation", record.validation), ("test", record.test)):
+        for name, value in scores.items():
+            scale = scales.get(name) if isinstance(scales, dict) else None
+            low, high = (scale.get("low"), scale.get("high")) if isinstance(scale, dict) else (None, None)
+            slack = 1e-6 * max(1.0, abs(value)) if math.isfinite(value) else math.inf
+            if (isinstance(low, int | float) and value < low - slack) or (
+                isinstance(high, int | float) and value > high + slack
+            ):
+                return f"has a {split} {name} of {value:g}, which is outside of the range of the task's card"
     return None
 
 

@@ -54,6 +54,7 @@ class Scheduler:
     ) -> None:
         """`limit` is how many seconds a cell may take to train, and to be profiled; None is without end."""
         self.suite = suite
+        self.cards = suite.cards()
         self.store = store
         self.launcher = launcher
         self.slots = slots
@@ -140,7 +141,7 @@ class Scheduler:
             Manifest(
                 suite=self.suite.resolved() | {"origin": self._origin()},
                 cells=self.suite.cells,
-                cards=self.suite.cards(),
+                cards=self.cards,
                 environment=environment.describe(),
                 created=_now(),
             )
@@ -149,7 +150,7 @@ class Scheduler:
     def _plan(self) -> None:
         """Queues what is left, and notes the records that stand."""
         for cell_id, cell in self.suite.cells.items():
-            record = self.store.standing(cell_id, cell)
+            record = self.store.standing(cell_id, cell, self.cards)
             if record is None or record.status in ("failed", "broken"):
                 self.train.append(self._job(cell, "train"))
                 continue
@@ -214,7 +215,7 @@ class Scheduler:
         """The record that the job has left; None where it has left none, whatever was there before."""
         if self.store.stamp(job.cell.id) == self.stamps[job.cell.id]:
             return None
-        record = self.store.standing(job.cell.id, job.cell)
+        record = self.store.standing(job.cell.id, job.cell, self.cards)
         return None if record is None or record.status == "broken" else record
 
     def _keep(self, record: Record, running: Running) -> None:
@@ -241,7 +242,7 @@ class Scheduler:
 
     def _record_of_the_dead(self, job: Job, reason: str, seconds: float) -> Record:
         if job.stage == "profile":
-            record = self.store.standing(job.cell.id, job.cell)
+            record = self.store.standing(job.cell.id, job.cell, self.cards)
             if record is not None and record.status != "broken":
                 return record.model_copy(update={"reason": f"no cost profile: {reason}"})
         now = _now()

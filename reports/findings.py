@@ -155,7 +155,10 @@ def costs(results: Results, family: str | None = None) -> list[Paragraph]:
             text.insert(0, f"Profile of {listing(list(group.tasks))}. ")
         made.append(Paragraph(tuple(text)))
     if not made:
-        made.append(Paragraph(("No cell has a cost profile yet: run the suite to its end to have cost measured.",)))
+        made.append(Paragraph((
+            "No cell has a cost profile yet: run the suite to its end to have cost measured."
+            if results.profiles else "The suite asks for no cost profiles.",
+        )))  # fmt: skip
     return made
 
 
@@ -289,7 +292,7 @@ def curves(results: Results) -> list[Paragraph]:
 def unfinished(results: Results) -> list[Paragraph]:
     """How many cells have no score, by status."""
     missing = results.cells[~results.cells["status"].isin(SCORED)]["status"].value_counts()
-    waiting = int((results.cells["status"] == "trained").sum())
+    waiting = int((results.cells["status"] == "trained").sum()) if results.profiles else 0
     text: list[Inline] = []
     if len(missing):
         parts = [f"{n} {status}" for status, n in missing.items()]

@@ -130,6 +130,11 @@ class Results:
         return METRICS.get(key, key.replace("_", " "))
 
     @property
+    def profiles(self) -> bool:
+        """Whether the suite has the cost of its cells profiled."""
+        return self.suite.get("profile", True) is not False
+
+    @property
     def headed(self) -> bool:
         """Whether any cell has a task head: else the language model's own words are the answers."""
         return any(cell.form == "head" for cell in self.manifest.cells.values())

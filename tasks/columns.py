@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from tasks.tables import Table, composed, garbling, shown
 
 # Of at most so many digits: a label of more is a text.
+TRUTHS = {"true": True, "false": False}
 NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})([eE][+-]?\d{1,3})?", re.ASCII)
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+", re.ASCII)
@@ -85,8 +86,8 @@ def numbers(columns: Columns) -> tuple[dict[str, list[float]], tuple[str, ...]]:
 
 
 def classes(columns: Columns) -> Classes:
-    """Labels by their value: as numbers where all are numbers, however they are spelled, else as texts without the
-    spaces around them, umlauts composed."""
+    """Labels by their value: as numbers where all are numbers or truth values, however they are spelled, else as texts
+    without the spaces around them, umlauts composed."""
     first: dict[tuple[type, Any], tuple[Table, int, str]] = {}
     keys: dict[str, list[tuple[type, Any]]] = {split: [] for split in columns}
     for split, table, index, value in _cells(columns):
@@ -94,7 +95,7 @@ def classes(columns: Columns) -> Classes:
         if key not in first:
             first[key] = (table, index, columns[split][1])
         keys[split].append(key)
-    cleaned = {key: _label(*place, key[1]) for key, place in first.items()}
+    cleaned = _truths_beside_numbers({key: _label(*place, key[1]) for key, place in first.items()})
     spelled = [value for value in cleaned.values() if isinstance(value, str)]
     words = [text for text in spelled if not NUMBER.fullmatch(text)]
     if words and len(words) < len(cleaned) and all(word.casefold() in NOTHING for word in words):
@@ -110,6 +111,17 @@ def classes(columns: Columns) -> Classes:
     if kept := [word for word in order if word.casefold() in NOTHING]:
         notes.append(f"warning: {', '.join(map(repr, kept))} counts as a class; take such rows out if it means none")
     return Classes({split: [names[key] for key in found] for split, found in keys.items()}, order, tuple(notes))
+
+
+def _truths_beside_numbers(labels: dict[tuple[type, Any], str | Number]) -> dict[tuple[type, Any], str | Number]:
+    """In a file in which all cells are text, truth values are words; beside numbers they are what they say."""
+    words = {value.casefold() for value in labels.values() if isinstance(value, str) and not NUMBER.fullmatch(value)}
+    alone = all(isinstance(value, str) and value.casefold() in words for value in labels.values())
+    if alone or not words <= TRUTHS.keys():
+        return labels
+    return {
+        key: TRUTHS.get(value.casefold(), value) if isinstance(value, str) else value for key, value in labels.items()
+    }
 
 
 def written(number: Number) -> str:

@@ -15,6 +15,7 @@ from bench.profiling import PeakMemory, count_parameters, profile
 from methods.anatomy import Anatomy
 from methods.baselines.full import Full
 from methods.baselines.head import Head
+from tests.bench import tokenizers
 
 HIDDEN, LAYERS, INNER, VOCABULARY, BATCH, LENGTH = 32, 2, 64, 100, 4, 16
 CONFIG = BertConfig(
@@ -35,7 +36,7 @@ def cost_of(method, watch=lambda model, plain: None):
     budget = Budget(batch_size=BATCH, max_length=LENGTH)
     total = sum(p.numel() for p in model.parameters())
     task = SimpleNamespace(card=SimpleNamespace(labels=("no", "yes")))
-    form = Classification(task, None, LENGTH)
+    form = Classification(task, tokenizers.make("byte"), LENGTH)
     return total, profile(accelerator, memory, anatomy, method, plain.eval(), budget, form)
 
 

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from tasks.hub import HubTask
     from tests.hub.server import Hub
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", "good", "bad", "film", "plot"]
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{letter}" for letter in LETTERS), "good", "bad",
+         "film", "plot"]  # fmt: skip
 
 
 def bert(folder: Path) -> Path:
@@ -22,7 +24,7 @@ def bert(folder: Path) -> Path:
     BertTokenizer(vocab={word: index for index, word in enumerate(WORDS)}).save_pretrained(folder)
     torch.manual_seed(0)
     size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    BertModel(BertConfig(vocab_size=len(WORDS), max_position_embeddings=64, **size)).save_pretrained(folder)
+    BertModel(BertConfig(vocab_size=len(WORDS), max_position_embeddings=600, **size)).save_pretrained(folder)
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# A tiny BERT\n")
     return folder
 
@@ -34,7 +36,7 @@ def gpt2(folder: Path) -> Path:
 
     _byte_tokenizer(folder, "<|endoftext|>")
     torch.manual_seed(0)
-    config = GPT2Config(vocab_size=257, n_embd=32, n_layer=2, n_head=2, n_positions=128, bos_token_id=256,
+    config = GPT2Config(vocab_size=257, n_embd=32, n_layer=2, n_head=2, n_positions=2048, bos_token_id=256,
                         eos_token_id=256)  # fmt: skip
     GPT2LMHeadModel(config).save_pretrained(folder)
     return folder
