@@ -282,9 +282,14 @@ def _files(root: Path, cell_id: str, output: Path, longest: int) -> dict[str, An
     lead anywhere."""
     store = RecordStore(root)
     folder = store.folder(cell_id)
-    here = [name for name in ("record.json", "log.txt") if not (path := folder / name).is_symlink() and path.is_file()]
+    places = {name: folder / name for name in ("record.json", "log.txt")}
+    here = [name for name, path in places.items() if path.is_file() and not _links(path, folder, folder.parent)]
     links = [[name, quote(Path(os.path.relpath(folder / name, output)).as_posix())] for name in here]
     return {"files": links, "log": store.read_log(cell_id, longest)}
+
+
+def _links(*paths: Path) -> bool:
+    return any(path.is_symlink() for path in paths)
 
 
 def _finite(value: Any) -> Any:

@@ -104,6 +104,22 @@ def test_the_second_use_comes_from_the_cache(form, monkeypatch):
     assert prepare(form(task), Budget(), seed=0).train["input_ids"] == first.train["input_ids"]
 
 
+def test_tokens_of_another_revision_or_of_other_special_tokens_are_made_anew(form, tokenizer, monkeypatch):
+    """What a plugin imports is in its revision alone; which token ends a text, in no part of the tokenizer's
+    backend."""
+    task = Given({"train": rows(20), "validation": rows(5, 1), "test": rows(5, 2)})
+    loads = []
+    monkeypatch.setattr(task, "load", lambda load=task.load: loads.append(1) or load())
+    prepare(form(task), Budget(), 0, revision="1+a")
+    prepare(form(task), Budget(), 0, revision="1+a")
+    assert len(loads) == 1
+    prepare(form(task), Budget(), 0, revision="1+b")
+    assert len(loads) == 2
+    tokenizer.eos_token = tokenizer.unk_token
+    prepare(form(task), Budget(), 0, revision="1+b")
+    assert len(loads) == 3
+
+
 def test_what_a_task_left_out_is_told_from_the_cache_too(form, monkeypatch):
     task = Given({"train": rows(20), "validation": rows(5, 1), "test": rows(5, 2)})
     monkeypatch.setattr(task, "dropped", lambda: {"duplicates": 3})

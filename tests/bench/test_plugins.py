@@ -134,6 +134,19 @@ def test_the_folder_may_move(tmp_path):
     assert revision(tmp_path / "there" / "plug.py") == before
 
 
+def test_a_plugin_that_changes_folder_leaves_paths_where_they_were(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Registry((write(tmp_path / "made.py", "made", imports="import os\nos.chdir('/')"),))
+    assert Path.cwd() == tmp_path
+
+
+@pytest.mark.parametrize("end", ["sys.exit(3)", "raise BaseException('no GPU')"])
+def test_a_plugin_that_ends_while_it_is_imported_is_one_line(tmp_path, end):
+    with pytest.raises(PluginError, match=r"made.py: cannot be imported: (SystemExit|BaseException)") as caught:
+        Registry((write(tmp_path / "made.py", "made", imports=f"import sys\n{end}"),))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_plugin_that_cannot_be_imported_is_one_line_with_its_own(tmp_path):
     for body in ("1 / 0", "import nowhere_to_be_found", "raise SystemExit(3)", "def f(:"):
         (tmp_path / "plug.py").write_text(f"\n{body}\n")

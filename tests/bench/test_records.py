@@ -82,7 +82,9 @@ def test_a_folder_without_results_says_what_to_do(tmp_path):
 
 def manifest_of(*cells: Cell) -> Manifest:
     each = {one.id: one for one in cells}
-    return Manifest(suite={}, cells=each, cards={}, environment={}, created="now")
+    scales = {"accuracy": {"name": "accuracy", "higher_is_better": True, "low": 0.0, "high": 1.0}}
+    tasks = {one.task: {"metrics": ["accuracy"], "scales": scales} for one in cells}
+    return Manifest(suite={}, cells=each, cards={"tasks": tasks}, environment={}, created="now")
 
 
 def scored(of: Cell, **values) -> Record:
@@ -121,6 +123,8 @@ RUINS = {
     "scored without scores": lambda path: changed(path, test={}),
     "half of forgetting": lambda path: changed(path, forgetting={"before": 1.0}),
     "schema 0": lambda path: changed(path, schema_version=0),
+    "a score above its range": lambda path: changed(path, test={"accuracy": 7.0}),
+    "a score below its range": lambda path: changed(path, validation={"accuracy": -0.5}),
     "another cell's id": lambda path: changed(path, id=cell(seed=2).id),
     "another cell": lambda path: changed(path, cell__seed=7),
     "another cell's record": lambda path: path.write_text(scored(cell(seed=2)).model_dump_json()),

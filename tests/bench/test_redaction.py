@@ -58,6 +58,7 @@ def test_what_stands_where_a_secret_stands_is_masked(text, shown):
 @pytest.mark.parametrize(
     "text",
     [
+        "the basic configuration is wrong", "password: must be given", "token=tokens_per_batch_16", "bearer of news",
         "unexpected token: definitely", "pad_token: '[PAD]'", "KeyError: 'labels'", "https://host:8080/path",
         "the tokenizer has 30522 tokens; max_length=128", "sk-learn, hf_hub, ghp_", "lr=0.001 (user@host)",
     ],

@@ -358,6 +358,27 @@ def test_nothing_is_written_through_a_link(usual: Path, tmp_path: Path):
     assert target.read_text() == "precious"
 
 
+def test_a_list_of_what_was_written_removes_nothing_elsewhere(usual: Path, tmp_path: Path):
+    precious = tmp_path / "tables" / "precious.tex"
+    precious.parent.mkdir()
+    precious.write_text("precious")
+    out = tmp_path / "out"
+    (out / "build").mkdir(parents=True)
+    (out / "build" / "written.txt").write_text(f"{precious}\ntables/../../tables/precious.tex\n")
+    build_report(usual, out)
+    assert precious.read_text() == "precious"
+
+
+def test_a_report_folder_that_is_a_link_is_not_written_to(tmp_path: Path):
+    cells = synthetic.grid(("full",), tasks=("t",), seeds=1)
+    root = synthetic.write(tmp_path / "r", cells, [synthetic.record(each) for each in cells])
+    (tmp_path / "elsewhere").mkdir()
+    (root / "report").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ResultsError, match="is a link"):
+        build_report(root)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 @needs_latex
 def test_a_hostile_style_can_neither_run_a_program_nor_write_elsewhere(tmp_path: Path):
     """A style is LaTeX by nature: what holds it is how LaTeX is run."""

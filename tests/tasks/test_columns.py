@@ -45,6 +45,12 @@ def stored(tmp_path: Path, values: Any) -> list[Any]:
         (("1", "1.0", "01", "+1", "1e0", " 1 ", "2"), ("1", "2")),
         ((1, "1", 1.0, "2"), ("1", "2")),
         ((True, False), ("false", "true")),
+        # In CSV all cells are text: beside numbers truth values are what they say, by themselves they are words.
+        (("0", "0.0", "01", "1", "true"), ("0", "1")),
+        (("True", "1", "0", "False"), ("0", "1")),
+        ((0, "1", "true", False), ("0", "1")),
+        (("True", "False"), ("False", "True")),
+        (("true", "1", "x"), ("1", "true", "x")),
         ((True, "no"), ("no", "true")),
         (("-1", "-0.0", "0", "10", "9"), ("-1", "0", "9", "10")),
         ((2**53, 2**53 + 1), (str(2**53), str(2**53 + 1))),
