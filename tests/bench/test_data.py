@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -118,6 +119,16 @@ def test_tokens_of_another_revision_or_of_other_special_tokens_are_made_anew(for
     tokenizer.eos_token = tokenizer.unk_token
     prepare(form(task), Budget(), 0, revision="1+b")
     assert len(loads) == 3
+
+
+def test_a_fork_of_a_tasks_own_goes_no_further(form, monkeypatch):
+    task = Given({"train": rows(20), "validation": rows(5, 1), "test": rows(5, 2)})
+    monkeypatch.setattr(task, "load", lambda load=task.load: (os.fork(), load())[1])
+    here = os.getpid()
+    prepare(form(task), Budget(), 0)
+    if os.getpid() != here:
+        os._exit(1)
+    assert os.wait()[1] == 0
 
 
 def test_what_a_task_left_out_is_told_from_the_cache_too(form, monkeypatch):
