@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 import synthetic_results as synthetic
 
+from reports import findings
 from reports.build import Report, build_report
+from reports.frame import read
 from reports.statistics import MIN_PAIRS
 
 
@@ -111,3 +113,16 @@ def test_two_backbones_keep_their_numbers_apart(tmp_path: Path):
     report, _ = _build(tmp_path, small + large, records)
     for key, mean in (("scores-1", 0.6), ("scores-2", 0.9)):
         assert pd.read_csv(report.folder / f"tables/{key}.csv")["mean"].tolist() == pytest.approx([mean, mean])
+
+
+@pytest.mark.parametrize("profile", [True, False])
+def test_what_a_suite_does_not_ask_for_is_not_missed(tmp_path, profile):
+    cells = synthetic.grid(("full", "lora"), ("rotten_tomatoes",), 1)
+    suite = synthetic.suite(cells) | {"profile": profile}
+    records = [synthetic.record(each, "trained").model_copy(update={"cost": None}) for each in cells]
+    results = read(synthetic.write(tmp_path / "r", cells, records, suite=suite))
+    said = "".join(
+        str(part) for block in (*findings.costs(results), *findings.unfinished(results)) for part in block.text
+    )
+    assert ("run the suite to its end" in said and "no cost profile yet" in said) == profile
+    assert ("asks for no cost profiles" in said) != profile
