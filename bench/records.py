@@ -363,16 +363,18 @@ def _impossible(record: Record, cell_id: str, cell: Cell | None) -> str | None:
 
 
 def _out_of_range(record: Record, cards: Cards) -> str | None:
-    """Which score cannot be. Undefined ones can; cards of old say nothing of a range."""
-    scales = (cards.get("tasks", {}).get(record.cell.task) or {}).get("scales")
+    """Which score cannot be. Undefined ones can, and those of a metric whose range was only assumed; cards of old say
+    nothing of a range."""
+    card = cards.get("tasks", {}).get(record.cell.task) or {}
+    scales, assumed = card.get("scales"), card.get("assumed")
+    assumed = assumed if isinstance(assumed, list | tuple) else ()
     for split, scores in (("validation", record.validation), ("test", record.test)):
         for name, value in scores.items():
-            scale = scales.get(name) if isinstance(scales, dict) else None
+            scale = scales.get(name) if isinstance(scales, dict) and name not in assumed else None
             low, high = (scale.get("low"), scale.get("high")) if isinstance(scale, dict) else (None, None)
             slack = 1e-6 * max(1.0, abs(value)) if math.isfinite(value) else math.inf
-            if (isinstance(low, int | float) and value < low - slack) or (
-                isinstance(high, int | float) and value > high + slack
-            ):
+            below = isinstance(low, int | float) and value < low - slack
+            if below or (isinstance(high, int | float) and value > high + slack):
                 return f"has a {split} {name} of {value:g}, which is outside of the range of the task's card"
     return None
 
