@@ -38,6 +38,8 @@ def test_terminal_codes_are_left_out_and_every_script_stays(text, shown):
 )  # fmt: skip
 def test_tokens_of_known_shapes_are_masked_wherever_they_stand(secret):
     assert redacted(f"401: '{secret}' is no token, in {secret}.") == f"401: '{MASK}' is no token, in {MASK}."
+    # Nor does an error that writes the code out.
+    assert secret not in redacted(str(KeyError(f"\x1b[31m{secret}")))
     # A code in its middle hides no token.
     assert secret not in redacted(f"{secret[:6]}\x1b[0m{secret[6:]}")
 
