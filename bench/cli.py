@@ -18,8 +18,9 @@ from rich.table import Table
 from bench import __version__, terminal
 from bench.durations import seconds_of
 from bench.path import leave_current_folder
-from bench.records import Record, RecordStore, ResultsError
-from bench.redaction import printable
+from records.record import Record
+from records.redaction import printable
+from records.store import RecordStore, ResultsError
 
 RESULTS = Path("results")
 KINDS = ("methods", "tasks", "backbones", "suites")

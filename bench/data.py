@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader, Sampler
 from bench import forms
 from bench.backbones.vocabulary import unknown_share
 from bench.caches import CacheError, cache_folder, kept
-from bench.cell import Budget
 from bench.contract import DataError, check, plain
 from bench.forms.base import Form
+from records.cell import Budget
 from tasks.base import Task
 from tasks.splits import apart, row_key
 

@@ -16,11 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import terminal
-from bench.cell import Cell
 from bench.durations import duration
 from bench.job import Job, Stage
-from bench.records import Record
-from bench.redaction import printable
+from records.cell import Cell
+from records.record import Record
+from records.redaction import printable
 
 if TYPE_CHECKING:
     from bench.launchers.local import Running

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.cell import Cell
+from records.cell import Cell
 
 Stage = Literal["train", "profile"]
 

@@ -22,11 +22,11 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.cell import Budget
 from bench.forms.base import Form
-from bench.records import Cost, Parameters, PhaseCost
 from bench.training import optimizer_of, trained_by
 from methods.base import Method, Phase
+from records.cell import Budget
+from records.record import Cost, Parameters, PhaseCost
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -12,13 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from bench import disk, environment
-from bench.cell import Cell
+from bench import environment
 from bench.durations import duration
 from bench.job import Job, Stage
 from bench.launchers.local import UNKNOWN_STATUS, LaunchError, LocalLauncher, Running, Slot, describe_exit
-from bench.records import Manifest, NoResults, Record, RecordStore, ResultsError
 from bench.suite import BUILT_IN, Suite
+from records import files
+from records.cell import Cell
+from records.record import Manifest, Record
+from records.store import NoResults, RecordStore, ResultsError
 
 # A worker killed by a signal may have met a passing shortage of memory: it is tried once more, at the end.
 ATTEMPTS_WHEN_KILLED = 2
@@ -27,7 +29,7 @@ ATTEMPTS_WHEN_KILLED = 2
 DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 
 # A log is cut when it is twice as long as what is kept of it.
-LONGEST_LOG = 4 * disk.LOG_END
+LONGEST_LOG = 4 * files.LOG_END
 
 
 class Display(Protocol):
@@ -188,7 +190,7 @@ class Scheduler:
     def _watch(self) -> None:
         """Ends what takes too long, and cuts logs that grow too long."""
         for running in self.launcher.running.values():
-            disk.cap_log(self.store.log(running.job.cell.id), LONGEST_LOG)
+            files.cap_log(self.store.log(running.job.cell.id), LONGEST_LOG)
             if self.limit is not None and running.seconds > self.limit and not running.overdue:
                 running.overdue = True
                 running.kill()
@@ -196,7 +198,7 @@ class Scheduler:
     def _settle(self, running: Running, code: int, ended: Callable[[Record, Stage, float], None]) -> None:
         """Takes note of a job that has ended: its record, or why there is none."""
         job = running.job
-        disk.cap_log(self.store.log(job.cell.id))
+        files.cap_log(self.store.log(job.cell.id))
         record = self._written(job)
         if record is None:
             killed = (code < 0 or code == UNKNOWN_STATUS) and not running.overdue and not running.refused

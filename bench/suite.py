@@ -14,12 +14,12 @@ from pydantic import BaseModel, ValidationError
 
 from bench import backbones, yaml_lines
 from bench.backbones import Asked, Backbone, BackboneError
-from bench.cell import Budget, Cell, FormName
 from bench.plugin_files import described
-from bench.records import to_plain
 from bench.registry import Kind, Plugin, PluginError, Registry
 from bench.suite_file import SuiteFile, explain_type, odd_values
 from bench.yaml_lines import Place
+from records.cards import Cards
+from records.cell import Budget, Cell, FormName
 from tasks.base import TaskUnavailable
 
 if TYPE_CHECKING:
@@ -86,13 +86,13 @@ class Suite:
             ]
         return found
 
-    def cards(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Every card by kind and name, as plain data for the manifest."""
-        return {
-            "methods": {name: to_plain(plugin.cls.card) for name, plugin in self.methods.items()},
-            "tasks": {name: to_plain(task.card) for name, task in self.tasks.items()},
-            "backbones": {spec: to_plain(backbone.card) for spec, backbone in self.backbones.items()},
-        }
+    def cards(self) -> Cards:
+        """The card of everything that takes part, for the manifest."""
+        return Cards(
+            methods={name: plugin.cls.card for name, plugin in self.methods.items()},
+            tasks={name: task.card for name, task in self.tasks.items()},
+            backbones={spec: backbone.card for spec, backbone in self.backbones.items()},
+        )
 
     def resolved(self) -> dict[str, Any]:
         """The suite with every default filled in, for the manifest."""

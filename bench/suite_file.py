@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from bench.cell import Budget, FormName
 from bench.durations import seconds_of
 from bench.yaml_lines import Place
+from records.cell import Budget, FormName
 
 # NumPy's generators of old, which libraries draw from, take no other.
 MOST_SEED = 2**32 - 1

@@ -11,13 +11,13 @@ import torch
 from torch.optim import AdamW, Optimizer
 from transformers import get_linear_schedule_with_warmup
 
-from bench.cell import Budget
 from bench.data import Splits, eval_loader, train_loader
 from bench.evaluation import evaluate
 from bench.forms.base import Form
-from bench.records import Evaluation
 from bench.scoring import require_finite
 from methods.base import Method, Phase
+from records.cell import Budget
+from records.record import Evaluation
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -24,7 +24,6 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer  # no
 
 from bench import environment
 from bench.backbones import Backbone, BackboneError
-from bench.cell import Budget
 from bench.contract import DataError
 from bench.data import demonstrations, eval_loader, prepare
 from bench.evaluation import evaluate
@@ -35,13 +34,15 @@ from bench.forms.token import unasked
 from bench.job import Job
 from bench.lifeline import Lifeline
 from bench.profiling import PeakMemory, count_parameters, profile
-from bench.records import DataUse, Record, RecordStore, ResultsError
-from bench.redaction import redacted
 from bench.registry import Kind, PluginError, Registry
 from bench.scoring import Diverged, ScoreError, require_finite
 from bench.training import Material, train
 from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Method
+from records.cell import Budget
+from records.record import DataUse, Record
+from records.redaction import redacted
+from records.store import RecordStore, ResultsError
 from tasks.base import Task, TaskUnavailable
 
 if TYPE_CHECKING:

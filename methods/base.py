@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from records.cards import Claim as Claim
+from records.cards import MethodCard as Card
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,62 +21,8 @@ if TYPE_CHECKING:
 
     from methods.anatomy import Anatomy
 
-Family = Literal["baseline", "sparse", "low-rank", "adapter", "soft-prompt", "hypernetwork"]
-Composition = Literal["none", "parameter", "input", "function"]
-
 # For a method that has a default of its own: `lr: LearningRate = 5e-5`.
 LearningRate = Annotated[float, Field(gt=0, le=10, description="peak learning rate of AdamW")]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What a paper says of its method, as data, so that a report can hold it against what was measured.
-
-    `measure` names one of `reports.pairing.MEASURES`. `comparator` is another method's name, or `backbone` for
-    the pretrained model itself. `relation` is how the measure should stand to `factor` times the comparator's;
-    `margin` is the tolerance, our choice where the paper gives none, or for "higher" and "lower" the least gap: a
-    fraction for scores (0.01 is one point), a share of the comparator's for everything else. `text` is as we
-    read the paper, `source` its key in the card's `bibtex`, `scope` where the paper made the claim.
-
-    The claim holds between configurations that agree in `matched` (hyperparameters, or `adapter_parameters`
-    to within a tenth). With `varies`, a hyperparameter, the comparator is the same method with the next smaller
-    value of it (False is smaller than True) and all others equal, learning rate aside. Only tasks of kind
-    `task_kind` count, and cells of at most `max_train_examples`, where the paper restricts itself so.
-    `untestable` says what a test would take, where no suite can make it.
-    """
-
-    text: str
-    source: str
-    measure: str
-    comparator: str
-    relation: Literal["at least", "at most", "higher", "lower", "equal"]
-    margin: float = 0.0
-    scope: str = ""
-    factor: float = 1.0
-    matched: tuple[str, ...] = ()
-    varies: str = ""
-    task_kind: str = ""
-    max_train_examples: int | None = None
-    untestable: str = ""
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a report must know of a method without importing it.
-
-    `formula` is LaTeX without dollar signs; `summary` one plain paragraph (no mark-up); `citation` the key
-    of the entry in `bibtex`, which holds every entry that the card and its claims cite.
-    """
-
-    name: str
-    title: str
-    family: Family
-    composition: Composition
-    formula: str
-    summary: str
-    citation: str
-    bibtex: str
-    claims: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True)

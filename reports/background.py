@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from records.cards import BackboneCard, MethodCard, TaskCard
+from records.vocabulary import COMPOSITIONS, FAMILIES
 from reports import schematics
 from reports.escape import plain_key
 from reports.frame import Results
@@ -11,14 +11,8 @@ from reports.structure import Block, Cite, Code, Equation, Inline, Math, Paragra
 from reports.style import families_in
 from reports.topics import FEW_LABELS, Topic
 
-_TITLES = {
-    "baseline": "Baselines",
-    "sparse": "Sparse fine-tuning",
-    "low-rank": "Low-rank adaptation",
-    "adapter": "Adapters",
-    "soft-prompt": "Soft prompts",
-    "hypernetwork": "Hypernetworks",
-}
+Card = MethodCard | TaskCard | BackboneCard
+
 IDEAS: dict[str, Text] = {
     "baseline": (
         "Baselines bracket what adaptation can cost: at one end every parameter is trained, at the other none but"
@@ -55,16 +49,11 @@ IDEAS: dict[str, Text] = {
         " sharing among tasks that it was proposed for cannot show.",
     ),
 }
-_COMPOSITIONS = {
-    "parameter": "composes with the backbone's parameters",
-    "input": "composes with its input",
-    "function": "composes with its function",
-}
 
 
-def cited(card: dict[str, Any]) -> list[Inline]:
+def cited(card: Card) -> list[Inline]:
     """A card may cite several works: their keys are separated by commas."""
-    keys = tuple(key.strip() for key in str(card.get("citation") or "").split(",") if key.strip())
+    keys = tuple(key.strip() for key in card.citation.split(",") if key.strip())
     return [" ", Cite(keys)] if keys else []
 
 
@@ -82,12 +71,12 @@ def section(results: Results, view: Results, topic: Topic) -> Section:
                      " this report by hand.",), key="background")  # fmt: skip
     drawn = [*schematics.figures([topic.family])]
     family = Section(
-        f"family-{topic.family}", _TITLES.get(topic.family, topic.title),
+        f"family-{topic.family}", FAMILIES.get(topic.family, topic.title),
         (*_three(topic, drawn), *drawn, *_methods(results, own), prompt),
     )  # fmt: skip
     others = [f for f in families if f != topic.family]
     related = tuple(
-        Paragraph((*IDEAS.get(f, ()), *_named(view, f)), f"{_TITLES.get(f, f.capitalize())}.") for f in others
+        Paragraph((*IDEAS.get(f, ()), *_named(view, f)), f"{FAMILIES.get(f, f.capitalize())}.") for f in others
     )
     return Section("background", "Background", (), (family, Section("related", "Related families", related)))
 
@@ -103,7 +92,7 @@ def _named(view: Results, family: str) -> list[Inline]:
     labels = [label for label in view.labels if view.family_of(label) == family]
     text: list[Inline] = []
     for i, label in enumerate(labels):
-        text += ["; " if i else " Compared here: ", Code(label), *cited(view.card("methods", view.method_of(label)))]
+        text += ["; " if i else " Compared here: ", Code(label), *cited(view.method_card(view.method_of(label)))]
     return [*text, "."] if labels else []
 
 
@@ -114,7 +103,7 @@ def _family(results: Results, family: str, many: bool) -> Section:
     if family not in IDEAS and not many:
         idea = []
     detail = _methods(results, labels)
-    title, key = _TITLES.get(family, family.capitalize()), plain_key(family)
+    title, key = FAMILIES.get(family, family.capitalize()), plain_key(family)
     if many:
         return Section(
             f"family-{key}", title, tuple(idea), (Section(f"detail-{key}", f"{title}: methods", tuple(detail)),)
@@ -126,16 +115,16 @@ def _methods(results: Results, labels: list[str]) -> list[Block]:
     """What each method's card says, and its formula."""
     blocks: list[Block] = []
     for method in dict.fromkeys(results.method_of(label) for label in labels):
-        card = results.card("methods", method)
+        card = results.method_card(method)
         configured = [label for label in labels if results.method_of(label) == method]
         text: list[Inline] = [Code(configured[0])]
         for label in configured[1:]:
             text += [", ", Code(label)]
         text += cited(card)
-        if composition := _COMPOSITIONS.get(str(card.get("composition"))):
+        if composition := COMPOSITIONS.get(card.composition):
             text.append(f", {composition}")
-        text.append(". " + (str(card.get("summary") or "").strip() or "Its card is not part of the results folder."))
+        text.append(". " + (card.summary.strip() or "Its card is not part of the results folder."))
         blocks.append(Paragraph(tuple(text), f"{results.title('methods', method)}."))
-        if card.get("formula"):
-            blocks.append(Equation(str(card["formula"])))
+        if card.formula:
+            blocks.append(Equation(card.formula))
     return blocks

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jinja2
 
-from bench.records import ResultsError
+from records.store import ResultsError
 from reports import bibliography, compiling, document, frame, html, latex, macros
 from reports.bibliography import Entry
 from reports.structure import Document
@@ -84,8 +84,7 @@ def writing(what: str) -> Iterator[None]:
 
 def references_of(*read: frame.Results) -> dict[str, Entry]:
     """Every entry of the cards and of our own, and one for each run."""
-    cards = [card for one in read for kind in one.manifest.cards.values() for card in kind.values() if card]
-    texts = [str(card.get("bibtex") or "") for card in cards]
+    texts = [card.bibtex for one in read for card in one.cards]
     runs = [macros.run_entry(one) for one in read]
     return bibliography.merge([*texts, resource("references.bib")]) | {run.key: run for run in runs}
 

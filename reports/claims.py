@@ -18,8 +18,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from records.cards import Claim
 from reports.frame import Results
-from reports.pairing import MEASURES, Setting, comparator, entrants, out_of_scope, pairs_of, why_no_pairs
+from reports.pairing import Setting, comparator, entrants, out_of_scope, pairs_of, why_no_pairs
 from reports.quantities import count
 from reports.statistics import ALPHA, MIN_PAIRS, Effect, holm, mean_difference, spread_ratio
 
@@ -34,7 +35,7 @@ LEVEL = 1 - 2 * ALPHA
 class Verdict:
     """One claim about one label on one backbone.
 
-    `claim` is the card's claim as plain data. `effect`, `low` and `high` are in `unit` and ready to print:
+    `claim` is the card's. `effect`, `low` and `high` are in `unit` and ready to print:
     "points" (already times 100) for a difference in score, "ratio" for the measure over the comparator's. The
     interval covers `level`, uncorrected; for counted measures it is the range over the pairs. `n` is the number
     of pairs of task and seed, `p` the one-sided p-value of the direction observed, Holm-corrected over all
@@ -45,7 +46,7 @@ class Verdict:
     label: str
     method: str
     backbone: str
-    claim: dict[str, Any]
+    claim: Claim
     verdict: Outcome
     effect: float | None
     low: float | None
@@ -72,8 +73,8 @@ def assess(results: Results) -> list[Verdict]:
     for backbone in results.backbones:
         taking_part = entrants(results, backbone)
         for label, entrant in taking_part.items():
-            for claim in results.card("methods", entrant.method).get("claims") or ():
-                found.append(_assess(Setting(results, backbone, label, _with_defaults(claim), taking_part)))
+            for claim in results.method_card(entrant.method).claims:
+                found.append(_assess(Setting(results, backbone, label, claim, taking_part)))
     adjusted = iter(holm([v.p for v in found if v.p is not None]))
     return [_corrected(v, next(adjusted)) if v.p is not None else v for v in found]
 
@@ -83,19 +84,10 @@ def _corrected(verdict: Verdict, p: float) -> Verdict:
     return replace(verdict, p=p, verdict=verdict.verdict if p < ALPHA else "inconclusive")
 
 
-def _with_defaults(claim: Mapping[str, Any]) -> dict[str, Any]:
-    """Cards of an earlier version, and of third parties, may lack the later fields."""
-    defaults = {"margin": 0.0, "scope": "", "factor": 1.0, "matched": (), "varies": "", "task_kind": "",
-                "max_train_examples": None, "untestable": ""}  # fmt: skip
-    return defaults | dict(claim)
-
-
 def _assess(setting: Setting) -> Verdict:
     claim = setting.claim
-    if claim["untestable"]:
-        return _verdict(setting, "not testable here", claim["untestable"])
-    if claim["measure"] not in MEASURES:
-        return _verdict(setting, "not testable here", f"No figure named {claim['measure']} is measured.")
+    if claim.untestable:
+        return _verdict(setting, "not testable here", claim.untestable)
     if reason := out_of_scope(setting):
         return _verdict(setting, "not testable here", reason)
     other, reason = comparator(setting)
@@ -108,7 +100,7 @@ def _assess(setting: Setting) -> Verdict:
 
 
 def _verdict(setting: Setting, outcome: Outcome, measured: str, **fields: Any) -> Verdict:
-    unit = "points" if setting.claim["measure"] == "score" else "ratio"
+    unit = "points" if setting.claim.measure == "score" else "ratio"
     empty = {"effect": None, "low": None, "high": None, "n": 0, "caveat": _scale(setting), "cells": ()}
     return Verdict(setting.label, setting.entrant.method, setting.backbone, setting.claim, outcome,
                    **(empty | {"unit": unit, "measured": measured} | fields))  # fmt: skip
@@ -117,8 +109,8 @@ def _verdict(setting: Setting, outcome: Outcome, measured: str, **fields: Any) -
 def _counted(setting: Setting, other: str, pairs: pd.DataFrame) -> Verdict:
     ratios = (pairs["a"] / pairs["b"]).to_numpy()
     low, high = _limits(setting.claim)
-    factor = setting.claim["factor"]
-    match setting.claim["relation"]:
+    factor = setting.claim.factor
+    match setting.claim.relation:
         case "higher":
             holds = ratios > factor * high
         case "lower":
@@ -142,7 +134,7 @@ def _counted(setting: Setting, other: str, pairs: pd.DataFrame) -> Verdict:
 
 def _tested(setting: Setting, other: str, pairs: pd.DataFrame) -> Verdict:
     claim, is_score = setting.claim, setting.measure.kind == "score"
-    factor = claim["factor"]
+    factor = claim.factor
     by_task = {str(task): rows for task, rows in pairs.groupby("task", sort=False)}
     found = _effect(setting, by_task)
     if not np.isfinite(found.mean):
@@ -168,7 +160,7 @@ def _tested(setting: Setting, other: str, pairs: pd.DataFrame) -> Verdict:
 
 def _effect(setting: Setting, by_task: Mapping[str, pd.DataFrame]) -> Effect:
     """A difference of scores, or the logarithm of a ratio to `factor` times the comparator's."""
-    factor = setting.claim["factor"]
+    factor = setting.claim.factor
     if setting.measure.kind == "spread":
         own, other = ({task: rows[column].tolist() for task, rows in by_task.items()} for column in ("a", "b"))
         return spread_ratio(own, {task: [factor * value for value in values] for task, values in other.items()})
@@ -178,10 +170,10 @@ def _effect(setting: Setting, by_task: Mapping[str, pd.DataFrame]) -> Effect:
     return mean_difference({task: np.log(rows["a"] / (factor * rows["b"])).tolist() for task, rows in by_task.items()})
 
 
-def _p_values(found: Effect, claim: dict[str, Any], is_score: bool) -> tuple[float | None, float | None]:
+def _p_values(found: Effect, claim: Claim, is_score: bool) -> tuple[float | None, float | None]:
     """One-sided p-values of the claim and of its opposite."""
-    margin = claim["margin"] if is_score else float(np.log1p(claim["margin"]))
-    match claim["relation"]:
+    margin = claim.margin if is_score else float(np.log1p(claim.margin))
+    match claim.relation:
         case "higher":
             return found.p_above(margin), found.p_below(margin)
         case "at least":
@@ -195,16 +187,16 @@ def _p_values(found: Effect, claim: dict[str, Any], is_score: bool) -> tuple[flo
     return found.p_equivalent(margin), None if None in beyond else min(1.0, 2 * min(p for p in beyond if p is not None))
 
 
-def _limits(claim: dict[str, Any]) -> tuple[float, float]:
+def _limits(claim: Claim) -> tuple[float, float]:
     """Ratios to `factor` times the comparator's at which the margin ends."""
-    return 1 / (1 + claim["margin"]), 1 + claim["margin"]
+    return 1 / (1 + claim.margin), 1 + claim.margin
 
 
 def _sentence(setting: Setting, other: str, effect: float, tasks: dict[str, float], found: Effect) -> str:
     claim = setting.claim
     over = f" over {_n(found.n, 'pair')} of seeds on {_n(found.tasks, 'task')}"
     if setting.measure.kind == "score":
-        part = "" if claim["factor"] == 1 else f"{claim['factor']:g} times "
+        part = "" if claim.factor == 1 else f"{claim.factor:g} times "
         text = f"The test score minus {part}{_possessive(other)} is {_points(effect)} points{over}"
         each = [f"{task} {_points(value)}" for task, value in tasks.items()]
     else:
@@ -219,15 +211,15 @@ def _sentence(setting: Setting, other: str, effect: float, tasks: dict[str, floa
     return text
 
 
-def asked(claim: dict[str, Any]) -> str:
+def asked(claim: Claim) -> str:
     """What the claim asks of the effect, in the effect's unit."""
-    margin, relation = claim["margin"], claim["relation"]
+    margin, relation = claim.margin, claim.relation
     words = {"higher": "more than", "lower": "less than"}.get(relation, relation)
-    if claim["measure"] == "score":
+    if claim.measure == "score":
         if relation == "equal":
             return f"no more than {100 * margin:g} points either way"
         return f"{words} {_points(100 * (margin if relation in ('higher', 'at most') else -margin))} points"
-    low, high = (claim["factor"] * limit for limit in _limits(claim))
+    low, high = (claim.factor * limit for limit in _limits(claim))
     if relation == "equal":
         return f"{_ratio(low)} to {_ratio(high)}"
     return f"{words} {_ratio(high if relation in ('higher', 'at most') else low)}"
@@ -235,28 +227,28 @@ def asked(claim: dict[str, Any]) -> str:
 
 def _caveat(setting: Setting, other: str, tasks: Mapping[str, float] | None = None) -> str:
     parts = [_scale(setting)]
-    if other not in (setting.claim["comparator"], "backbone"):
+    if other not in (setting.claim.comparator, "backbone"):
         parts.append(f"Compared with the suite's {other}.")
     if setting.entrant.trials > 1:
         parts.append(f"Its learning rate is the best of {setting.entrant.trials} on validation data.")
-    if setting.claim["measure"] == "training_memory_bytes":
+    if setting.claim.measure == "training_memory_bytes":
         parts.append("Memory is the sum of weights, gradients, optimiser state and kept activations.")
     if setting.measure.kind == "timed":
-        parts.append("Evaluations are few, steps are known to the nearest." if "steps" in setting.claim["measure"]
+        parts.append("Evaluations are few, steps are known to the nearest." if "steps" in setting.claim.measure
                      else "Timed on one machine.")  # fmt: skip
     if tasks and len({_holds(value, setting.claim) for value in tasks.values()}) > 1:
         parts.append("The tasks' means disagree about it.")
     return " ".join(part for part in parts if part)
 
 
-def _holds(value: float, claim: dict[str, Any]) -> bool:
+def _holds(value: float, claim: Claim) -> bool:
     """Whether an effect, as shown, meets the claim as it stands, without a test."""
-    if claim["measure"] == "score":
-        low, high = -100 * claim["margin"], 100 * claim["margin"]
+    if claim.measure == "score":
+        low, high = -100 * claim.margin, 100 * claim.margin
     else:
-        low, high = (claim["factor"] * limit for limit in _limits(claim))
+        low, high = (claim.factor * limit for limit in _limits(claim))
     return {"higher": value > high, "at least": value >= low, "lower": value < low, "at most": value <= high,
-            "equal": low <= value <= high}[claim["relation"]]  # fmt: skip
+            "equal": low <= value <= high}[claim.relation]  # fmt: skip
 
 
 def _scale(setting: Setting) -> str:
@@ -266,7 +258,7 @@ def _scale(setting: Setting) -> str:
     examples = max(setting.results.manifest.cells[str(cell)].budget.train_examples for cell in rows.index)
     size = f" of {count(backbone)} parameters" if np.isfinite(backbone) else ""
     here = f"Here: a backbone{size}, at most {examples:,} training examples."
-    scope = str(setting.claim["scope"])
+    scope = setting.claim.scope
     return f"The paper: {scope[:1].upper()}{scope[1:]}. {here}" if scope else here
 
 

@@ -79,7 +79,7 @@ def _rate(results: Results, backbone: str, composition: str, name: str, printed:
     labels = [
         label
         for label in results.labels
-        if results.card("methods", results.method_of(label)).get("composition") == composition and results.trains(label)
+        if results.method_card(results.method_of(label)).composition == composition and results.trains(label)
     ]
     if name == "performance":  # its cut points are in points, which only fractions have
         cells = cells[[results.scale(task).in_points for task in cells["task"]]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from records.cards import BackboneCard, TaskCard
 from reports import background, setup, tables
 from reports.frame import Results
 from reports.quantities import count
@@ -41,12 +42,12 @@ def section(results: Results) -> Section:
 def _backbones(results: Results) -> list[Block]:
     blocks: list[Block] = []
     for name in results.backbones:
-        card = results.card("backbones", name)
-        size = card.get("parameters")
+        card = results.backbone_card(name)
+        size = card.parameters
         text: list[Inline] = [f"{results.title('backbones', name)} (", Code(name), ")", *background.cited(card)]
-        kind = f", architecture {card['architecture']}" if card.get("architecture") else ""
+        kind = f", architecture {card.architecture}" if card.architecture else ""
         text.append(kind + (f", {count(size)} parameters" if isinstance(size, (int, float)) else "") + ". ")
-        text.append(_sentences(card.get("summary"), _licence(card)))
+        text.append(_sentences(card.summary, _licence(card)))
         blocks.append(Paragraph(tuple(text), "Backbone."))
     return blocks
 
@@ -54,17 +55,13 @@ def _backbones(results: Results) -> list[Block]:
 def _data(results: Results) -> list[Block]:
     blocks: list[Block] = []
     for name in results.tasks:
-        card = results.card("tasks", name)
+        card = results.task_card(name)
         text: list[Inline] = [Code(name), *background.cited(card), ". "]
-        labels = card.get("labels") or []
+        labels = card.labels
         classes = f"Classes: {', '.join(map(str, labels))}." if 0 < len(labels) <= 10 else f"{len(labels)} classes."
         metric = f"Primary metric: {results.metric(name)}{_direction(results, name)}."
         classes = classes if labels else ""
-        text.append(
-            _sentences(
-                card.get("summary"), classes, card.get("split"), *_left_out(results, name), metric, _licence(card)
-            )
-        )
+        text.append(_sentences(card.summary, classes, card.split, *_left_out(results, name), metric, _licence(card)))
         blocks.append(Paragraph(tuple(text), f"Data: {results.title('tasks', name)}."))
     return blocks
 
@@ -110,7 +107,7 @@ def _training(results: Results) -> list[Block]:
     in_words = [
         task
         for task in dict.fromkeys(cell.task for cell in cells if cell.form == "text")
-        if results.card("tasks", task).get("kind") != "language modelling"
+        if results.task_card(task).kind != "language modelling"
     ]
     head = "; a fresh task head is trained by every method alike and counted apart" if results.headed else ""
     same_head = " start from the same head" if results.headed else ""
@@ -202,8 +199,8 @@ def _hardware(environment: dict[str, Any]) -> str:
     return f"Hardware: {', '.join(said)}. " if said else ""
 
 
-def _licence(card: dict[str, Any]) -> str:
-    return f"Licence: {card['licence']}." if card.get("licence") else ""
+def _licence(card: TaskCard | BackboneCard) -> str:
+    return f"Licence: {card.licence}." if card.licence else ""
 
 
 def _sentences(*parts: Any) -> str:

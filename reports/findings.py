@@ -321,7 +321,7 @@ def limitations(results: Results) -> list[Paragraph]:
     else:
         add("Seeds.", f"There are {len(seeds)} seeds. The tests treat them as a sample of possible runs on the same"
             " data split; they say nothing of other splits or data sets.")  # fmt: skip
-    known = [results.card("backbones", b).get("parameters") for b in results.backbones]
+    known = [results.backbone_card(b).parameters for b in results.backbones]
     sizes = [float(size) for size in known if isinstance(size, (int, float))]
     if not sizes:
         sizes = results.scored["backbone_parameters"].dropna().unique().tolist()
@@ -330,7 +330,7 @@ def limitations(results: Results) -> list[Paragraph]:
     add("Scale.", f"{'One backbone' if n == 1 else f'{n} backbones'}{scale}"
         f" {'is' if n == 1 else 'are'} adapted. Several methods were proposed for, and tested on, far larger models;"
         " what is seen here need not hold there, in either direction.")  # fmt: skip
-    kinds = sorted({str(results.card("tasks", t).get("kind") or "unknown") for t in results.tasks})
+    kinds = sorted({str(results.task_card(t).kind or "unknown") for t in results.tasks})
     add("Tasks and budget.", f"{plural(len(results.tasks), 'task').capitalize()} of kind"
         f" {listing(kinds)}, each under one budget (", Ref("tab:budget"), "). A method that gains most from more data"
         " or longer training is at a disadvantage.")  # fmt: skip
@@ -363,7 +363,7 @@ def _as_assumed(results: Results) -> str:
     """What was taken for granted of metrics, and scores that belie it."""
     said = []
     for task in results.tasks:
-        names = [f"“{name}”" for name in results.card("tasks", task).get("assumed") or ()]
+        names = [f"“{name}”" for name in results.task_card(task).assumed]
         if names:
             said.append(f"{listing(names)} of {task} {'was' if len(names) == 1 else 'were'} taken as"
                         f" {'a fraction' if len(names) == 1 else 'fractions'} of which more is better: the task's card"

@@ -7,31 +7,24 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from bench.cell import Cell
-from bench.records import Cost, Manifest, Parameters, Record, RecordStore
-from reports import cards
+from records.cards import BackboneCard, MethodCard, TaskCard
+from records.cell import Cell
+from records.record import Cost, Manifest, Parameters, Record
+from records.store import RecordStore
+from records.vocabulary import FAMILIES, METRICS
 from reports.scales import Scale, may_be_averaged, read_scale
 from reports.statistics import Summary, summarise
 from reports.structure import listing
-
-# The order of the seminar's subtopics; what a third party calls otherwise comes last.
-FAMILIES = ("baseline", "sparse", "low-rank", "adapter", "soft-prompt", "hypernetwork")
 
 SCORED = ("trained", "ok")
 NOT_RUN = "not run"
 # A record that is whole, and whose primary score is not a number or infinite.
 NO_SCORE = "undefined"
 
-# Metrics' names where the key does not read as one.
-METRICS = {
-    "f1": "F1", "f1a": "F1a", "f1_macro": "macro F1", "matthews": "Matthews correlation",
-    "pearson": "Pearson correlation", "spearman": "Spearman correlation",
-    "rouge_l": "ROUGE-L", "rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2",
-}  # fmt: skip
 COST_COLUMNS = tuple(name for name in Cost.model_fields if name not in ("protocol", "phases"))
 PARAMETER_COLUMNS = {name: name if name == "percent" else f"{name}_parameters" for name in Parameters.model_fields}
 
@@ -45,7 +38,7 @@ class Results:
     test metric as `reports.scales` holds it, so that more is better; NaN if there is none), `validation_score`,
     wall_seconds, `adapter_parameters`, `head_parameters`,
     `total_parameters`, `backbone_parameters`, `percent`, `general_loss` (nats per byte of general text, by the bare
-    backbone) and `forgotten` (how much it rose with tuning), and every figure of `bench.records.Cost` under its
+    backbone) and `forgotten` (how much it rose with tuning), and every figure of `records.record.Cost` under its
     own name (NaN where not measured). Machines drift by more than methods differ: `latency`, `merged_latency` and
     `deployed_latency` (merged where the method can be merged, else with it in place) are therefore over the plain
     backbone's, which was timed beside them. `history` has one row per evaluation of a scored cell: id, backbone,
@@ -88,15 +81,27 @@ class Results:
     def family_of(self, label: str) -> str:
         return str(self.cells.loc[self.cells["label"] == label, "family"].iloc[0])
 
-    def card(self, kind: str, name: str) -> dict[str, Any]:
-        """A card of `methods`, `tasks` or `backbones`; empty where the manifest has none."""
-        return self.manifest.cards.get(kind, {}).get(name) or {}
+    @property
+    def cards(self) -> list[MethodCard | TaskCard | BackboneCard]:
+        """All of them."""
+        cards = self.manifest.cards
+        return [*cards.methods.values(), *cards.tasks.values(), *cards.backbones.values()]
 
-    def title(self, kind: str, name: str) -> str:
+    def method_card(self, name: str) -> MethodCard:
+        """A card with nothing on it where the manifest has none; so for tasks and backbones."""
+        return self.manifest.cards.methods.get(name) or MethodCard(name, "", "", "", "", "", "")
+
+    def task_card(self, name: str) -> TaskCard:
+        return self.manifest.cards.tasks.get(name) or TaskCard(name, "", "", (), "", "", "", "")
+
+    def backbone_card(self, name: str) -> BackboneCard:
+        return self.manifest.cards.backbones.get(name) or BackboneCard(name, "", "", "", "")
+
+    def title(self, kind: Literal["methods", "tasks", "backbones"], name: str) -> str:
         """A card's title. Of several cards with one title, what tells their names apart stands beside it."""
-        title = str(self.card(kind, name).get("title") or name)
-        alike = [other for other, card in self.manifest.cards.get(kind, {}).items()
-                 if card and str(card.get("title") or other) == title]  # fmt: skip
+        titles = {of: card.title or of for of, card in getattr(self.manifest.cards, kind).items()}
+        title = titles.get(name, name)
+        alike = [other for other, its in titles.items() if its == title]
         return f"{title} ({told_apart(name, alike)})" if len(alike) > 1 and title != name else title
 
     def scale(self, task: str) -> Scale:
@@ -122,7 +127,7 @@ class Results:
 
     def metric_key(self, task: str) -> str:
         """The primary metric, as records name it."""
-        return str((self.card("tasks", task).get("metrics") or ["score"])[0])
+        return str((self.task_card(task).metrics or ("score",))[0])
 
     def metric(self, task: str) -> str:
         """The primary metric's name, in words."""
@@ -174,14 +179,12 @@ def read(root: Path) -> Results:
     """Raises ResultsError where the folder holds no results, or a record or card that cannot be used."""
     store = RecordStore(root)
     manifest = store.manifest()
-    cards.check(manifest, root / "manifest.json")
     records = {record.id: record for record in store.records()}
     scales = _scales(manifest, records)
-    methods = manifest.cards.get("methods", {})
     rows, evaluations = [], []
     for cell_id, cell in manifest.cells.items():
         record = records.get(cell_id)
-        family = str((methods.get(cell.method) or {}).get("family") or "other")
+        family = _family(manifest, cell.method)
         rows.append({"id": cell_id, "family": family} | _row(cell, record, manifest, scales))
         if record is not None and record.status in SCORED:
             for line in record.history:
@@ -294,12 +297,17 @@ def _scales(manifest: Manifest, records: dict[str, Record]) -> dict[str, Scale]:
     """By task, with the digits that its scores ask for."""
     found = {}
     for task in _unique(cell.task for cell in manifest.cells.values()):
-        card = manifest.cards.get("tasks", {}).get(task) or {}
+        card = manifest.cards.tasks.get(task)
         metric = _primary_name({}, task, manifest)
         values = [record.test[metric] for record in records.values()
                   if record.cell.task == task and metric in record.test]  # fmt: skip
         found[task] = read_scale(card, metric, values)
     return found
+
+
+def _family(manifest: Manifest, method: str) -> str:
+    card = manifest.cards.methods.get(method)
+    return card.family if card and card.family else "other"
 
 
 def _primary(metrics: dict[str, float], task: str, manifest: Manifest, scales: dict[str, Scale]) -> float | None:
@@ -311,8 +319,9 @@ def _primary(metrics: dict[str, float], task: str, manifest: Manifest, scales: d
 
 
 def _primary_name(metrics: dict[str, float], task: str, manifest: Manifest) -> str:
-    names: Sequence[str] = (manifest.cards.get("tasks", {}).get(task) or {}).get("metrics") or list(metrics)
-    return str(names[0]) if names else "score"
+    card = manifest.cards.tasks.get(task)
+    names = [str(name) for name in (card.metrics if card else ())] or list(metrics)
+    return names[0] if names else "score"
 
 
 def _why_undefined(metrics: dict[str, float], task: str, manifest: Manifest) -> str:

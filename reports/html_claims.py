@@ -33,13 +33,13 @@ def claims_view(verdicts: list[Verdict], writer: Writer, several_backbones: bool
 
 
 def _claim(verdict: Verdict, writer: Writer, several_backbones: bool) -> dict[str, Any]:
-    source = str(verdict.claim.get("source") or "")
+    source = verdict.claim.source
     return {
         "outcome": verdict.verdict,
         "mark": MARKS[verdict.verdict],
         "label": verdict.label,
         "backbone": verdict.backbone if several_backbones else "",
-        "text": verdict.claim.get("text") or "",
+        "text": verdict.claim.text,
         "source": writer.text((Cite((source,)),)) if source in writer.references else source,
         "measured": verdict.measured,
         "caveat": verdict.caveat,
@@ -79,7 +79,7 @@ class _Zone(NamedTuple):
 def claimed_zone(verdict: Verdict) -> _Zone:
     """Where the effect would have to lie for the claim to hold, in the effect's unit."""
     claim = verdict.claim
-    margin, factor = float(claim.get("margin") or 0), float(claim.get("factor") or 1)
+    margin, factor = claim.margin, claim.factor
     if verdict.unit == "points":
         low, high, everything = -100 * margin, 100 * margin, _Zone(-math.inf, math.inf)
     else:
@@ -90,7 +90,7 @@ def claimed_zone(verdict: Verdict) -> _Zone:
         "lower": _Zone(everything.low, low),
         "at most": _Zone(everything.low, high),
         "equal": _Zone(low, high),
-    }[str(claim["relation"])]
+    }[claim.relation]
 
 
 def _interval(verdict: Verdict) -> Markup:

@@ -11,12 +11,14 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
 
-from bench.records import Record, RecordStore
+from records.record import Record
+from records.store import RecordStore
+from records.vocabulary import QUANTITIES, Quantity
 from reports import setup
 from reports.frame import Results, environment_of
 from reports.scales import UNDEFINED, read_scale
@@ -28,41 +30,29 @@ FAILED_LOG, ALL_LOGS = 8_000, 3_000_000
 ALL = -1
 
 
-class Measure(NamedTuple):
-    """A column of numbers: how it is called, in which kind of unit it is written, and which end of it is good.
-    `profiled` measures depend on the protocol of the profile, and are averaged within one only. `scored` ones are
-    written and judged by the scale of each task's metric, and averaged over tasks of one scale only."""
+# The columns that the page can plot and list; where its units are called otherwise than ours.
+MEASURES = tuple(
+    QUANTITIES[name]
+    for name in (
+        "score", "validation_score", "adapter_parameters", "percent", "total_parameters", "peak_memory_bytes",
+        "activation_bytes", "optimizer_bytes", "gradient_bytes", "weights_bytes", "stored_bytes", "step_seconds",
+        "train_tokens_per_second", "train_flops", "inference_seconds", "merged_inference_seconds", "latency",
+        "merged_latency", "inference_flops", "wall_seconds",
+    )
+)  # fmt: skip
 
-    key: str
-    title: str
-    kind: Literal["points", "percent", "count", "bytes", "seconds", "flops", "rate", "plain"]
-    better: Literal["higher", "lower"] = "lower"
-    profiled: bool = True
-    scored: bool = False
 
-
-MEASURES = (
-    Measure("score", "Score (test)", "points", "higher", profiled=False, scored=True),
-    Measure("validation_score", "Score (validation)", "points", "higher", profiled=False, scored=True),
-    Measure("adapter_parameters", "Adapter parameters", "count", profiled=False),
-    Measure("percent", "Adapter parameters, share of the backbone", "percent", profiled=False),
-    Measure("total_parameters", "Trained parameters, head included", "count", profiled=False),
-    Measure("peak_memory_bytes", "Peak memory", "bytes"),
-    Measure("activation_bytes", "Saved activations", "bytes"),
-    Measure("optimizer_bytes", "Optimiser state", "bytes"),
-    Measure("gradient_bytes", "Gradients", "bytes"),
-    Measure("weights_bytes", "Weights", "bytes"),
-    Measure("stored_bytes", "Stored per task", "bytes"),
-    Measure("step_seconds", "Time of a training step", "seconds"),
-    Measure("train_tokens_per_second", "Training tokens per second", "rate", "higher"),
-    Measure("train_flops", "FLOPs of a training step", "flops"),
-    Measure("inference_seconds", "Latency of a batch", "seconds"),
-    Measure("merged_inference_seconds", "Latency of a batch, merged", "seconds"),
-    Measure("latency", "Latency over the backbone's", "plain"),
-    Measure("merged_latency", "Latency over the backbone's, merged", "plain"),
-    Measure("inference_flops", "FLOPs of a batch at inference", "flops"),
-    Measure("wall_seconds", "Wall time of the cell", "seconds", profiled=False),
-)
+def _measure(quantity: Quantity) -> dict[str, Any]:
+    """`scored` ones are written and judged by the scale of each task's metric, and averaged over tasks of one scale
+    only."""
+    return {
+        "key": quantity.name,
+        "title": quantity.title,
+        "kind": "plain" if quantity.unit == "ratio" else quantity.unit,
+        "better": "higher" if quantity.higher_is_better else "lower",
+        "profiled": quantity.profiled,
+        "scored": quantity.kind == "score",
+    }
 
 
 def script_text(data: Any) -> str:
@@ -102,12 +92,12 @@ def overview(results: Results) -> dict[str, Any]:
         "status": [statuses(name) for name in table["status"]],
         "protocol": [_protocol(results.records.get(str(cell_id)), protocols) for cell_id in table.index],
     }
-    measured = {m.key: _numbers(_as_measured(results, m)) for m in MEASURES if table[m.key].notna().any()}
+    measured = {m.name: _numbers(_as_measured(results, m)) for m in MEASURES if table[m.name].notna().any()}
     averaged = [tasks(name) for name in results.averaged(results.tasks)]
     return {
         "ids": table.index.tolist(),
         "columns": columns | measured,
-        "measures": [m._asdict() for m in MEASURES if m.key in measured],
+        "measures": [_measure(m) for m in MEASURES if m.name in measured],
         "statuses": statuses.values,
         "labels": [_label(results, name) for name in results.labels],
         "tasks": [
@@ -121,10 +111,10 @@ def overview(results: Results) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _as_measured(results: Results, measure: Measure) -> pd.Series:
+def _as_measured(results: Results, measure: Quantity) -> pd.Series:
     """A column with every score as its metric has it."""
-    column = results.cells[measure.key]
-    if not measure.scored:
+    column = results.cells[measure.name]
+    if measure.kind != "score":
         return column
     return pd.Series(
         [results.scale(task).raw(score) for task, score in zip(results.cells["task"], column, strict=True)]
@@ -134,10 +124,10 @@ def _as_measured(results: Results, measure: Measure) -> pd.Series:
 def _scales(results: Results, task: str) -> dict[str, dict[str, str]]:
     """How every metric of a task is written, as far as its card says so."""
     found = {}
-    for metric in results.card("tasks", task).get("scales") or ():
+    for metric in results.task_card(task).scales:
         values = [record.test[metric] for record in results.records.values()
                   if record.cell.task == task and metric in record.test]  # fmt: skip
-        scale = read_scale(results.card("tasks", task), metric, values)
+        scale = read_scale(results.task_card(task), metric, values)
         kind = "points" if scale.in_points else f"places:{scale.decimals}"
         found[metric] = {"kind": kind, "better": "higher" if scale.higher_is_better else "lower"}
     return found
@@ -179,7 +169,7 @@ def groups(
     members: dict[tuple[int, int, int], list[int]] = {}
     for i, key in enumerate(zip(columns["backbone"], columns["task"], columns["label"], strict=True)):
         members.setdefault(key, []).append(i)
-    profiled = {m.key for m in MEASURES if m.profiled}
+    profiled = {m.name for m in MEASURES if m.profiled}
     made = []
     for (backbone, task, label), rows in members.items():
         used = {columns["protocol"][i] for i in rows} - {None}
@@ -212,18 +202,18 @@ def _over_tasks(made: list[dict[str, Any]], backbone: int, averaged: Sequence[in
     found = []
     for measure in MEASURES:
 
-        def has(group: dict[str, Any], measure: Measure = measure) -> bool:
-            return measure.key in group["values"] and (not measure.scored or group["task"] in averaged)
+        def has(group: dict[str, Any], measure: Quantity = measure) -> bool:
+            return measure.name in group["values"] and (measure.kind != "score" or group["task"] in averaged)
 
         having = [group for group in own if has(group)]
         wanted = {group["task"] for group in having}
         if not wanted or (measure.profiled and len({group["protocol"] for group in having}) > 1):
             continue
         for label, theirs in by_label.items():
-            values = [group["values"][measure.key] for group in theirs if has(group)]
+            values = [group["values"][measure.name] for group in theirs if has(group)]
             if len(values) == len(wanted):
                 mean = _number(summarise([value[0] for value in values]).mean)
-                found.append((label, measure.key, [mean, None, sum(value[2] for value in values)]))
+                found.append((label, measure.name, [mean, None, sum(value[2] for value in values)]))
     return [
         {"backbone": backbone, "task": ALL, "label": label, "protocol": None,
          "values": {key: value for of, key, value in found if of == label}}

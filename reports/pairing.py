@@ -4,46 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from records.cards import Claim
+from records.vocabulary import MEMORY, QUANTITIES, Quantity
 from reports.frame import Results, select
 from reports.structure import listing
 
 # Two configurations have the same number of parameters if the counts differ by less than this share.
 SAME_SIZE = 0.1
 TUNED = frozenset({"lr", "weight_decay"})
-
-
-class Measure(NamedTuple):
-    """What a claim may be about. `kind` decides how it is compared: scores by difference, the rest by ratio; a
-    spread is that of scores over seeds. `backbone` is the column of the same figure of the backbone alone, by which
-    what is timed is divided: it was timed beside it, and machines drift."""
-
-    words: str
-    kind: Literal["score", "spread", "timed", "counted"]
-    backbone: str | None = None
-
-
-MEASURES: dict[str, Measure] = {
-    "score": Measure("test score", "score"),
-    "score_spread": Measure("standard deviation of test scores over seeds", "spread"),
-    "adapter_parameters": Measure("number of trained parameters (without the head)", "counted", "backbone_parameters"),
-    "stored_bytes": Measure("storage per task", "counted"),
-    "training_memory_bytes": Measure("counted memory of a training step", "counted"),
-    "weights_bytes": Measure("memory of the weights", "counted"),
-    "train_flops": Measure("FLOPs of a training step", "counted"),
-    "inference_flops": Measure("FLOPs of inference", "counted"),
-    "peak_memory_bytes": Measure("peak memory in training", "timed"),
-    "step_seconds": Measure("time of a training step", "timed"),
-    "train_tokens_per_second": Measure("training throughput", "timed"),
-    "inference_seconds": Measure("inference time", "timed", "backbone_inference_seconds"),
-    "merged_inference_seconds": Measure("inference time once merged", "timed", "backbone_inference_seconds"),
-    "steps_to_target": Measure("number of steps to the best validation score that both reach", "timed"),
-}
-_MEMORY = ["weights_bytes", "gradient_bytes", "optimizer_bytes", "activation_bytes"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +38,7 @@ class Entrant:
 def entrants(results: Results, backbone: str) -> dict[str, Entrant]:
     """By label, in the suite's order. Cells have a column `training_memory_bytes` beside the frame's."""
     rows = select(results.cells, backbone=backbone)
-    rows = rows.assign(training_memory_bytes=rows[_MEMORY].sum(axis=1, skipna=False))
+    rows = rows.assign(training_memory_bytes=rows[list(MEMORY)].sum(axis=1, skipna=False))
     found: list[Entrant] = []
     by_label = {str(label): cells for label, cells in rows.groupby("label", sort=False)}
     for label in results.labels:
@@ -91,12 +64,12 @@ class Setting:
     results: Results
     backbone: str
     label: str
-    claim: dict[str, Any]
+    claim: Claim
     entrants: Mapping[str, Entrant]
 
     @property
-    def measure(self) -> Measure:
-        return MEASURES[self.claim["measure"]]
+    def measure(self) -> Quantity:
+        return QUANTITIES[self.claim.measure]
 
     @property
     def entrant(self) -> Entrant:
@@ -105,10 +78,10 @@ class Setting:
     def cells(self, label: str) -> pd.DataFrame:
         """The label's cells to which the claim applies."""
         rows = self.entrants[label].cells
-        if self.claim["task_kind"]:
-            kinds = {task: self.results.card("tasks", task).get("kind") for task in self.results.tasks}
-            rows = rows[rows["task"].map(kinds) == self.claim["task_kind"]]
-        if (most := self.claim["max_train_examples"]) is not None:
+        if self.claim.task_kind:
+            kinds = {task: self.results.task_card(task).kind for task in self.results.tasks}
+            rows = rows[rows["task"].map(kinds) == self.claim.task_kind]
+        if (most := self.claim.max_train_examples) is not None:
             cells = self.results.manifest.cells
             rows = rows[[cells[str(cell)].budget.train_examples <= most for cell in rows.index]]
         return rows
@@ -118,7 +91,7 @@ def out_of_scope(setting: Setting) -> str:
     """Why no cell of the label is one that the claim is about; empty where there are some."""
     if len(setting.cells(setting.label)):
         return ""
-    kind, most = setting.claim["task_kind"], setting.claim["max_train_examples"]
+    kind, most = setting.claim.task_kind, setting.claim.max_train_examples
     wanted = ([f"of kind {kind}"] if kind else []) + ([f"of at most {most:,} training examples"] if most else [])
     return f"The claim is about tasks {' and '.join(wanted)}, which the suite does not have."
 
@@ -126,19 +99,19 @@ def out_of_scope(setting: Setting) -> str:
 def comparator(setting: Setting) -> tuple[str | None, str]:
     """The label to compare with, or why there is none."""
     claim = setting.claim
-    if claim["varies"]:
+    if claim.varies:
         return _smaller(setting)
-    name = claim["comparator"]
+    name = claim.comparator
     if name == "backbone":
-        if setting.measure.backbone is None:
+        if setting.measure.beside is None:
             return None, f"The {setting.measure.words} is not known of the backbone alone."
         return "backbone", ""
     labels = [label for label, each in setting.entrants.items() if each.method == name and len(setting.cells(label))]
     if not labels:
         return None, f"The suite does not compare with {name}."
-    labels = [label for label in labels if all(_agree(setting, label, field) for field in claim["matched"])]
+    labels = [label for label in labels if all(_agree(setting, label, field) for field in claim.matched)]
     if not labels:
-        fields = listing([field.replace("_", " ") for field in claim["matched"]])
+        fields = listing([field.replace("_", " ") for field in claim.matched])
         return None, f"The suite has no {name} of the same {fields}."
     return (name if name in labels else labels[0]), ""
 
@@ -153,7 +126,7 @@ def _agree(setting: Setting, label: str, field: str) -> bool:
 
 def _smaller(setting: Setting) -> tuple[str | None, str]:
     """The label of the same method with the next smaller value of what varies."""
-    varies, own = setting.claim["varies"], setting.entrant
+    varies, own = setting.claim.varies, setting.entrant
     value = own.hyperparameters.get(varies)
     found = {
         label: other.hyperparameters[varies]
@@ -170,7 +143,7 @@ def _smaller(setting: Setting) -> tuple[str | None, str]:
 
 def pairs_of(setting: Setting, other: str) -> pd.DataFrame:
     """Columns task, seed, a, b (the figure of the label and of the comparator) and the ids of their cells."""
-    column = "score" if setting.measure.kind == "spread" else setting.claim["measure"]
+    column = "score" if setting.measure.kind == "spread" else setting.claim.measure
     own = setting.cells(setting.label).reset_index()
     theirs = own if other == "backbone" else setting.cells(other).reset_index()
     merged = own.merge(theirs, on=["task", "seed"], suffixes=("", "_other"))
@@ -181,7 +154,7 @@ def pairs_of(setting: Setting, other: str) -> pd.DataFrame:
         steps = [_steps_to_target(setting, *ids) for ids in zip(merged["id"], merged["id_other"], strict=True)]
         merged[["a", "b"]] = np.array(steps, dtype=float).reshape(-1, 2)
     else:
-        alone = setting.measure.backbone
+        alone = setting.measure.beside
         merged = merged.assign(a=merged[column])
         merged["b"] = merged[alone if other == "backbone" else f"{column}_other"]
         if setting.measure.kind == "timed" and alone and other != "backbone":
@@ -218,7 +191,7 @@ def why_no_pairs(setting: Setting, other: str) -> str:
         scored_by = listing([f"{task} by {setting.results.metric(task)}" for task in tasks])
         return f"No task is scored by a fraction, of which alone the claim's margin says something: {scored_by}."
     for label in dict.fromkeys((setting.label, other)):
-        column = setting.measure.backbone if label == "backbone" else setting.claim["measure"]
+        column = setting.measure.beside if label == "backbone" else setting.claim.measure
         if label != "backbone" and column in rows and setting.cells(label)[column].isna().all():
             return f"The {setting.measure.words} of {label} was not measured."
     return f"No task and seed has the {setting.measure.words} of both {setting.label} and {other}."

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from records.cards import TaskCard
 from reports.quantities import Unit
 
 
@@ -78,19 +78,13 @@ class Scale:
 UNDEFINED = "undefined"
 
 
-def read_scale(card: Mapping[str, Any], metric: str, values: Iterable[float] = ()) -> Scale:
-    """The scale that a task's card gives a metric; a card of old says nothing, and means a fraction of which more is
-    better. `values` decide on the digits of what is no fraction."""
-    scales = card.get("scales")
-    given = scales.get(metric) if isinstance(scales, Mapping) else None
-    if not isinstance(given, Mapping):
+def read_scale(card: TaskCard | None, metric: str, values: Iterable[float] = ()) -> Scale:
+    """The scale that a task's card gives a metric; without a card, a fraction of which more is better. `values` decide
+    on the digits of what is no fraction."""
+    given = card.scales.get(metric) if card else None
+    if given is None:
         return Scale()
-    low, high = _bound(given.get("low")), _bound(given.get("high"))
-    return Scale(given.get("higher_is_better") is not False, low, high, _decimals(values))
-
-
-def _bound(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return Scale(given.higher_is_better, given.low, given.high, _decimals(values))
 
 
 def _decimals(values: Iterable[float]) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.cell import Budget
+from records.cell import Budget
 from reports.frame import NOT_RUN, SCORED, Results
 from reports.quantities import shorten
 from reports.structure import Column, Number, Row, Table

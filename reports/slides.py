@@ -175,8 +175,8 @@ def _family(results: Results, view: Results, topic: Topic) -> list[Slide]:
     if own:
         described: list[Text] = []
         for label in own[:METHODS_SHOWN]:
-            card = view.card("methods", view.method_of(label))
-            summary = str(card.get("summary") or "").split(". ")[0].rstrip(".")
+            card = view.method_card(view.method_of(label))
+            summary = card.summary.split(". ")[0].rstrip(".")
             described.append((Code(label), *background.cited(card), f": {summary}." if summary else ""))
         if len(own) > METHODS_SHOWN:
             described.append((f"and {plural(len(own) - METHODS_SHOWN, 'other')}: {listing(own[METHODS_SHOWN:])}.",))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 from matplotlib import font_manager
 
-from reports.frame import FAMILIES
+from records.vocabulary import FAMILIES
 
 # Inches: the column and the text width of templates/report.tex.jinja.
 COLUMN_WIDTH, PAGE_WIDTH = 3.21, 6.69

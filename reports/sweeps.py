@@ -89,10 +89,7 @@ def backbone_sizes(results: Results) -> list[Line]:
 
     def key(cell_id: str) -> tuple[str, float] | None:
         cell = results.manifest.cells[cell_id]
-        size = (
-            results.card("backbones", cell.backbone).get("parameters")
-            or results.cells.loc[cell_id, "backbone_parameters"]
-        )
+        size = results.backbone_card(cell.backbone).parameters or results.cells.loc[cell_id, "backbone_parameters"]
         same = json.dumps([cell.label, cell.task, cell.budget.model_dump()], sort_keys=True)
         return (same, float(size)) if isinstance(size, (int, float)) and math.isfinite(size) and size > 0 else None
 

@@ -44,15 +44,15 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = 
     for v in verdicts:
         name = f"{v.label} ({v.backbone})" if several else v.label
         gap = label is not None and name != label
-        scope = str(v.claim.get("scope") or "")
-        source = _source(str(v.claim.get("source") or ""), references)
+        scope = v.claim.scope
+        source = _source(v.claim.source, references)
         effect = _effect(v)
         caveat = " ".join(s for s in _sentences(v.caveat) if s not in shared) or None
         rows.append(
             Row(
                 (
                     name if name != label else "",
-                    str(v.claim["text"]),
+                    v.claim.text,
                     source,
                     asked(v.claim),
                     effect,
@@ -64,10 +64,10 @@ def claims(verdicts: list[Verdict], references: dict[str, Entry], brief: bool = 
             )
         )
         label = name
-        data.append({"label": v.label, "method": v.method, "backbone": v.backbone, "claim": v.claim["text"],
-                     "source": v.claim.get("source"), "measure": v.claim.get("measure"),
-                     "comparator": v.claim.get("comparator"), "relation": v.claim.get("relation"),
-                     "margin": v.claim.get("margin"), "scope": scope, "verdict": v.verdict, "effect": v.effect,
+        data.append({"label": v.label, "method": v.method, "backbone": v.backbone, "claim": v.claim.text,
+                     "source": v.claim.source, "measure": v.claim.measure,
+                     "comparator": v.claim.comparator, "relation": v.claim.relation,
+                     "margin": v.claim.margin, "scope": scope, "verdict": v.verdict, "effect": v.effect,
                      "low": v.low, "high": v.high, "level": v.level, "unit": v.unit, "n": v.n, "p": v.p,
                      "measured": v.measured, "caveat": v.caveat, "cells": " ".join(v.cells)})  # fmt: skip
     columns: tuple[Column, ...] = (
@@ -114,16 +114,16 @@ def _left_out(key: str, left: list[Verdict], references: dict[str, Entry]) -> li
     before = None
     for v in left:
         name = f"{v.label} ({v.backbone})" if several else v.label
-        source = _source(str(v.claim.get("source") or ""), references)
-        row = ("" if name == before else name, str(v.claim["text"]), source, v.measured)
+        source = _source(v.claim.source, references)
+        row = ("" if name == before else name, v.claim.text, source, v.measured)
         rows.append(Row(row, gap=before not in (None, name)))
         before = name
     columns = (
         Column("Method", "label"), Column("Claim, as we read it", "text", share=0.36),
         Column("Source", "text", share=0.16), Column("Why there is no test", "text", share=0.33),
     )  # fmt: skip
-    data = pd.DataFrame([{"label": v.label, "backbone": v.backbone, "claim": v.claim["text"],
-                          "source": v.claim.get("source"), "why": v.measured} for v in left])  # fmt: skip
+    data = pd.DataFrame([{"label": v.label, "backbone": v.backbone, "claim": v.claim.text,
+                          "source": v.claim.source, "why": v.measured} for v in left])  # fmt: skip
     return [Table(key, ("Claims of the papers that this run cannot test, and why.",), columns, tuple(rows), data,
                   wide=True)]  # fmt: skip
 
@@ -188,7 +188,7 @@ def told(verdicts: list[Verdict]) -> list[Paragraph]:
         them = [v for v in verdicts if v.verdict == outcome][:4]
         for i, v in enumerate(them):
             lead = f" {outcome.capitalize()}: " if not i else "; "
-            text += [lead, Code(v.label), ", “", str(v.claim["text"]).rstrip("."), "”"]
+            text += [lead, Code(v.label), ", “", v.claim.text.rstrip("."), "”"]
             if said := effect_text(v):
                 text.append(f" ({said})")
         if them:

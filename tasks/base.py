@@ -2,121 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import BaseModel, ConfigDict
+
+from records.cards import Metric as Metric
+from records.cards import TaskCard as Card
+from records.vocabulary import Kind as Kind
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-Kind = Literal[
-    "classification",
-    "regression",
-    "tagging",
-    "multiple choice",
-    "extractive QA",
-    "generation",
-    "language modelling",
-    "mixture",
-]
-
 
 class TaskUnavailable(Exception):
     """A task's data cannot be had; the message says in one line why, and what to do."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a metric is to be read: which way is better, and between which values it lies (None: unbounded)."""
-
-    name: str
-    higher_is_better: bool = True
-    low: float | None = 0.0
-    high: float | None = 1.0
-
-    def allows(self, value: float) -> bool:
-        """Whether a score can have this value. NaN and the infinities can: they say that it is undefined."""
-        if not math.isfinite(value):
-            return True
-        slack = 1e-6 * max(1.0, abs(value))  # of sums in single precision
-        return (self.low is None or value >= self.low - slack) and (self.high is None or value <= self.high + slack)
-
-    def standing(self, value: float) -> float:
-        """A number that is higher for the better score, and lowest for an undefined one."""
-        if not math.isfinite(value):
-            return -math.inf
-        return value if self.higher_is_better else -value
-
-
-def _unbounded(name: str) -> Metric:
-    return Metric(name, higher_is_better=False, high=None)
-
-
-# What is read otherwise than as a fraction of which more is better, under the names that the field has for it.
-_OTHERS = {
-    metric.name: metric
-    for metric in (
-        *(Metric(name, low=-1.0) for name in ("matthews", "mcc", "pearson", "spearman", "kendall", "cohen_kappa")),
-        Metric("r2", low=None),
-        *(Metric(name, higher_is_better=False) for name in ("error_rate", "error", "brier", "hamming_loss", "ece")),
-        *(_unbounded(name) for name in ("wer", "cer", "ter", "loss", "log_loss", "nll", "mae", "mse", "rmse")),
-        *(_unbounded(name) for name in ("perplexity", "perplexity_per_byte", "perplexity_per_token", "bits_per_byte")),
-    )
-}
-_FRACTIONS = re.compile(
-    r"accuracy|balanced_accuracy|exact_match|average|byte_probability|auc|roc_auc|average_precision|(map|mrr)(@\d+)?"
-    r"|pass@\d+|(f1|precision|recall)(a|_\w+|@\d+)?|rouge_?([12l]|lsum)"
-)
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a report must know of a task without importing it.
-
-    `metrics` are the keys of `Task.score`, the primary one first: a name, or a `Metric` that says how it is read. A
-    name that the field knows is read as the field does (an error rate: less is better); any other is assumed to be a
-    fraction of which more is better, and listed in `assumed`. `scales` and `assumed` are made of `metrics`.
-    `labels` are the classes, or the tags. `split` says in one sentence how train, validation and test came to be,
-    `size` how many examples they hold ("8,530 / 1,066 / 1,066"). `offline` is True where a package carries the data.
-    """
-
-    name: str
-    title: str
-    kind: Kind
-    metrics: tuple[str | Metric, ...]
-    summary: str
-    split: str
-    licence: str
-    citation: str
-    bibtex: str
-    labels: tuple[str, ...] = ()
-    size: str = ""
-    offline: bool = False
-    # Of a card that another was made of, by dataclasses.replace, what the other knew.
-    scales: dict[str, Metric] = field(default_factory=dict, repr=False)
-    assumed: tuple[str, ...] = field(default=(), repr=False)
-
-    def __post_init__(self) -> None:
-        """Afterwards `metrics` holds names alone, and `scales` how each of them is read."""
-        scales, assumed = {}, []
-        for given in self.metrics:
-            if isinstance(given, str):
-                known = self.scales.keys() - self.assumed
-                if given not in known and given not in _OTHERS and not _FRACTIONS.fullmatch(given):
-                    assumed.append(given)
-                given = self.scales.get(given) or _OTHERS.get(given, Metric(given))
-            scales[given.name] = given
-        for name, value in (("metrics", tuple(scales)), ("scales", scales), ("assumed", tuple(assumed))):
-            object.__setattr__(self, name, value)
-
-    @property
-    def primary(self) -> Metric:
-        return next(iter(self.scales.values()))
 
 
 class TaskOptions(BaseModel):
@@ -142,7 +43,7 @@ class Task(ABC):
 
     @property
     def kind(self) -> Kind:
-        return self.card.kind
+        return cast(Kind, self.card.kind)
 
     @property
     def members(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from bench.backbones.base import Backbone
 from bench.backbones.embedded import EMBEDDED, names
 from bench.backbones.lengths import Asked
 from bench.backbones.loading import fresh_parameters
-from bench.backbones.places import Card
 from bench.backbones.weights import BackboneError
+from records.cards import BackboneCard as Card
 
 __all__ = ["EMBEDDED", "Asked", "Backbone", "BackboneError", "Card", "fresh_parameters", "names"]

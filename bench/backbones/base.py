@@ -21,9 +21,10 @@ from bench.backbones.loading import (
     read_configuration,
     without_head,
 )
-from bench.backbones.places import Card, ConfigOnly, Gguf, Place, Plain, read_config
+from bench.backbones.places import ConfigOnly, Gguf, Place, Plain, read_config
 from bench.backbones.weights import BackboneError, one_line
 from bench.forms.base import Head, NoSuchForm
+from records.cards import BackboneCard as Card
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from bench.backbones.places import Card, Gguf, Place, Plain
+from bench.backbones.places import Gguf, Place, Plain
 from bench.backbones.weights import BackboneError
+from records.cards import BackboneCard as Card
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.backbones import weights
-from bench.backbones.places import Card, read_config
+from bench.backbones.places import read_config
 from bench.backbones.weights import BackboneError
+from records.cards import BackboneCard as Card
 from tasks.hub import explain, snapshot
 
 # `organisation/name`, and after an @ a commit, a tag or a branch.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.backbones.base import Backbone
-    from bench.cell import Budget, FormName
+    from records.cell import Budget, FormName
 
 
 @dataclass(frozen=True)

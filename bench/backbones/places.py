@@ -20,20 +20,6 @@ from bench.backbones.weights import BackboneError, one_line
 from bench.caches import CacheError, cache_folder, kept
 
 
-@dataclass(frozen=True)
-class Card:
-    """What a report must know of a backbone. `citation` is one key of `bibtex`, or several with commas between."""
-
-    name: str
-    title: str
-    architecture: str
-    summary: str
-    licence: str
-    citation: str = ""
-    bibtex: str = ""
-    parameters: int | None = None
-
-
 class Place(Protocol):
     """Raises BackboneError, from any of these, where the files cannot be had."""
 

@@ -14,7 +14,7 @@ from bench.forms.token import ExtractiveQA, Tagging
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from bench.cell import Budget, FormName
+    from records.cell import Budget, FormName
     from tasks.base import Task
 
 HEADS: dict[str, type[Form]] = {

@@ -5,7 +5,7 @@ Mangrulkar et al. PEFT: State-of-the-art Parameter-Efficient Fine-Tuning methods
 
 from __future__ import annotations
 
-from methods.base import Composition, Family
+from records.vocabulary import Composition
 
 # The family of low rank also holds what is no less a structured change of projections, orthogonal or spectral, since
 # the card has no other place for it.
@@ -62,7 +62,7 @@ SOFT_PROMPT: dict[str, tuple[str, str]] = {
     "prefix_tuning": ("Prefix tuning", "keys and values are put in front of those of every layer's attention"),
     "prompt_tuning": ("Prompt tuning", "vectors are put in front of the input's embeddings"),
 }
-FAMILIES: tuple[tuple[Family, Composition, str, dict[str, tuple[str, str]]], ...] = (
+FAMILIES: tuple[tuple[str, Composition, str, dict[str, tuple[str, str]]], ...] = (
     ("low-rank", "parameter", r"\theta' = \theta \oplus \phi", LOW_RANK),
     ("sparse", "parameter", r"\theta' = \theta \oplus \phi", SPARSE),
     ("adapter", "function", r"f_\theta \circ f_\phi", ADAPTER),

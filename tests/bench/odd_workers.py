@@ -13,7 +13,8 @@ from pathlib import Path
 
 from bench.job import Job
 from bench.lifeline import Lifeline
-from bench.records import Record, RecordStore
+from records.record import Record
+from records.store import RecordStore
 
 
 def run(job: Job, line: Lifeline, threads: int) -> None:

@@ -21,11 +21,11 @@ from transformers import (
 
 from bench.backbones import Asked, Backbone, BackboneError
 from bench.backbones.vocabulary import unknown_share
-from bench.cell import Budget
 from bench.data import DataError, prepare
 from bench.forms.base import Head
 from bench.forms.sequence import Classification
 from bench.suite import Suite, SuiteError
+from records.cell import Budget
 from tests.bench.test_caches import Words
 from tests.methods.tiny import CONFIGS, batch
 

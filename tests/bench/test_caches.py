@@ -18,9 +18,9 @@ from transformers import AutoTokenizer
 
 from bench import caches
 from bench.caches import CacheError, kept
-from bench.cell import Budget
 from bench.data import DataError, prepare
 from bench.forms.sequence import Classification
+from records.cell import Budget
 from tasks.base import Card, Task
 from tests.conftest import ROOT
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.cell import Budget, Cell
+from records.cell import Budget, Cell
 
 CELL = Cell(
     backbone="embedded:minilm-l6",

@@ -94,7 +94,7 @@ def test_a_record_outside_the_folder_is_not_shown(say, results, tmp_path):
 
 
 def test_a_log_commands_no_terminal_and_is_read_from_its_end(say, results):
-    from bench.records import RecordStore
+    from records.store import RecordStore
 
     store = RecordStore(results)
     failed = next(record for record in store.records() if record.status == "failed")

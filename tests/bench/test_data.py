@@ -11,10 +11,10 @@ import torch
 from datasets import Dataset, DatasetDict
 from transformers import AutoTokenizer
 
-from bench.cell import Budget
 from bench.contract import DataError
 from bench.data import LengthBuckets, demonstrations, eval_loader, prepare, train_loader
 from bench.forms.sequence import Classification
+from records.cell import Budget
 from tasks.base import Card, Task
 from tasks.splits import split_by_hash
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
-from bench.cell import Budget
 from bench.forms.base import Form, NoSuchForm, inputs_of
 from bench.forms.choice import form_of
 from bench.forms.sequence import Classification, MultipleChoice
 from bench.forms.token import ExtractiveQA, Tagging
+from records.cell import Budget
 from tests.bench import tokenizers
 from tests.bench.test_forms import features, language_model, make_task
 from tests.methods.tiny import (

@@ -31,7 +31,7 @@ def test_workers_import_nothing_from_the_current_folder(folder, path):
         leave_current_folder()
         from pathlib import Path
         from bench.launchers.local import LocalLauncher, Slot
-        from bench.records import RecordStore
+        from records.store import RecordStore
         from bench.scheduler import Scheduler
         from tests.bench.test_scheduler import Listener, suite_of
 

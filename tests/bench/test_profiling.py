@@ -9,12 +9,12 @@ import torch
 from accelerate import Accelerator
 from transformers import BertConfig, BertForSequenceClassification
 
-from bench.cell import Budget
 from bench.forms.sequence import Classification
 from bench.profiling import PeakMemory, count_parameters, profile
 from methods.anatomy import Anatomy
 from methods.baselines.full import Full
 from methods.baselines.head import Head
+from records.cell import Budget
 from tests.bench import tokenizers
 
 HIDDEN, LAYERS, INNER, VOCABULARY, BATCH, LENGTH = 32, 2, 64, 100, 4, 16

@@ -13,9 +13,10 @@ import shutil
 import pytest
 from rich.console import Console
 
-from bench.cell import Budget, Cell
 from bench.display import status_table
-from bench.records import BrokenRecord, Manifest, Record, RecordStore, ResultsError
+from records.cell import Budget, Cell
+from records.record import Manifest, Record
+from records.store import BrokenRecord, RecordStore, ResultsError
 
 
 def cell(**changes) -> Cell:

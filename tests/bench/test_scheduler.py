@@ -17,11 +17,12 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from bench import disk
 from bench.cli import _lacking
 from bench.launchers.local import LocalLauncher, Slot
-from bench.records import Record, RecordStore, ResultsError
 from bench.scheduler import Scheduler
+from records import files
+from records.record import Record
+from records.store import RecordStore, ResultsError
 from tests.bench.test_records import cell
 from tests.conftest import ROOT, wait_until
 
@@ -146,7 +147,7 @@ def test_a_log_is_cut_to_its_two_ends(run, tmp_path):
     run("prints_much")
     [log] = (tmp_path / "results").glob("cells/*/log.txt")
     text = log.read_text()
-    assert log.stat().st_size < 2.1 * disk.LOG_END
+    assert log.stat().st_size < 2.1 * files.LOG_END
     assert text.startswith("first\n") and text.endswith("last\n") and "bytes are left out" in text
 
 
@@ -179,7 +180,7 @@ def test_a_disk_that_refuses_at_any_write_is_told_in_one_line_and_the_run_goes_o
     if refusal == "write":
         monkeypatch.setattr(Record, "model_dump_json", refuse("dump", Record.model_dump_json))
     elif refusal == "open":
-        monkeypatch.setattr(disk, "write_atomically", refuse("open", disk.write_atomically))
+        monkeypatch.setattr(files, "write_atomically", refuse("open", files.write_atomically))
     else:
         monkeypatch.setattr(os, refusal, refuse(refusal, getattr(os, refusal)))
     with contextlib.suppress(ResultsError):
@@ -288,7 +289,7 @@ def test_a_worker_that_holds_the_interpreters_lock_dies_with_the_scheduler(tmp_p
         from pathlib import Path
         from tests.bench.test_scheduler import Listener, suite_of
         from bench.launchers.local import LocalLauncher, Slot
-        from bench.records import RecordStore
+        from records.store import RecordStore
         from bench.scheduler import Scheduler
 
         if __name__ == "__main__":

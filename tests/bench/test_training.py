@@ -11,7 +11,6 @@ from accelerate import Accelerator
 from torch.nn import functional as F
 
 from bench.backbones import Backbone
-from bench.cell import Budget
 from bench.data import Splits, eval_loader, prepare, train_loader
 from bench.evaluation import evaluate
 from bench.forms.base import Head
@@ -21,6 +20,7 @@ from bench.training import Material, phase_ends, train
 from methods.anatomy import Anatomy
 from methods.base import Method, Phase
 from methods.baselines.full import Full
+from records.cell import Budget
 from tasks.base import Metric
 from tests.conftest import PLUGINS
 

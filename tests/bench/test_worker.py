@@ -14,7 +14,7 @@ import torch
 from bench import worker
 from bench.job import Job
 from bench.lifeline import Lifeline
-from bench.records import RecordStore
+from records.store import RecordStore
 from tests.bench.test_records import cell, record
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.records import Record, RecordStore
 from bench.suite import BUILT_IN
+from records.record import Record
+from records.store import RecordStore
 from tasks import glue
 from tests.hub.server import Hub
 

@@ -27,7 +27,7 @@ def launch(playwright: Any) -> Any:
 def write_page(results: Path, folder: Path) -> Path:
     """The page alone, without tables, LaTeX and PDF."""
     read = frame.read(results)
-    texts = [str(card.get("bibtex") or "") for kind in read.manifest.cards.values() for card in kind.values()]
+    texts = [card.bibtex for card in read.cards]
     references = bibliography.merge([*texts, resource("references.bib")])
     made = document.compose(read, references)
     (folder / "figures").mkdir(parents=True)

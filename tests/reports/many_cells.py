@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import synthetic_results as synthetic
 
-from bench.records import RecordStore
+from records.store import RecordStore
 
 LABELS, TASKS, SEEDS = 25, 20, 10
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 import random
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.cell import Budget, Cell
-from bench.records import (
-    Cost,
-    DataUse,
-    Evaluation,
-    Manifest,
-    Parameters,
-    PhaseCost,
-    Record,
-    RecordStore,
-)
+from records.cards import Cards
+from records.cell import Budget, Cell
+from records.record import Cost, DataUse, Evaluation, Manifest, Parameters, PhaseCost, Record
+from records.store import RecordStore
 
 BACKBONE = "embedded:minilm-l6"
 BACKBONE_PARAMETERS = 22_713_216
@@ -193,6 +188,11 @@ BACKBONES = {
 }
 
 
+def to_plain(card: Any) -> dict[str, Any]:
+    """A card, or a part of one, as a manifest has it."""
+    return json.loads(json.dumps(dataclasses.asdict(card)))
+
+
 def method_cards() -> dict[str, dict[str, Any]]:
     return {
         name: {
@@ -303,11 +303,14 @@ def suite(cells: Iterable[Cell]) -> dict[str, Any]:
 def write(root: Path, cells: list[Cell], records: Iterable[Record], **manifest: Any) -> Path:
     store = RecordStore(root)
     fields: dict[str, Any] = {
-        "suite": suite(cells), "cells": {c.id: c for c in cells},
-        "cards": {"methods": method_cards(), "tasks": TASKS, "backbones": BACKBONES},
-        "environment": {}, "created": "2026-01-10T09:59:00+00:00",
+        "suite": suite(cells), "cells": {c.id: c for c in cells}, "environment": {},
+        "created": "2026-01-10T09:59:00+00:00",
     } | manifest  # fmt: skip
-    store.write_manifest(Manifest(**fields))
+    cards = fields.pop("cards", {"methods": method_cards(), "tasks": TASKS, "backbones": BACKBONES})
+    store.write_manifest(Manifest(cards=Cards(), **fields))
+    # As a stranger may have written them.
+    path = root / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"cards": cards}, indent=1))
     for one in records:
         store.write(one)
     return root
@@ -342,11 +345,11 @@ def write_usual(root: Path, seeds: int = 3) -> Path:
 
 def with_claims(root: Path, claims: dict[str, list[dict[str, Any]]]) -> None:
     """Puts claims on the cards of a results folder."""
-    store = RecordStore(root)
-    manifest = store.manifest()
+    path = root / "manifest.json"
+    manifest = json.loads(path.read_text())
     for method, theirs in claims.items():
-        manifest.cards["methods"][method]["claims"] = theirs
-    store.write_manifest(manifest)
+        manifest["cards"]["methods"][method]["claims"] = theirs
+    path.write_text(json.dumps(manifest))
 
 
 if __name__ == "__main__":

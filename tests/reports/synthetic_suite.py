@@ -20,9 +20,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import synthetic_results as synthetic
 
-from bench.cell import Cell
-from bench.records import Manifest, Record, RecordStore
 from bench.suite import BUILT_IN, Suite
+from records.cards import MethodCard
+from records.cell import Cell
+from records.record import Manifest, Record
+from records.store import RecordStore
 
 # Scores by family on a hard and an easy task, and adapter parameters, where synthetic_results knows no better.
 USUAL = {
@@ -62,15 +64,15 @@ def write_suite(root: Path, name: str = "embedded", shift: float = 0.0) -> Path:
         Manifest(suite=suite.resolved(), cells=suite.cells, cards=suite.cards(), environment={},
                  created="2026-01-10T09:59:00+00:00")
     )  # fmt: skip
-    cards = suite.cards()["methods"]
+    cards = suite.cards().methods
     for cell in suite.cells.values():
         store.write(_record(cell, cards[cell.method], shift))
     return root
 
 
-def _record(cell: Cell, card: dict, shift: float) -> Record:
+def _record(cell: Cell, card: MethodCard, shift: float) -> Record:
     """A record by synthetic_results, with figures for methods that it does not know, and real metric names."""
-    family, composition = card["family"], card["composition"]
+    family, composition = card.family, card.composition
     hard, easy, parameters = USUAL.get(family, USUAL["sparse"])
     rng = random.Random(cell.method)
     parameters = max(1, int(parameters * math.exp(rng.uniform(-1.2, 1.2))))
@@ -78,7 +80,7 @@ def _record(cell: Cell, card: dict, shift: float) -> Record:
     merges = composition == "parameter" and family != "baseline"
     unknown = {
         cell.method: (
-            family, composition, card["title"], card["formula"], parameters, 1e-3, hard + offset, easy + offset / 2,
+            family, composition, card.title, card.formula, parameters, 1e-3, hard + offset, easy + offset / 2,
             merges,
         )
     }  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 import synthetic_results as synthetic
 from browser import write_page
 
-from bench.records import RecordStore
+from records.store import RecordStore
 
 NAMES = (
     "</script><script>alert(1)</script>",

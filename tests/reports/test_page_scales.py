@@ -11,7 +11,6 @@ import pytest
 import synthetic_results as synthetic
 from browser import expect, write_page
 
-from bench.records import to_plain
 from tasks.base import Metric
 
 HARD, EASY = "rotten_tomatoes", "bbc_news"
@@ -31,7 +30,10 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     history = [line.model_copy(update={"validation": mse}) for line in record.history]
                     record = record.model_copy(update={"test": mse, "validation": mse, "history": history})
                 records.append(record)
-    card = synthetic.TASKS[EASY] | {"metrics": ["mse"], "scales": {"mse": to_plain(Metric("mse", False, high=None))}}
+    card = synthetic.TASKS[EASY] | {
+        "metrics": ["mse"],
+        "scales": {"mse": synthetic.to_plain(Metric("mse", False, high=None))},
+    }
     cards = {"methods": synthetic.method_cards(), "tasks": synthetic.TASKS | {EASY: card},
              "backbones": synthetic.BACKBONES}  # fmt: skip
     root = synthetic.write(tmp_path_factory.mktemp("scales") / "r", [r.cell for r in records], records, cards=cards)

@@ -12,19 +12,19 @@ import pytest
 import synthetic_results as synthetic
 from scipy import stats
 
-from bench.cell import Cell
-from bench.records import Evaluation, Record, to_plain
 from bench.registry import Registry
 from methods.base import Claim
+from records.cell import Cell
+from records.record import Evaluation, Record
 from reports.claims import Verdict, assess
 from reports.frame import Results, read
-from reports.pairing import MEASURES
+from records.vocabulary import QUANTITIES
 
 TASKS = ("rotten_tomatoes", "bbc_news")
 
 
 def claim(measure: str = "score", comparator: str = "full", relation: Any = "higher", **fields: Any) -> dict[str, Any]:
-    return to_plain(Claim("A claim.", "hu2022lora", measure, comparator, relation, **fields))
+    return synthetic.to_plain(Claim("A claim.", "hu2022lora", measure, comparator, relation, **fields))
 
 
 def written(root: Path, claims: list[dict], records: list[Record], of: str = "lora", **cards: Any) -> Results:
@@ -264,7 +264,6 @@ def test_steps_to_target_are_those_to_the_best_score_that_both_reach(tmp_path: P
         ({"comparator": "full", "task_kind": "mixture"}, "tasks of kind mixture"),
         ({"comparator": "full", "max_train_examples": 100}, "at most 100 training examples"),
         ({"comparator": "backbone"}, "not known of the backbone"),
-        ({"measure": "charm"}, "No figure named charm"),
     ],
 )
 def test_what_a_suite_cannot_test_is_named(tmp_path: Path, fields: dict[str, Any], reason: str):
@@ -341,7 +340,7 @@ def test_cards_of_an_earlier_version_are_read(tmp_path: Path):
 
 def test_a_suite_of_which_nothing_ran_yet_has_a_verdict_for_every_claim(tmp_path: Path):
     cells = [synthetic.cell(method, task, 0) for method in synthetic.METHODS for task in TASKS]
-    methods = {name: to_plain(CARDS[name].card) for name in synthetic.METHODS}
+    methods = {name: synthetic.to_plain(CARDS[name].card) for name in synthetic.METHODS}
     cards = {"methods": methods, "tasks": synthetic.TASKS, "backbones": synthetic.BACKBONES}
     found = assess(read(synthetic.write(tmp_path, cells, [], cards=cards)))
     assert {v.verdict for v in found} == {"not testable here"}
@@ -364,10 +363,10 @@ def test_claims_of_the_cards_can_be_read_by_a_report(name: str):
     """Names that a claim uses exist: a misspelt one would be "not testable here" for ever."""
     method = CARDS[name]
     for each in method.card.claims:
-        assert each.measure in MEASURES
+        assert QUANTITIES[each.measure].claimable
         assert each.comparator in {*CARDS, "backbone"} or each.untestable
         if each.comparator == "backbone":
-            assert MEASURES[each.measure].backbone
+            assert QUANTITIES[each.measure].beside
         fields = {*each.matched, each.varies} - {"", "adapter_parameters"}
         assert fields <= set(method.model_fields)
         if each.comparator in CARDS:

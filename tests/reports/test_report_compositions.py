@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import synthetic_results as synthetic
 
-from bench.cell import Cell
-from bench.records import Record
+from records.cell import Cell
+from records.record import Record
 from reports.compositions import AxisRating, composition_table
 from reports.frame import read
 from reports.sensitivity import sensitivity

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import synthetic_suite
 
-from bench.records import ResultsError
+from records.store import ResultsError
 from reports.bibliography import merge
 from reports.build import Report, build_report
 from reports.compiling import complaints

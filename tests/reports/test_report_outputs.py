@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import synthetic_results as synthetic
 
-from bench.records import ResultsError
+from records.store import ResultsError
 from reports.build import Report, build_report
 from reports.html_blocks import Writer
 from reports.structure import Equation

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.records import Record
+from records.record import Record
 from reports import compositions
 from reports.build import build_report
 from reports.frame import read

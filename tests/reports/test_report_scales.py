@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 import synthetic_results as synthetic
 
-from bench.records import Record, to_plain
 from methods.base import Claim
+from records.record import Record
 from reports import choices, comparison, document, figures, findings, fronts, page_data, tables
 from reports.build import build_report, references_of
 from reports.claims import assess
@@ -38,15 +38,15 @@ def written(root: Path, change: Callable[[Record], dict[str, float]] | None, met
     card says how to read it."""
     cards: dict[str, dict] = {name: dict(synthetic.TASKS[name]) for name in tasks}
     if metric:
-        cards[tasks[-1]] |= {"metrics": [metric.name], "scales": {metric.name: to_plain(metric)}} | card
+        cards[tasks[-1]] |= {"metrics": [metric.name], "scales": {metric.name: synthetic.to_plain(metric)}} | card
     methods = synthetic.method_cards()
     methods["lora"]["claims"] = [
-        to_plain(Claim("C.", "hu2022lora", "score", other, relation, margin=margin, factor=factor))
+        synthetic.to_plain(Claim("C.", "hu2022lora", "score", other, relation, margin=margin, factor=factor))
         for other in ("full", "head", "bitfit")
         for relation, margin, factor in (("higher", 0.0, 1.0), ("at least", 0.01, 1.0), ("equal", 0.01, 1.0),
                                          ("at least", 0.0, 0.95))
     ]  # fmt: skip
-    methods["lora"]["claims"].append(to_plain(Claim("S.", "hu2022lora", "score_spread", "full", "lower")))
+    methods["lora"]["claims"].append(synthetic.to_plain(Claim("S.", "hu2022lora", "score_spread", "full", "lower")))
     cells = synthetic.grid(("full", "head", "bitfit", "lora"), tasks, seeds)
     records = [changed(synthetic.record(cell), change if cell.task == tasks[-1] else None, metric) for cell in cells]
     plain = {"methods": methods, "tasks": cards, "backbones": synthetic.BACKBONES}
@@ -224,7 +224,7 @@ def test_the_configuration_that_stands_for_a_family_is_the_one_with_the_least_er
     records = [changed(synthetic.record(cell, score=0.5 + 0.01 * ((7 * i) % 15)), lambda a: 9 * (1 - a), RMSE)
                for i, cell in enumerate(cells)]  # fmt: skip
     errors = {r.cell.label: r.validation["rmse"] for r in records if r.cell.method == "lora"}
-    card = dict(synthetic.TASKS[EASY]) | {"metrics": ["rmse"], "scales": {"rmse": to_plain(RMSE)}}
+    card = dict(synthetic.TASKS[EASY]) | {"metrics": ["rmse"], "scales": {"rmse": synthetic.to_plain(RMSE)}}
     cards = {"methods": synthetic.method_cards(), "tasks": {EASY: card}, "backbones": synthetic.BACKBONES}
     results = read(synthetic.write(tmp_path / "r", cells, records, cards=cards))
     view = focus(results, TOPICS["adapters"])

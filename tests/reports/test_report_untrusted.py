@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import synthetic_results as synthetic
 
-from bench.records import RecordStore, ResultsError
 from bench.registry import Registry
+from records.store import RecordStore, ResultsError
 from reports import compiling, page_data
 from reports.bibliography import parse
 from reports.build import build_report, read_results

@@ -1,0 +1,154 @@
+"""What one cell leaves behind, and what a results folder is about: the schema of every file that a run writes.
+
+The schema has a number. A file of a newer one is refused, one of an older one is brought up to date where it is read
+(`records.migration`), so that these types are the only shape that anybody else meets.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from records.cards import Cards
+from records.cell import Cell
+from records.redaction import redacted
+
+SCHEMA = 2
+
+# `broken` is never written: it is how a record that cannot be read is shown.
+Status = Literal["trained", "ok", "failed", "n/a", "broken"]
+
+# An undefined score (NaN, or an infinity) stays what it is: JSON has no such numbers, so they are written as words.
+UNDEFINED_AS_WORDS = ConfigDict(ser_json_inf_nan="strings")
+
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# What a cell's id is, and what a folder's name must be to be read or written.
+CellId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+
+
+class Evaluation(BaseModel):
+    """One line of a cell's history: the mean training loss since the last line, and validation metrics."""
+
+    model_config = UNDEFINED_AS_WORDS
+
+    step: Count
+    epoch: float
+    phase: str
+    train_loss: float
+    validation_loss: float
+    validation: dict[str, float]
+
+
+class DataUse(BaseModel):
+    """Examples used, and what was left out: `duplicates_removed` counts training or validation texts
+    dropped because a later split holds them too, `dropped` rows that the task itself left out, by reason, and
+    `commits` the repositories that the data came from. `unknown_tokens` is the share of the training texts' tokens that
+    the backbone's vocabulary lacks, `unasked` how many test examples could not be put to the model, and are scored as
+    without an answer."""
+
+    train: Count
+    validation: Count
+    test: Count
+    duplicates_removed: Count
+    train_tokens: Count = Field(description="tokens seen in training, padding excluded")
+    steps: Count
+    commits: dict[str, str] = {}
+    dropped: dict[str, Count] = {}
+    unknown_tokens: float | None = None
+    unasked: Count = 0
+
+
+class Parameters(BaseModel):
+    """Counts. `adapter` and `head` are trainable; `backbone` is the pretrained model without a head.
+    `percent` is the adapter's share of the backbone, in percent."""
+
+    adapter: Count
+    head: Count
+    total: Count
+    backbone: Count
+    percent: float = Field(ge=0)
+
+
+class PhaseCost(BaseModel):
+    """One phase under the profile's protocol: medians over its timed steps, bytes counted in one step."""
+
+    name: str
+    share: float
+    trainable_parameters: Count
+    step_seconds: Seconds
+    tokens_per_second: float
+    train_flops: Count
+    gradient_bytes: Count
+    optimizer_bytes: Count
+    activation_bytes: Count
+
+
+class Cost(BaseModel):
+    """Measured with the machine to itself. Seconds and tokens/s are timed; FLOPs and bytes (but for the
+    peak) are counted. `inference_seconds` is one batch of the protocol's shape, with what the method puts in front
+    of it: `backbone_inference_seconds`, times the median ratio of passes timed side by side.
+    `merged_inference_seconds` is None where the method does not merge; times of training are None where nothing is
+    trained, and the peak is then that of inference. Figures of the whole training weigh phases by their share; bytes
+    take the worst phase."""
+
+    protocol: dict[str, Any]
+    peak_memory_bytes: Count
+    weights_bytes: Count
+    gradient_bytes: Count
+    optimizer_bytes: Count
+    activation_bytes: Count
+    stored_bytes: Count
+    step_seconds: Seconds | None
+    train_tokens_per_second: float | None
+    train_flops: Count
+    inference_flops: Count
+    inference_seconds: Seconds
+    merged_inference_seconds: Seconds | None
+    backbone_inference_seconds: float = Field(gt=0, allow_inf_nan=False)
+    phases: list[PhaseCost]
+
+
+class Record(BaseModel):
+    """All that one cell leaves behind. `trained` means scored and waiting for its cost profile."""
+
+    model_config = ConfigDict(extra="forbid") | UNDEFINED_AS_WORDS
+
+    schema_version: int = SCHEMA
+    id: str
+    cell: Cell
+    status: Status
+    reason: Annotated[str, AfterValidator(redacted)] | None = None
+    attempts: int = Field(1, ge=1)
+    started: str
+    finished: str
+    wall_seconds: Seconds = Field(description="of training and evaluation, the cell's own process only")
+    best_step: Count | None = None
+    validation: dict[str, float] = {}
+    test: dict[str, float] = {}
+    forgetting: dict[str, float] = Field(
+        {}, description="nats per byte of general text: the backbone `before`, and `after` tuning"
+    )
+    history: list[Evaluation] = []
+    data: DataUse | None = None
+    parameters: Parameters | None = None
+    cost: Cost | None = None
+    environment: dict[str, Any] = Field({}, description="where it was trained and scored")
+    profiled: dict[str, Any] = Field({}, description="what of the environment was another when cost was profiled")
+
+
+class Manifest(BaseModel):
+    """What a results folder is about; written before the first cell runs.
+
+    `cells` maps each id of the suite to its cell, in the suite's order, `cards` has the cards of all that takes part.
+    Records whose id is not in `cells` are left over from an earlier version of the suite and are not part of the
+    results.
+    """
+
+    schema_version: int = SCHEMA
+    suite: dict[str, Any]
+    cells: dict[CellId, Cell]
+    cards: Cards
+    environment: dict[str, Any]
+    created: str

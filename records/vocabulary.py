@@ -1,0 +1,154 @@
+"""The words that every room uses, each said here once: families, compositions, kinds of tasks, and quantities."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Composition = Literal["none", "parameter", "input", "function"]
+
+Kind = Literal[
+    "classification",
+    "regression",
+    "tagging",
+    "multiple choice",
+    "extractive QA",
+    "generation",
+    "language modelling",
+    "mixture",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+Relation = Literal["at least", "at most", "higher", "lower", "equal"]
+RELATIONS: tuple[Relation, ...] = get_args(Relation)
+
+# In the order of the seminar's subtopics; what a third party calls otherwise comes last. With their headings.
+FAMILIES: dict[str, str] = {
+    "baseline": "Baselines",
+    "sparse": "Sparse fine-tuning",
+    "low-rank": "Low-rank adaptation",
+    "adapter": "Adapters",
+    "soft-prompt": "Soft prompts",
+    "hypernetwork": "Hypernetworks",
+}
+
+# How a module meets the backbone (Pfeiffer et al. 2023), as the end of a sentence about a method.
+COMPOSITIONS: dict[str, str] = {
+    "parameter": "composes with the backbone's parameters",
+    "input": "composes with its input",
+    "function": "composes with its function",
+}
+
+# The metrics whose key does not read as a name.
+METRICS: dict[str, str] = {
+    "f1": "F1",
+    "f1a": "F1a",
+    "f1_macro": "macro F1",
+    "matthews": "Matthews correlation",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+    "rouge_l": "ROUGE-L",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+}
+
+UnitKind = Literal["points", "percent", "count", "bytes", "seconds", "flops", "rate", "ratio", "nats"]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A figure of a cell, or of several, under the name that records and frames have for it.
+
+    `title` heads a table or an axis, `column` a column whose group says the rest, `words` stand in a sentence after
+    "the". `unit` says in which kind of unit it is written. `kind` decides how two are compared: scores by difference,
+    all else by ratio; what is counted is the same on every run, what is timed is not, and a spread is that of scores
+    over seeds. `profiled` ones depend on the protocol of the cost profile, and are averaged within one only.
+    `beside` is the same figure of the backbone alone, by which what is timed is divided: it was timed beside it, and
+    machines drift. Papers' claims may be about those that are `claimable`.
+    """
+
+    name: str
+    title: str
+    words: str
+    unit: UnitKind
+    kind: Literal["score", "spread", "timed", "counted"]
+    column: str = ""
+    higher_is_better: bool = False
+    profiled: bool = True
+    claimable: bool = False
+    beside: str | None = None
+
+
+QUANTITIES: dict[str, Quantity] = {
+    quantity.name: quantity
+    for quantity in (
+        Quantity("score", "Score (test)", "test score", "points", "score", higher_is_better=True, profiled=False,
+                 claimable=True),
+        Quantity("validation_score", "Score (validation)", "validation score", "points", "score",
+                 higher_is_better=True, profiled=False),
+        Quantity("score_spread", "Spread over seeds", "standard deviation of test scores over seeds", "points",
+                 "spread", profiled=False, claimable=True),
+        Quantity("adapter_parameters", "Adapter parameters", "number of trained parameters (without the head)",
+                 "count", "counted", "method", profiled=False, claimable=True, beside="backbone_parameters"),
+        Quantity("percent", "Adapter parameters, share of the backbone", "share of parameters that are trained",
+                 "percent", "counted", "% of backbone", profiled=False),
+        Quantity("head_parameters", "Parameters of the head", "number of the head's parameters", "count", "counted",
+                 "head", profiled=False),
+        Quantity("total_parameters", "Trained parameters, head included", "number of trained parameters", "count",
+                 "counted", profiled=False),
+        Quantity("backbone_parameters", "Parameters of the backbone", "number of the backbone's parameters", "count",
+                 "counted", profiled=False),
+        Quantity("peak_memory_bytes", "Peak memory", "peak memory in training", "bytes", "timed", "peak",
+                 claimable=True),
+        Quantity("weights_bytes", "Weights", "memory of the weights", "bytes", "counted", "weights", claimable=True),
+        Quantity("gradient_bytes", "Gradients", "memory of the gradients", "bytes", "counted", "gradients"),
+        Quantity("optimizer_bytes", "Optimiser state", "memory of the optimiser's state", "bytes", "counted",
+                 "optimiser"),
+        Quantity("activation_bytes", "Saved activations", "memory of saved activations", "bytes", "counted",
+                 "activations"),
+        Quantity("training_memory_bytes", "Counted memory of training", "counted memory of a training step", "bytes",
+                 "counted", "sum", claimable=True),
+        Quantity("stored_bytes", "Stored per task", "storage per task", "bytes", "counted", "Stored", claimable=True),
+        Quantity("step_seconds", "Time of a training step", "time of a training step", "seconds", "timed", "step",
+                 claimable=True),
+        Quantity("train_tokens_per_second", "Training tokens per second", "training throughput", "rate", "timed",
+                 "tokens/s", higher_is_better=True, claimable=True),
+        Quantity("train_flops", "FLOPs of a training step", "FLOPs of a training step", "flops", "counted",
+                 claimable=True),
+        Quantity("inference_flops", "FLOPs of a batch at inference", "FLOPs of inference", "flops", "counted",
+                 claimable=True),
+        Quantity("inference_seconds", "Latency of a batch", "inference time", "seconds", "timed", claimable=True,
+                 beside="backbone_inference_seconds"),
+        Quantity("merged_inference_seconds", "Latency of a batch, merged", "inference time once merged", "seconds",
+                 "timed", claimable=True, beside="backbone_inference_seconds"),
+        Quantity("backbone_inference_seconds", "Latency of a batch, plain backbone",
+                 "inference time of the plain backbone", "seconds", "timed", "backbone"),
+        Quantity("latency", "Latency over the backbone's", "latency over the backbone's", "ratio", "timed",
+                 "unmerged"),
+        Quantity("merged_latency", "Latency over the backbone's, merged", "latency over the backbone's, once merged",
+                 "ratio", "timed", "merged"),
+        Quantity("deployed_latency", "Latency once deployed", "latency once deployed", "ratio", "timed"),
+        Quantity("steps_to_target", "Steps to target",
+                 "number of steps to the best validation score that both reach", "count", "timed", profiled=False,
+                 claimable=True),
+        Quantity("wall_seconds", "Wall time of the cell", "wall time of the cell", "seconds", "timed",
+                 profiled=False),
+        Quantity("general_loss", "Loss on general text", "loss on general text", "nats", "score", profiled=False),
+        Quantity("forgotten", "Change of the loss on general text", "change of the loss on general text", "nats",
+                 "score", profiled=False),
+    )
+}  # fmt: skip
+
+# What a training step's memory is made of; `training_memory_bytes` is their sum.
+MEMORY = ("weights_bytes", "gradient_bytes", "optimizer_bytes", "activation_bytes")
+
+# Of a paper's claims.
+CLAIMABLE: tuple[str, ...] = tuple(quantity.name for quantity in QUANTITIES.values() if quantity.claimable)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What follows the name of something unknown: "; did you mean …?", or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
