@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# As in reports.topics, which takes a second to import.
+# As in reports.model.topics, which takes a second to import.
 TOPICS = ("all", "sparse", "lowrank", "adapters", "prompts", "hypernetworks")
 
 
@@ -299,7 +299,7 @@ def _report(arguments: argparse.Namespace) -> int:
     root = _store(arguments.results).root
     output, template = _document_paths(arguments)
     if arguments.other is not None:
-        from reports.comparison import build_comparison
+        from reports.build_comparison import build_comparison
 
         lines = build_comparison(root, _store(arguments.other).root, output, template).lines
     else:
@@ -312,7 +312,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _slides(arguments: argparse.Namespace) -> int:
-    from reports.slides import build_slides
+    from reports.build_talk import build_slides
 
     root = _store(arguments.results).root
     output, template = _document_paths(arguments)

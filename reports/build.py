@@ -12,12 +12,16 @@ from pathlib import Path
 import jinja2
 
 from records.store import ResultsError
-from reports import bibliography, compiling, document, frame, html, latex, macros
-from reports.bibliography import Entry
-from reports.structure import Document
-from reports.style import screen
-from reports.templating import Style, TemplateError, read_style, resource
-from reports.topics import TOPICS, Topic
+from reports import results as frame
+from reports.analysis.analysis import analyse
+from reports.drawing.style import screen
+from reports.model import references as bibliography
+from reports.model.document import Document
+from reports.model.references import Entry
+from reports.model.topics import TOPICS, Topic
+from reports.render import compiling, html, latex, macros
+from reports.render.templating import Style, TemplateError, read_style, resource
+from reports.sections import report as document
 
 
 @dataclass(frozen=True)
@@ -103,19 +107,20 @@ def copy_style(style: Style, folder: Path) -> None:
 def _write(read: frame.Results, folder: Path, topic: Topic, style: Style) -> Report:
     copy_style(style, folder)
     references, run = references_of(read), macros.run_entry(read)
-    made = document.compose(read, references, topic, run.key)
+    analysis = analyse(read, topic)
+    made = document.compose(analysis, references, run.key)
 
     _remove_stale(folder, made)
     latex.write_parts(made, folder)
     latex.write_references(references, run, folder)
-    (folder / "numbers.tex").write_text(macros.numbers(read), encoding="utf-8")
+    (folder / "numbers.tex").write_text(macros.numbers(analysis), encoding="utf-8")
     for table in made.tables:
         table.data.to_csv(folder / "tables" / f"{table.key}.csv", index=False)
     for figure in made.figures:
         with screen():
             figure.draw().savefig(folder / "figures" / f"{figure.key}.svg", metadata={"Date": None})
     page = folder / "index.html"
-    page.write_text(html.page(document.for_page(made), read, references, folder), encoding="utf-8")
+    page.write_text(html.page(document.for_page(made), analysis, references, folder), encoding="utf-8")
     compiled = compiling.fit(
         folder, "report", len(made.spare), lambda kept: latex.write_source(made.arranged(kept), folder, style)
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from records.cards import TaskCard
-from reports.quantities import Unit
+from reports.model.writing import Unit
 
 
 @dataclass(frozen=True)

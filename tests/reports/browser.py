@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from reports import bibliography, document, frame, html
-from reports.style import screen
-from reports.templating import resource
+from reports import results as frame
+from reports.drawing.style import screen
+from reports.model import references as bibliography
+from reports.render import html
+from reports.render.templating import resource
+from reports.sections import report as document
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 

@@ -10,8 +10,9 @@ import pytest
 import synthetic_results as synthetic
 from browser import write_page
 
-from reports import claims, frame
-from reports.html_claims import claimed_zone, effect_text
+from reports import results as frame
+from reports.analysis import claims
+from reports.render.html_claims import claimed_zone, effect_text
 
 SCORE = {"source": "hu2022lora", "measure": "score", "comparator": "full", "margin": 0.01, "scope": "GPT-3"}
 CLAIMS: dict[str, list[dict[str, Any]]] = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.aggregates import (
+from reports.analysis.aggregates import (
     average_ranks,
     bootstrap_mean,
     compare_neighbours,
@@ -17,7 +17,7 @@ from reports.aggregates import (
     mean_of_tasks,
     relative_to,
 )
-from reports.statistics import MIN_PAIRS, power_of
+from reports.analysis.statistics import MIN_PAIRS, power_of
 
 # A rate of at most 5 % shows as at most 6.6 % in 1,000 runs, but for one time in a hundred.
 HIGHEST_OF_1000 = 0.066

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from reports import closing
-from reports.claims import OUTCOMES, Outcome, Verdict
-from reports.frame import Results, read
-from reports.topics import TOPICS
+from reports.analysis.claims import OUTCOMES, Outcome, Verdict
+from reports.model.topics import TOPICS
+from reports.results import Results, read
+from reports.sections import closing
 from tests.reports import synthetic_results as synthetic
 
 TEST = {"full": 0.90, "lora": 0.85, "bitfit": 0.80}

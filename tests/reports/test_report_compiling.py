@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from reports import compiling
+from reports.render import compiling
 
 pytestmark = pytest.mark.skipif(shutil.which("latexmk") is None, reason="latexmk is not installed")
 

@@ -10,9 +10,9 @@ import synthetic_results as synthetic
 
 from records.cell import Cell
 from records.record import Record
-from reports.compositions import AxisRating, composition_table
-from reports.frame import read
-from reports.sensitivity import sensitivity
+from reports.analysis.compositions import AxisRating, composition_table
+from reports.analysis.sensitivity import sensitivity
+from reports.results import read
 
 TASKS = ("rotten_tomatoes", "bbc_news")
 

@@ -14,12 +14,12 @@ import pytest
 import synthetic_suite
 
 from records.store import ResultsError
-from reports.bibliography import merge
 from reports.build import Report, build_report
-from reports.compiling import complaints
-from reports.structure import Cite
-from reports.templating import resource
-from reports.topics import TOPICS
+from reports.model.document import Cite
+from reports.model.references import merge
+from reports.model.topics import TOPICS
+from reports.render.compiling import complaints
+from reports.render.templating import resource
 
 COSTS = {
     "peak": "peak_memory_bytes",

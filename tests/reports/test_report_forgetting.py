@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports import forgetting
 from reports.build import build_report
-from reports.frame import read
-from reports.structure import Paragraph, Table
+from reports.model.document import Paragraph, Table
+from reports.results import read
+from reports.sections import forgetting
 from tests.reports import synthetic_results as synthetic
 
 BEFORE = 0.75

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import synthetic_results as synthetic
 
-from reports import findings
+from reports.analysis.statistics import MIN_PAIRS
 from reports.build import Report, build_report
-from reports.frame import read
-from reports.statistics import MIN_PAIRS
+from reports.results import read
+from reports.sections import findings
 
 
 def _build(root: Path, cells, records, **manifest) -> tuple[Report, str]:

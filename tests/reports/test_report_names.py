@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import synthetic_results as synthetic
 
-from reports import compiling, macros
-from reports.frame import read, told_apart
-from reports.macros import macro_names, numbers
-from reports.scripts import draw_pictures
-from reports.style import fallback_fonts, has_glyphs
+from reports.drawing.style import fallback_fonts, has_glyphs
+from reports.render import compiling, macros
+from reports.render.macros import macro_names, numbers
+from reports.render.scripts import draw_pictures
+from reports.results import read, told_apart
 
 needs_latex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="latexmk is not installed")
 needs_text = pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not installed")
@@ -115,7 +115,7 @@ def test_suites_of_like_names_have_other_keys(tmp_path: Path):
 @pytest.mark.parametrize("word", ["привет", "שלום עולם", "مرحبا", "γάτα", "ș"])
 def test_words_that_latex_lacks_are_pictures_as_wide_as_they_are(tmp_path: Path, word: str):
     """DejaVu Sans, which matplotlib brings, has these."""
-    from reports.escape import latex_text
+    from reports.render.escape import latex_text
 
     assert has_glyphs(word)
     source = latex_text(f"before {word} after {word}")
@@ -133,7 +133,7 @@ def test_words_that_latex_lacks_are_pictures_as_wide_as_they_are(tmp_path: Path,
 
 
 def test_what_no_font_has_is_named():
-    from reports.escape import latex_text
+    from reports.render.escape import latex_text
 
     assert not has_glyphs("\U000e0fff")
     assert latex_text("\U0001f600") == r"\benchscript{1f600}{{[}grinning face{]}}"

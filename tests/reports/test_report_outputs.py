@@ -17,8 +17,8 @@ import synthetic_results as synthetic
 
 from records.store import ResultsError
 from reports.build import Report, build_report
-from reports.html_blocks import Writer
-from reports.structure import Equation
+from reports.model.document import Equation
+from reports.render.html_blocks import Writer
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = (

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from records.record import Record
-from reports import compositions
+from reports.analysis import compositions
 from reports.build import build_report
-from reports.frame import read
-from reports.slides import build_slides
-from reports.topics import TOPICS
+from reports.build_talk import build_slides
+from reports.model.topics import TOPICS
+from reports.results import read
 from tests.reports import synthetic_results as synthetic
 
 PROMPTS = ("zero_shot", "few_shot")

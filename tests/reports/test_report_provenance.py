@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from reports import experiment, findings, setup
-from reports.frame import Results, read
+from reports.results import Results, read
+from reports.sections import experiment, findings, setup
 from tests.reports import synthetic_results as synthetic
 
 ELSEWHERE = {"device": "NVIDIA H100", "threads": 16, "commit": "0123456789abcdef", "dirty": True}

@@ -16,17 +16,21 @@ import synthetic_results as synthetic
 
 from methods.base import Claim
 from records.record import Record
-from reports import choices, comparison, document, figures, findings, fronts, page_data, tables
+from reports import build_comparison as comparison
+from reports.analysis.claims import assess
 from reports.build import build_report, references_of
-from reports.claims import assess
-from reports.closing import conclusion
-from reports.experiment import section
-from reports.frame import Results, read
-from reports.macros import numbers
+from reports.build_talk import compose as slides
+from reports.drawing import figures, fronts
+from reports.model.topics import TOPICS, focus
+from reports.render import page_data
+from reports.render.macros import numbers
+from reports.results import Results, read
 from reports.scales import Scale, may_be_averaged
-from reports.setup import unfinished
-from reports.slides import compose as slides
-from reports.topics import TOPICS, focus
+from reports.sections import choices, findings, tables
+from reports.sections import report as document
+from reports.sections.closing import conclusion
+from reports.sections.experiment import section
+from reports.sections.setup import unfinished
 from tasks.base import Metric
 
 HARD, EASY = "rotten_tomatoes", "bbc_news"

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 import synthetic_suite
 
-from reports.comparison import build_comparison
-from reports.compiling import complaints
-from reports.slides import build_slides, sentences
-from reports.structure import Code
+from reports.build_comparison import build_comparison
+from reports.build_talk import build_slides, sentences
+from reports.model.document import Code
+from reports.render.compiling import complaints
 
 needs_latex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="latexmk is not installed")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.statistics import (
+from reports.analysis.statistics import (
     MIN_PAIRS,
     compare_paired,
     detectable_difference,

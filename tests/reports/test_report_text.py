@@ -9,14 +9,14 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from reports.bibliography import merge, parse
-from reports.escape import latex_text
-from reports.figures import short
-from reports.formulas import layout_of
-from reports.inline_svg import formula_svg
-from reports.labels import Anchor, place_around, spread_out
-from reports.latex import equation
-from reports.quantities import count, points, unit_for
+from reports.drawing.figures import short
+from reports.drawing.labels import Anchor, place_around, spread_out
+from reports.model.references import merge, parse
+from reports.model.writing import count, points, unit_for
+from reports.render.escape import latex_text
+from reports.render.formulas import layout_of
+from reports.render.inline_svg import formula_svg
+from reports.render.latex import equation
 
 
 @pytest.mark.parametrize(

@@ -16,15 +16,15 @@ import synthetic_results as synthetic
 
 from bench.registry import Registry
 from records.store import RecordStore, ResultsError
-from reports import compiling, page_data
-from reports.bibliography import parse
 from reports.build import build_report, read_results
-from reports.escape import plain_key
-from reports.formulas import layout_of
-from reports.inline_svg import formula_svg
-from reports.latex import equation
-from reports.slides import build_slides
-from reports.templating import Style, TemplateError, read_style, render
+from reports.build_talk import build_slides
+from reports.model.references import parse
+from reports.render import compiling, page_data
+from reports.render.escape import plain_key
+from reports.render.formulas import layout_of
+from reports.render.inline_svg import formula_svg
+from reports.render.latex import equation
+from reports.render.templating import Style, TemplateError, read_style, render
 
 needs_latex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="latexmk is not installed")
 
@@ -172,7 +172,7 @@ def test_templates_run_no_python(usual: Path, tmp_path: Path, body: str, monkeyp
     (tmp_path / "look/report.tex.jinja").write_text(body)
     style = read_style(tmp_path / "look")
     results = read_results(usual)
-    from reports import document
+    from reports.sections import report as document
 
     with pytest.raises(TemplateError) as error:
         render(style, "report.tex.jinja", {"document": document.compose(results, {}), "body": "", "end": ""})

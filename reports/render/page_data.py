@@ -1,0 +1,291 @@
+"""What the page's script reads: every cell and every mean behind a point, as JSON that cannot become mark-up.
+
+`overview` is read when the page opens and holds columns, one value per cell; `details` is read when the first
+cell is opened and holds one entry per cell, in the same order.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+
+from records.record import Record
+from records.store import RecordStore
+from records.vocabulary import QUANTITIES, Quantity
+from reports.analysis.statistics import summarise
+from reports.results import Results, environment_of
+from reports.scales import UNDEFINED, read_scale
+from reports.sections import setup
+
+# Characters of a log that the page carries: of a cell that failed, and of all others together.
+FAILED_LOG, ALL_LOGS = 8_000, 3_000_000
+# A method, task or backbone that stands for all of them.
+ALL = -1
+
+
+# The columns that the page can plot and list; where its units are called otherwise than ours.
+MEASURES = tuple(
+    QUANTITIES[name]
+    for name in (
+        "score", "validation_score", "adapter_parameters", "percent", "total_parameters", "peak_memory_bytes",
+        "activation_bytes", "optimizer_bytes", "gradient_bytes", "weights_bytes", "stored_bytes", "step_seconds",
+        "train_tokens_per_second", "train_flops", "inference_seconds", "merged_inference_seconds", "latency",
+        "merged_latency", "inference_flops", "wall_seconds",
+    )
+)  # fmt: skip
+
+
+def _measure(quantity: Quantity) -> dict[str, Any]:
+    """`scored` ones are written and judged by the scale of each task's metric, and averaged over tasks of one scale
+    only."""
+    return {
+        "key": quantity.name,
+        "title": quantity.title,
+        "kind": "plain" if quantity.unit == "ratio" else quantity.unit,
+        "better": "higher" if quantity.higher_is_better else "lower",
+        "profiled": quantity.profiled,
+        "scored": quantity.kind == "score",
+    }
+
+
+def script_text(data: Any) -> str:
+    """JSON for a script element: no character of it can end the element or begin mark-up."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+class _Index:
+    """Distinct values by the order in which they came; each is named by its number."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self.numbers: dict[str, int] = {}
+        for value in values:
+            self(value)
+
+    def __call__(self, value: str) -> int:
+        return self.numbers.setdefault(value, len(self.numbers))
+
+    @property
+    def values(self) -> list[Any]:
+        return list(self.numbers)
+
+
+def overview(results: Results) -> dict[str, Any]:
+    """The columns of all cells, what their numbers stand for, and the means of every group of seeds."""
+    labels, tasks, backbones = _Index(results.labels), _Index(results.tasks), _Index(results.backbones)
+    statuses, protocols = _Index(), _Index()
+    table = results.cells
+    columns: dict[str, list[Any]] = {
+        "backbone": [backbones(name) for name in table["backbone"]],
+        "label": [labels(name) for name in table["label"]],
+        "task": [tasks(name) for name in table["task"]],
+        "seed": table["seed"].astype(int).tolist(),
+        "status": [statuses(name) for name in table["status"]],
+        "protocol": [_protocol(results.records.get(str(cell_id)), protocols) for cell_id in table.index],
+    }
+    measured = {m.name: _numbers(_as_measured(results, m)) for m in MEASURES if table[m.name].notna().any()}
+    averaged = [tasks(name) for name in results.averaged(results.tasks)]
+    return {
+        "ids": table.index.tolist(),
+        "columns": columns | measured,
+        "measures": [_measure(m) for m in MEASURES if m.name in measured],
+        "statuses": statuses.values,
+        "labels": [_label(results, name) for name in results.labels],
+        "tasks": [
+            {"name": n, "title": results.title("tasks", n), "metric": results.metric(n), "key": results.metric_key(n),
+             "scales": _scales(results, n)}
+            for n in results.tasks
+        ],
+        "averaged": averaged,
+        "backbones": [{"name": n, "title": results.title("backbones", n)} for n in results.backbones],
+        "groups": groups(columns, measured, averaged),
+    }  # fmt: skip
+
+
+def _as_measured(results: Results, measure: Quantity) -> pd.Series:
+    """A column with every score as its metric has it."""
+    column = results.cells[measure.name]
+    if measure.kind != "score":
+        return column
+    return pd.Series(
+        [results.scale(task).raw(score) for task, score in zip(results.cells["task"], column, strict=True)]
+    )
+
+
+def _scales(results: Results, task: str) -> dict[str, dict[str, str]]:
+    """How every metric of a task is written, as far as its card says so."""
+    found = {}
+    for metric in results.task_card(task).scales:
+        values = [record.test[metric] for record in results.records.values()
+                  if record.cell.task == task and metric in record.test]  # fmt: skip
+        scale = read_scale(results.task_card(task), metric, values)
+        kind = "points" if scale.in_points else f"places:{scale.decimals}"
+        found[metric] = {"kind": kind, "better": "higher" if scale.higher_is_better else "lower"}
+    return found
+
+
+def _label(results: Results, name: str) -> dict[str, str]:
+    method = results.method_of(name)
+    return {
+        "name": name,
+        "method": method,
+        "title": results.title("methods", method),
+        "family": results.family_of(name),
+    }
+
+
+def _protocol(record: Record | None, protocols: _Index) -> int | None:
+    if record is None or record.cost is None:
+        return None
+    return protocols(json.dumps(record.cost.protocol, sort_keys=True))
+
+
+def _numbers(column: pd.Series) -> list[float | None]:
+    return [_number(value) for value in column.tolist()]
+
+
+def _number(value: float) -> float | int | None:
+    """Whole numbers as such, which is shorter; what is not finite as nothing."""
+    if not math.isfinite(value):
+        return None
+    return int(value) if float(value).is_integer() else value
+
+
+def groups(
+    columns: dict[str, list], measured: dict[str, list[float | None]], averaged: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Per (backbone, task, label) the mean, spread and count over seeds of each measure; then per (backbone,
+    label) the mean of the tasks' means, where the label has one on every task that any label has; of scores only over
+    the tasks `averaged`."""
+    members: dict[tuple[int, int, int], list[int]] = {}
+    for i, key in enumerate(zip(columns["backbone"], columns["task"], columns["label"], strict=True)):
+        members.setdefault(key, []).append(i)
+    profiled = {m.name for m in MEASURES if m.profiled}
+    made = []
+    for (backbone, task, label), rows in members.items():
+        used = {columns["protocol"][i] for i in rows} - {None}
+        values = {
+            key: _summary([column[i] for i in rows])
+            for key, column in measured.items()
+            if key not in profiled or len(used) == 1
+        }
+        made.append({"backbone": backbone, "task": task, "label": label, "protocol": min(used, default=None),
+                     "values": {k: v for k, v in values.items() if v}})  # fmt: skip
+    return made + [
+        group for backbone in sorted(set(columns["backbone"])) for group in _over_tasks(made, backbone, averaged)
+    ]
+
+
+def _summary(values: Sequence[float | None]) -> list[float | int | None] | None:
+    """[mean, sd, n], or nothing."""
+    found = summarise([math.nan if value is None else value for value in values])
+    return [_number(found.mean), found.sd, found.n] if found.n else None
+
+
+def _over_tasks(made: list[dict[str, Any]], backbone: int, averaged: Sequence[int]) -> list[dict[str, Any]]:
+    own = [group for group in made if group["backbone"] == backbone]
+    tasks = {group["task"] for group in own}
+    if len(tasks) < 2:
+        return []
+    by_label: dict[int, list[dict[str, Any]]] = {}
+    for group in own:
+        by_label.setdefault(group["label"], []).append(group)
+    found = []
+    for measure in MEASURES:
+
+        def has(group: dict[str, Any], measure: Quantity = measure) -> bool:
+            return measure.name in group["values"] and (measure.kind != "score" or group["task"] in averaged)
+
+        having = [group for group in own if has(group)]
+        wanted = {group["task"] for group in having}
+        if not wanted or (measure.profiled and len({group["protocol"] for group in having}) > 1):
+            continue
+        for label, theirs in by_label.items():
+            values = [group["values"][measure.name] for group in theirs if has(group)]
+            if len(values) == len(wanted):
+                mean = _number(summarise([value[0] for value in values]).mean)
+                found.append((label, measure.name, [mean, None, sum(value[2] for value in values)]))
+    return [
+        {"backbone": backbone, "task": ALL, "label": label, "protocol": None,
+         "values": {key: value for of, key, value in found if of == label}}
+        for label in by_label
+    ]  # fmt: skip
+
+
+def details(results: Results, output: Path) -> dict[str, Any]:
+    """What the cell views show. What many cells share (configurations, environments) is there once."""
+    shared, environments = _Index(), _Index()
+    scored_log = min(FAILED_LOG, ALL_LOGS // max(1, len(results.manifest.cells)))
+    cells = []
+    for cell_id, cell in results.manifest.cells.items():
+        record = results.records.get(cell_id)
+        common = cell.model_dump(mode="json", exclude={"seed", "task", "backbone", "label", "method"})
+        found: dict[str, Any] = {"cell": shared(json.dumps(common, sort_keys=True))}
+        if record is not None:
+            environment = json.dumps(setup.environment_pairs(environment_of(record)))
+            elsewhere = {"id", "cell", "status", "environment", "profiled", "schema_version"}
+            found |= record.model_dump(mode="json", exclude=elsewhere)
+            if isinstance(reason := results.cells.loc[cell_id, "reason"], str):
+                found["reason"] = reason  # the record itself has none for a score that is undefined
+            for name in ("test", "validation"):
+                found[name] = {
+                    metric: value if math.isfinite(value) else UNDEFINED
+                    for metric, value in getattr(record, name).items()
+                }
+            for line, evaluation in zip(found["history"], record.history, strict=True):
+                line["validation"] = evaluation.validation
+            found["environment"] = environments(environment) if record.environment else None
+            if record.cost is not None and len(record.cost.phases) == 1:
+                del found["cost"]["phases"]  # the one phase is the whole
+        longest = scored_log if record and record.test else FAILED_LOG
+        found |= _files(results.root, cell_id, output, longest)
+        cells.append(found)
+    keys = _Index()
+    return {
+        "cells": [packed(_finite(found), keys) for found in cells],
+        "keys": [json.loads(text) for text in keys.values],
+        "shared": [_finite(json.loads(text)) for text in shared.values],
+        "environments": [_finite(json.loads(text)) for text in environments.values],
+        "plugins": results.suite.get("plugins") or [],
+    }
+
+
+def packed(value: Any, keys: _Index) -> Any:
+    """The same data with the keys of mappings told once: of thousands of records they are a third. A mapping is
+    the number of its keys and then its values, a list -1 and then its items."""
+    if isinstance(value, dict):
+        return [keys(json.dumps(list(value))), *(packed(inner, keys) for inner in value.values())]
+    return [-1, *(packed(inner, keys) for inner in value)] if isinstance(value, list) else value
+
+
+def _files(root: Path, cell_id: str, output: Path, longest: int) -> dict[str, Any]:
+    """Links to what the cell left behind, relative to the page, and the end of its log. A link is none of it: it may
+    lead anywhere."""
+    store = RecordStore(root)
+    folder = store.folder(cell_id)
+    places = {name: folder / name for name in ("record.json", "log.txt")}
+    here = [name for name, path in places.items() if path.is_file() and not _links(path, folder, folder.parent)]
+    links = [[name, quote(Path(os.path.relpath(folder / name, output)).as_posix())] for name in here]
+    return {"files": links, "log": store.read_log(cell_id, longest)}
+
+
+def _links(*paths: Path) -> bool:
+    return any(path.is_symlink() for path in paths)
+
+
+def _finite(value: Any) -> Any:
+    """The same data with nothing where a number is not finite: JSON has no word for it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, (list, tuple)) else value
