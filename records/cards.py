@@ -129,7 +129,7 @@ _OTHERS = {
 }
 _FRACTIONS = re.compile(
     r"accuracy|balanced_accuracy|exact_match|average|byte_probability|auc|roc_auc|average_precision|(map|mrr)(@\d+)?"
-    r"|pass@\d+|(f1|precision|recall)(a|_\w+|@\d+)?|rouge_?([12l]|lsum)"
+    r"|pass@\d+|((macro|micro|weighted)_)?(f1|precision|recall)(a|_\w+|@\d+)?|rouge_?([12l]|lsum)"
 )
 
 

@@ -15,12 +15,10 @@ from records.store import ResultsError
 from reports import results as frame
 from reports.analysis.analysis import analyse
 from reports.drawing.style import screen
-from reports.model import references as bibliography
 from reports.model.document import Document
-from reports.model.references import Entry
 from reports.model.topics import TOPICS, Topic
 from reports.render import compiling, html, latex, macros
-from reports.render.templating import Style, TemplateError, read_style, resource
+from reports.render.templating import Style, TemplateError, read_style
 from reports.sections import report as document
 
 
@@ -86,13 +84,6 @@ def writing(what: str) -> Iterator[None]:
         raise ResultsError(f"{error.filename}: cannot write the {what}: {error.strerror}") from None
 
 
-def references_of(*read: frame.Results) -> dict[str, Entry]:
-    """Every entry of the cards and of our own, and one for each run."""
-    texts = [card.bibtex for one in read for card in one.cards]
-    runs = [macros.run_entry(one) for one in read]
-    return bibliography.merge([*texts, resource("references.bib")]) | {run.key: run for run in runs}
-
-
 def copy_style(style: Style, folder: Path) -> None:
     """Makes the folder, with the style's files in it. Raises ResultsError on a link in it that leads elsewhere: what is
     written through such a link overwrites a file that is none of ours."""
@@ -106,8 +97,8 @@ def copy_style(style: Style, folder: Path) -> None:
 
 def _write(read: frame.Results, folder: Path, topic: Topic, style: Style) -> Report:
     copy_style(style, folder)
-    references, run = references_of(read), macros.run_entry(read)
     analysis = analyse(read, topic)
+    references, run = analysis.references, analysis.run
     made = document.compose(analysis, references, run.key)
 
     _remove_stale(folder, made)

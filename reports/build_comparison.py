@@ -12,7 +12,7 @@ import pandas as pd
 from reports.analysis.analysis import analyse
 from reports.analysis.statistics import MIN_PAIRS, Summary, compare_paired, holm
 from reports.analysis.summaries import seeds_of, summary_of
-from reports.build import copy_style, output_folder, read_results, references_of, writing
+from reports.build import copy_style, output_folder, read_results, writing
 from reports.model.document import (
     Block,
     Cite,
@@ -30,13 +30,14 @@ from reports.model.document import (
     Text,
     listing,
 )
-from reports.model.writing import plural
+from reports.model.references import references_of, run_entry
+from reports.model.writing import named_scores, plural
 from reports.render import compiling, latex, macros
 from reports.render.templating import Style, read_style
 from reports.results import Results, select
 from reports.scales import Scale
 from reports.sections.report import known_only
-from reports.sections.tables import named_scores, p_text
+from reports.sections.tables import p_text
 
 _COSTS = {
     "adapter_parameters": "trained parameters",
@@ -69,7 +70,7 @@ def _write(a: Results, b: Results, folder: Path, style: Style) -> Comparison:
     copy_style(style, folder)
     references = references_of(a, b)
     # Two runs of one suite would share a key.
-    runs = [replace(macros.run_entry(one), key=f"run-{name}") for one, name in ((a, "A"), (b, "B"))]
+    runs = [replace(run_entry(one), key=f"run-{name}") for one, name in ((a, "A"), (b, "B"))]
     references = {key: entry for key, entry in references.items() if not key.startswith("run-")}
     references |= {run.key: run for run in runs}
     warned = warnings(a, b)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from reports.analysis.analysis import Analysis, analyse
 from reports.analysis.claims import OUTCOMES, Verdict, tally
-from reports.build import copy_style, output_folder, read_results, references_of, writing
+from reports.build import copy_style, output_folder, read_results, writing
 from reports.drawing import figures, fronts, schematics, sweeps
 from reports.drawing.style import families_in
 from reports.drawing.style import slides as slide_look
-from reports.model.document import Cite, Code, Figure, Inline, Ref, Table, Text, listing
+from reports.model.document import Cite, Code, Deck, Figure, Inline, Ref, Slide, Table, Text, listing
 from reports.model.references import Entry
 from reports.model.topics import TOPICS, Topic
 from reports.model.writing import plural
@@ -27,32 +27,6 @@ ROWS_PER_SLIDE = 16
 CLAIMS_PER_SLIDE = 5
 # What a talk of this family's own methods can go through.
 METHODS_SHOWN = 4
-
-
-@dataclass(frozen=True)
-class Slide:
-    """A title that says what the slide shows, sentences, and at most one table or figure. `words` is what the speaker
-    should say or write here in their own words; `minutes` the time planned for it."""
-
-    title: str
-    points: tuple[Text, ...] = ()
-    block: Table | Figure | None = None
-    words: str = ""
-    minutes: float = 1.0
-
-    @property
-    def letters(self) -> int:
-        """About how much there is to read, tables apart."""
-        return sum(len(piece) if isinstance(piece, str) else 15 for point in self.points for piece in point)
-
-
-@dataclass(frozen=True)
-class Deck:
-    title: str
-    subtitle: str
-    date: str
-    slides: tuple[Slide, ...]
-    backup: tuple[Slide, ...]
 
 
 @dataclass(frozen=True)
@@ -78,8 +52,8 @@ def build_slides(
 
 def _write(read: Results, folder: Path, topic: Topic, style: Style) -> Slides:
     copy_style(style, folder)
-    references, run = references_of(read), macros.run_entry(read)
     analysis = analyse(read, topic)
+    references, run = analysis.references, analysis.run
     deck = compose(analysis, references, run)
     for name in ("tables", "figures", "build"):
         (folder / name).mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from reports.analysis.claims import Verdict
 from reports.analysis.contrasts import Contrast
 from reports.analysis.focus import focus
 from reports.analysis.summaries import Summaries
+from reports.model.references import Entry, references_of, run_entry
 from reports.model.topics import ALL, Topic
 from reports.results import Results
 
@@ -43,6 +44,16 @@ class Analysis:
     def own(self) -> list[str]:
         """The configurations of the topic's family; all of them, where the topic is all."""
         return [label for label in self.results.labels if self.topic.family in (None, self.results.family_of(label))]
+
+    @cached_property
+    def run(self) -> Entry:
+        """The run itself, as a reference."""
+        return run_entry(self.everything.results)
+
+    @cached_property
+    def references(self) -> dict[str, Entry]:
+        """All that can be cited, by key."""
+        return references_of(self.everything.results)
 
     @cached_property
     def scored(self) -> Summaries:

@@ -23,11 +23,11 @@ from reports.analysis.fronts import Point
 from reports.analysis.statistics import Summary
 from reports.drawing.labels import Anchor, place_around, spread_out, text_extent
 from reports.drawing.style import COLUMN_WIDTH, FRONT, INK, MEMORY_SHADES, MUTED, PAGE_WIDTH, families_in, look, scale
-from reports.model.document import Figure, listing
+from reports.model.document import Figure, keyed, listing
 from reports.model.writing import unit_for
 from reports.results import Results
 from reports.scales import Scale
-from reports.sections.tables import MEMORY_PARTS, keyed
+from reports.sections.tables import MEMORY_PARTS
 
 LABEL_SIZE = 7
 PANELS_PER_ROW = 3

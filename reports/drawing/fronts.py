@@ -26,11 +26,10 @@ from reports.drawing.figures import (
 from reports.drawing.labels import Anchor, place_around
 from reports.drawing.style import FRONT, INK, PAGE_WIDTH, families_in, look
 from reports.drawing.style import scale as size
-from reports.model.document import Figure, listing
-from reports.model.writing import unit_for
+from reports.model.document import Figure, keyed, listing
+from reports.model.writing import named_scores, unit_for
 from reports.results import Results, select
 from reports.scales import Scale
-from reports.sections.tables import keyed, named_scores
 
 # Up to as many, a heat map would repeat the table of scores.
 FEW_TASKS = 2

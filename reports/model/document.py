@@ -31,10 +31,10 @@ class Ref:
 
 @dataclass(frozen=True)
 class Math:
-    """Inline mathematics, in LaTeX and in plain Unicode."""
+    """Inline mathematics, in LaTeX."""
 
     latex: str
-    plain: str
+    plain: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """`data` is the same content at full precision, for the CSV file. `wide` spans both columns."""
+    """`data` is the same content at full precision, for the CSV file. `wide` spans both columns. `spare` says how long
+    it stays in the main part where pages are few: the higher, the longer; 0 is for good."""
 
     key: str
     caption: Text
@@ -126,6 +127,7 @@ class Table:
     rows: tuple[Row, ...]
     data: pd.DataFrame
     wide: bool = False
+    spare: int = 0
 
     @property
     def label(self) -> str:
@@ -135,13 +137,14 @@ class Table:
 @dataclass(frozen=True)
 class Figure:
     """`draw` makes the figure anew under the current matplotlib settings, so that each output can have its
-    own fonts. `alt` says in words what it shows."""
+    own fonts. `alt` says in words what it shows; `spare` as for tables."""
 
     key: str
     caption: Text
     alt: str
     draw: Callable[[], Drawing]
     wide: bool = False
+    spare: int = 0
 
     @property
     def label(self) -> str:
@@ -153,10 +156,13 @@ Block = Paragraph | Equation | Table | Figure
 
 @dataclass(frozen=True)
 class Section:
+    """`spare` as for tables."""
+
     key: str
     title: str
     blocks: tuple[Block, ...] = ()
     sections: tuple[Section, ...] = ()
+    spare: int = 0
 
     @property
     def label(self) -> str:
@@ -231,6 +237,49 @@ class Document:
             elif isinstance(block, (Table, Figure)):
                 texts.append(block.caption)
         return texts
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A title that says what the slide shows, sentences, and at most one table or figure. `order` is its place in the
+    talk; `words` is what the speaker should say or write here in their own words; `minutes` the time planned for it."""
+
+    title: str
+    points: tuple[Text, ...] = ()
+    block: Table | Figure | None = None
+    order: int = 50
+    words: str = ""
+    minutes: float = 1.0
+
+    @property
+    def letters(self) -> int:
+        """About how much there is to read, tables apart."""
+        return sum(len(piece) if isinstance(piece, str) else 15 for point in self.points for piece in point)
+
+
+@dataclass(frozen=True)
+class Deck:
+    """A talk: its slides in order, and those for questions."""
+
+    title: str
+    subtitle: str
+    date: str
+    slides: tuple[Slide, ...]
+    backup: tuple[Slide, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a report has on one subject: a section of the document, slides of the talk, and slides for questions."""
+
+    section: Section | None = None
+    slides: tuple[Slide, ...] = ()
+    backup: tuple[Slide, ...] = ()
+
+
+def keyed(stem: str, position: int, of: int) -> str:
+    """`scores`, or `scores-2` where a report needs several tables or figures of a kind."""
+    return stem if of == 1 else f"{stem}-{position + 1}"
 
 
 def listing(items: list[str]) -> str:

@@ -3,12 +3,15 @@ format them for a page. Field values are treated as text with accents, never pas
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from reports.model.resources import resource
 from reports.render.escape import latex_text
+from reports.results import Results
 
 # BibTeX's commands for accents, as combining characters.
 _ACCENTS = {"'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u0303", "=": "\u0304",
@@ -174,3 +177,36 @@ def _surname(name: str) -> str:
 def _first_last(name: str) -> str:
     last, _, first = name.partition(",")
     return f"{first.strip()} {last.strip()}".strip() if first else name
+
+
+def references_of(*read: Results) -> dict[str, Entry]:
+    """Every entry of the cards and of our own, and one for each run."""
+    texts = [card.bibtex for one in read for card in one.cards]
+    runs = [run_entry(one) for one in read]
+    return merge([*texts, resource("references.bib")]) | {run.key: run for run in runs}
+
+
+def run_entry(results: Results) -> Entry:
+    """The run itself: suite, version, date, and a hash of its manifest that tells it from any other."""
+    environments = results.environments()
+    first = environments[0][0] if environments else {}
+    version = (first.get("versions") or {}).get("adaptbench")
+    notes = [f"adaptbench {version}"] if version else []
+    notes += [f"{len(results.cells)} cells", f"manifest SHA-256 {manifest_hash(results)[:16]}"]
+    notes += [f"created {results.manifest.created[:10]}"]
+    notes += [f"commit {str(first['commit'])[:12]}"] if first.get("commit") else []
+    fields = {
+        "author": "{adaptbench}",
+        "title": re.sub(r"[{}]", "", f"Results of the suite {results.name}"),
+        "year": results.manifest.created[:4],
+        "note": re.sub(r"[{}]", "", ", ".join(notes)),
+    }
+    key = re.sub(r"[^A-Za-z0-9-]+", "-", results.name).strip("-")
+    if key != results.name:  # another suite's name may be the same without its umlauts
+        key = f"{key or 'results'}-{manifest_hash(results)[:8]}"
+    return Entry("misc", f"run-{key}", fields)
+
+
+def manifest_hash(results: Results) -> str:
+    """SHA-256 of manifest.json as it lies in the results folder."""
+    return hashlib.sha256((results.root / "manifest.json").read_bytes()).hexdigest()

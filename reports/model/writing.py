@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from reports.analysis.statistics import Summary
-from reports.model.document import Number
+from reports.model.document import Number, listing
+
+if TYPE_CHECKING:
+    from reports.results import Results
 
 
 class Unit(NamedTuple):
@@ -96,3 +99,17 @@ def numeral(n: int) -> str:
 def plural(n: int, one: str, many: str | None = None) -> str:
     """ "one seed", "three seeds"."""
     return f"{numeral(n)} {one if n == 1 else many or one + 's'}"
+
+
+def named_scores(results: Results, tasks: Sequence[str]) -> str:
+    """What scores of several tasks are: "primary metric in points", with the tasks of which that does not hold."""
+    others: dict[str, list[str]] = {}
+    for task in tasks:
+        scale = results.scale(task)
+        if not (scale.in_points and scale.higher_is_better):
+            others.setdefault(scale.named(results.metric(task)), []).append(task)
+    if not others:
+        return "primary metric in points"
+    said = listing([f"on {listing(of)} {what}" for what, of in others.items()])
+    plain = len(tasks) > sum(map(len, others.values()))
+    return f"primary metric {'in points, but ' if plain else '('}{said}{'' if plain else ')'}"

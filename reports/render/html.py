@@ -12,11 +12,12 @@ from markupsafe import Markup
 from reports.analysis.analysis import Analysis
 from reports.model.document import Document, listing
 from reports.model.references import Entry
+from reports.model.resources import resource
 from reports.render import page_data
 from reports.render.html_blocks import Writer, in_page_order, numbering
 from reports.render.html_claims import claims_view
 from reports.render.inline_svg import styles_to_classes
-from reports.render.templating import html_environment, resource
+from reports.render.templating import html_environment
 from reports.sections import setup
 
 # The parts of the page's script, in the order in which they are put together.

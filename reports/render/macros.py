@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -12,7 +10,6 @@ from reports.analysis.analysis import Analysis
 from reports.analysis.contrasts import Contrast
 from reports.analysis.statistics import Summary
 from reports.analysis.summaries import summary_of
-from reports.model.references import Entry
 from reports.model.writing import count, unit_for
 from reports.render.escape import short_hash
 from reports.render.templating import latex_environment
@@ -126,29 +123,3 @@ def _one_line(name: str) -> str:
     """A name in a comment, where nothing of it is a command either."""
     plain = "".join(c if c.isprintable() else " " for c in name.replace("\\", "\\textbackslash "))
     return " ".join(plain.split())
-
-
-def run_entry(results: Results) -> Entry:
-    """The run itself: suite, version, date, and a hash of its manifest that tells it from any other."""
-    environments = results.environments()
-    first = environments[0][0] if environments else {}
-    version = (first.get("versions") or {}).get("adaptbench")
-    notes = [f"adaptbench {version}"] if version else []
-    notes += [f"{len(results.cells)} cells", f"manifest SHA-256 {manifest_hash(results)[:16]}"]
-    notes += [f"created {results.manifest.created[:10]}"]
-    notes += [f"commit {str(first['commit'])[:12]}"] if first.get("commit") else []
-    fields = {
-        "author": "{adaptbench}",
-        "title": re.sub(r"[{}]", "", f"Results of the suite {results.name}"),
-        "year": results.manifest.created[:4],
-        "note": re.sub(r"[{}]", "", ", ".join(notes)),
-    }
-    key = re.sub(r"[^A-Za-z0-9-]+", "-", results.name).strip("-")
-    if key != results.name:  # another suite's name may be the same without its umlauts
-        key = f"{key or 'results'}-{manifest_hash(results)[:8]}"
-    return Entry("misc", f"run-{key}", fields)
-
-
-def manifest_hash(results: Results) -> str:
-    """SHA-256 of manifest.json as it lies in the results folder."""
-    return hashlib.sha256((results.root / "manifest.json").read_bytes()).hexdigest()

@@ -11,20 +11,9 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from reports.model.resources import TEMPLATES, TemplateError
 from reports.model.writing import shorten
 from reports.render.escape import latex_code, latex_text
-
-# Installed beside this package. importlib.resources cannot open a namespace package of an editable install.
-_FOLDER = Path(__file__).resolve().parents[2] / "templates"
-
-
-def resource(name: str) -> str:
-    """The text of a file of the package `templates`."""
-    return (_FOLDER / name).read_text(encoding="utf-8")
-
-
-class TemplateError(Exception):
-    """A user's template cannot be used; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +73,7 @@ def latex_environment(style: Style = Style()) -> jinja2.Environment:
     """
     own = [jinja2.FileSystemLoader(style.folder)] if style.folder else []
     environment = _Sandbox(
-        loader=jinja2.ChoiceLoader([*own, jinja2.FileSystemLoader(_FOLDER)]), autoescape=False,
+        loader=jinja2.ChoiceLoader([*own, jinja2.FileSystemLoader(TEMPLATES)]), autoescape=False,
         undefined=jinja2.StrictUndefined,
         variable_start_string="(((", variable_end_string=")))", block_start_string="((*",
         block_end_string="*))", comment_start_string="((#", comment_end_string="#))",
@@ -137,6 +126,6 @@ def _is_inside(path: Path, folder: Path) -> bool:
 def html_environment() -> jinja2.Environment:
     """Jinja that escapes every value but Markup."""
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip

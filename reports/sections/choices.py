@@ -6,10 +6,9 @@ import pandas as pd
 
 from reports.analysis.analysis import Analysis
 from reports.analysis.choices import Candidate, Choices
-from reports.model.document import Column, Number, Row, Table, Text
+from reports.model.document import Column, Number, Row, Table, Text, keyed
 from reports.results import Results
 from reports.scales import Scale
-from reports.sections.tables import keyed
 
 
 def decisions(analysis: Analysis) -> list[Table]:

@@ -6,10 +6,10 @@ import pandas as pd
 
 from reports.analysis.analysis import Analysis
 from reports.analysis.forgetting import Forgetting
-from reports.model.document import Block, Code, Column, Inline, Paragraph, Ref, Table
+from reports.model.document import Block, Code, Column, Inline, Paragraph, Ref, Table, keyed
 from reports.model.writing import Unit, number, numeral
 from reports.results import Results
-from reports.sections.tables import by_family, keyed
+from reports.sections.tables import by_family
 
 UNIT = Unit("nats per byte", 1, 3)
 

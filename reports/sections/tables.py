@@ -12,18 +12,13 @@ from reports.analysis.analysis import Analysis
 from reports.analysis.contrasts import Contrast
 from reports.analysis.costs import CostGroup
 from reports.analysis.statistics import MIN_PAIRS, Summary
-from reports.model.document import Code, Column, Number, Ref, Row, Table, Text, listing
-from reports.model.writing import count, number, unit_for
+from reports.model.document import Code, Column, Number, Ref, Row, Table, Text, keyed, listing
+from reports.model.writing import count, named_scores, number, unit_for
 from reports.results import NO_SCORE, Results, select
 from reports.scales import UNDEFINED, Scale
 
 # Wider tables are cut into several.
 TASKS_PER_TABLE = 6
-
-
-def keyed(stem: str, position: int, of: int) -> str:
-    """`scores`, or `scores-2` where a report needs several tables or figures of a kind."""
-    return stem if of == 1 else f"{stem}-{position + 1}"
 
 
 def by_family(results: Results, labels: Iterable[str], cells_of: Callable[[str], tuple]) -> tuple[Row, ...]:
@@ -84,20 +79,6 @@ def scores(analysis: Analysis) -> list[Table]:
             )
         )  # fmt: skip
     return made
-
-
-def named_scores(results: Results, tasks: Sequence[str]) -> str:
-    """What scores of several tasks are: "primary metric in points", with the tasks of which that does not hold."""
-    others: dict[str, list[str]] = {}
-    for task in tasks:
-        scale = results.scale(task)
-        if not (scale.in_points and scale.higher_is_better):
-            others.setdefault(scale.named(results.metric(task)), []).append(task)
-    if not others:
-        return "primary metric in points"
-    said = listing([f"on {listing(of)} {what}" for what, of in others.items()])
-    plain = len(tasks) > sum(map(len, others.values()))
-    return f"primary metric {'in points, but ' if plain else '('}{said}{'' if plain else ')'}"
 
 
 def _head(results: Results, tasks: Sequence[str], task: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 import synthetic_results as synthetic
 
 from reports.drawing.style import fallback_fonts, has_glyphs
-from reports.render import compiling, macros
+from reports.render import compiling
 from reports.render.macros import macro_names, numbers
 from reports.render.scripts import draw_pictures
 from reports.results import read, told_apart
@@ -106,7 +106,7 @@ def test_suites_of_like_names_have_other_keys(tmp_path: Path):
     for i, name in enumerate(("größe", "grüße", "模型", "plain")):
         cells = [synthetic.cell("full", "bbc_news", i)]
         root = synthetic.write(tmp_path / str(i), cells, [], suite=synthetic.suite(cells) | {"name": name})
-        keys.append(macros.run_entry(read(root)).key)
+        keys.append(run_entry(read(root)).key)
     assert len(set(keys)) == 4
     assert keys[-1] == "run-plain"
     assert all(re.fullmatch("[A-Za-z0-9-]+", key) for key in keys)

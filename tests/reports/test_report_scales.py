@@ -18,9 +18,10 @@ from methods.base import Claim
 from records.record import Record
 from reports import build_comparison as comparison
 from reports.analysis.claims import assess
-from reports.build import build_report, references_of
+from reports.build import build_report
 from reports.build_talk import compose as slides
 from reports.drawing import figures, fronts
+from reports.model.references import references_of
 from reports.model.topics import TOPICS, focus
 from reports.render import page_data
 from reports.render.macros import numbers
