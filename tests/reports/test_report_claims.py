@@ -16,9 +16,9 @@ from bench.registry import Registry
 from methods.base import Claim
 from records.cell import Cell
 from records.record import Evaluation, Record
+from records.vocabulary import QUANTITIES
 from reports.claims import Verdict, assess
 from reports.frame import Results, read
-from records.vocabulary import QUANTITIES
 
 TASKS = ("rotten_tomatoes", "bbc_news")
 
