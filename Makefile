@@ -18,6 +18,8 @@ ARGS ?=
 ADAPTERHUB := .venv-adapterhub
 # The rules that the page is held against; tests that need them are skipped without.
 AXE := .cache/axe
+# The linter of the page's scripts.
+ESLINT := .cache/eslint
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -26,7 +28,7 @@ export SUITE RESULTS TOPIC TEMPLATE
 
 .DEFAULT_GOAL := help
 .PHONY: help bench report slides status test test-page performance test-slow test-gpu test-adapterhub support check
-.PHONY: format clean
+.PHONY: check-page map hooks format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -64,15 +66,26 @@ test-adapterhub: $(READY) $(ADAPTERHUB)/.ready ## hold our adapters against Adap
 support: $(READY) ## try every method on every architecture, and write docs/support.md
 	$(BIN)/python -m tests.methods.support
 
-check: $(READY) ## lint, format, types and the directions of imports
+check: $(READY) ## lint, format, types, docstrings and the directions of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory check-page; \
+		else echo "There is no npm here: the page's scripts are not linted."; fi
+
+check-page: $(ESLINT)/.ready ## lint the page's scripts; `make check` does where there is npm
+	$(ESLINT)/node_modules/.bin/eslint templates/page
+
+map: $(READY) ## draw docs/architecture.svg from what the packages import
+	$(BIN)/python -m tests.house_map
 
 format: $(READY) ## put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+hooks: $(READY) ## from now on, `git commit` looks at what it commits first
+	$(BIN)/pre-commit install
 
 clean: ## remove the environment and caches; results stay
 	rm -rf $(VENV) $(ADAPTERHUB) build *.egg-info .mypy_cache .import_linter_cache .ruff_cache .pytest_cache
@@ -88,6 +101,10 @@ $(READY): pyproject.toml constraints.txt Makefile
 
 $(AXE)/.ready: Makefile
 	npm install --prefix $(AXE) --no-save --no-audit --no-fund --silent axe-core@4.14
+	@touch $@
+
+$(ESLINT)/.ready: Makefile
+	npm install --prefix $(ESLINT) --no-save --no-audit --no-fund --silent eslint@9.39
 	@touch $@
 
 $(ADAPTERHUB)/.ready: Makefile

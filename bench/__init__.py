@@ -12,4 +12,4 @@ import logging
 # Where bitsandbytes is installed, it tells at every start, in every process, of a kernel that nobody asked for.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -173,6 +173,7 @@ class TaskCard:
 
     @property
     def primary(self) -> Metric:
+        """The metric that a checkpoint is chosen by, and that counts as the task's score."""
         return next(iter(self.scales.values()))
 
 

@@ -17,7 +17,7 @@ function startClaims() {
   const switches = outcomes.map((outcome) => {
     const number = articles.filter((article) => article.dataset.outcome === outcome).length;
     const button = el("button", { type: "button", class: "quiet", "aria-pressed": "true", onclick: () => {
-      hidden.has(outcome) ? hidden.delete(outcome) : hidden.add(outcome);
+      if (!hidden.delete(outcome)) hidden.add(outcome);
       button.setAttribute("aria-pressed", String(!hidden.has(outcome)));
       refresh();
     } }, `${outcome}: ${number}`);

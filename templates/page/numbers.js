@@ -3,9 +3,9 @@
 // Like Python's format: a tie goes to the even digit.
 function fixed(value, digits) {
   const text = value.toFixed(digits);
-  const scaled = Math.abs(value * 10 ** digits);
-  if (scaled % 1 !== 0.5 || !/^50*$/.test(value.toFixed(digits + 60).split(".")[1].slice(digits))) return grouped(text);
-  const down = Math.floor(scaled);
+  const shifted = Math.abs(value * 10 ** digits);
+  if (shifted % 1 !== 0.5 || !/^50*$/.test(value.toFixed(digits + 60).split(".")[1].slice(digits))) return grouped(text);
+  const down = Math.floor(shifted);
   const even = (down % 2 ? down + 1 : down) / 10 ** digits;
   return grouped((value < 0 ? -even : even).toFixed(digits));
 }

@@ -108,7 +108,8 @@ function drawPlot() {
     axes(x, y, { width, height, left, right, top, bottom }), frontLine(points), spreads(points, x, y), marks(points), names(points, width, top)));
     area.append(el("div", { class: "tip", hidden: true, "aria-hidden": "true" }));
   } else area.append(el("p", { class: "notice" }, emptyPlot()));
-  old ? old.replaceWith(area) : host.append(area);
+  if (old) old.replaceWith(area);
+  else host.append(area);
   tellFront(points);
 }
 function emptyPlot() {
@@ -282,7 +283,7 @@ function familySwitches() {
   const families = [...new Set(overview.labels.map((label) => label.family))];
   return el("div", { class: "legend", role: "group", "aria-label": "Families shown" }, families.map((family) => {
     const button = el("button", { type: "button", "aria-pressed": "true", onclick: () => {
-      plot.hidden.has(family) ? plot.hidden.delete(family) : plot.hidden.add(family);
+      if (!plot.hidden.delete(family)) plot.hidden.add(family);
       button.setAttribute("aria-pressed", String(!plot.hidden.has(family)));
       drawPlot();
     } }, svg("svg", { width: 14, height: 14, viewBox: "-7 -7 14 14", class: familyClass(family), "aria-hidden": "true" }, svg("path", { d: markOf(family) })), family);

@@ -75,7 +75,7 @@ function costText(name, value) {
 }
 const costName = (name) => spoken(name.replace(/_(bytes|seconds)$/, "")).replace("flops", "FLOPs");
 function costPairs(cost) {
-  const figures = Object.entries(cost).filter(([name, value]) => typeof value === "number");
+  const figures = Object.entries(cost).filter(([, value]) => typeof value === "number");
   const protocol = Object.entries(cost.protocol || {}).map(([name, value]) => `${spoken(name)} ${Array.isArray(value) ? value.join(" × ") : plainValue(value)}`);
   return [...figures.map(([name, value]) => [costName(name), costText(name, value)]), ["protocol", protocol.join(", ")]];
 }
