@@ -34,15 +34,6 @@ class AdapterDrop(Method):
             " there. What the lower layers compute cannot be adapted."
         ),
         citation="ruckle2021adapterdrop",
-        bibtex="""@inproceedings{ruckle2021adapterdrop,
-  author = {R{\\"u}ckl{\\'e}, Andreas and Geigle, Gregor and Glockner, Max and Beck, Tilman and Pfeiffer, Jonas and
-    Reimers, Nils and Gurevych, Iryna},
-  title = {{AdapterDrop}: On the Efficiency of Adapters in Transformers},
-  booktitle = {Proceedings of the 2021 Conference on Empirical Methods in Natural Language Processing (EMNLP)},
-  year = {2021},
-  eprint = {2010.11918},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Dropping adapters from lower layers costs little in quality.",

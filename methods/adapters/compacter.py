@@ -73,14 +73,6 @@ class Compacter(Method):
             " the same cost of computation. They cannot be folded into the backbone."
         ),
         citation="mahabadi2021compacter",
-        bibtex="""@inproceedings{mahabadi2021compacter,
-  author = {Karimi Mahabadi, Rabeeh and Henderson, James and Ruder, Sebastian},
-  title = {{Compacter}: Efficient Low-Rank Hypercomplex Adapter Layers},
-  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
-  year = {2021},
-  eprint = {2106.04647},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="On par with full fine-tuning.",

@@ -33,15 +33,6 @@ class Houlsby(Method):
             " add two small matrix products per block to every pass."
         ),
         citation="houlsby2019adapters",
-        bibtex="""@inproceedings{houlsby2019adapters,
-  author = {Houlsby, Neil and Giurgiu, Andrei and Jastrzebski, Stanislaw and Morrone, Bruna and
-    de Laroussilhe, Quentin and Gesmundo, Andrea and Attariyan, Mona and Gelly, Sylvain},
-  title = {Parameter-Efficient Transfer Learning for {NLP}},
-  booktitle = {Proceedings of the 36th International Conference on Machine Learning (ICML)},
-  year = {2019},
-  eprint = {1902.00751},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Within 0.4 points of full fine-tuning.",

@@ -67,15 +67,6 @@ class IA3(Method):
             " hidden space can be made larger or smaller, but not mixed."
         ),
         citation="liu2022tfew",
-        bibtex="""@inproceedings{liu2022tfew,
-  author = {Liu, Haokun and Tam, Derek and Muqeeth, Mohammed and Mohta, Jay and Huang, Tenghao and Bansal, Mohit and
-    Raffel, Colin},
-  title = {Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning},
-  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
-  year = {2022},
-  eprint = {2205.05638},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Scores higher than full fine-tuning when examples are few.",

@@ -65,14 +65,6 @@ class MADX(Method):
             " the backbone, and gradients have to reach the embeddings."
         ),
         citation="pfeiffer2020madx",
-        bibtex="""@inproceedings{pfeiffer2020madx,
-  author = {Pfeiffer, Jonas and Vuli{\\'c}, Ivan and Gurevych, Iryna and Ruder, Sebastian},
-  title = {{MAD-X}: An Adapter-Based Framework for Multi-Task Cross-Lingual Transfer},
-  booktitle = {Proceedings of the 2020 Conference on Empirical Methods in Natural Language Processing (EMNLP)},
-  year = {2020},
-  eprint = {2005.00052},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Invertible adapters at the embeddings help transfer to other languages.",

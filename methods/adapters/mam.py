@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from methods.adapters.parallel_adapter import HE, insert_parallel
+from methods.adapters.parallel_adapter import insert_parallel
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, TaskInfo
 from methods.composition.functions import Nonlinearity
@@ -35,7 +35,6 @@ class MAM(PrefixTuning):
             " folded into the backbone, so both add to the cost of every pass."
         ),
         citation="he2022unified",
-        bibtex=HE,
         claims=(
             Claim(
                 text="Matches full fine-tuning.",

@@ -18,15 +18,6 @@ from methods.anatomy import Anatomy
 from methods.base import Card, Claim, Method, TaskInfo
 from methods.composition.functions import Bottleneck, Nonlinearity, insert_beside_ffn
 
-HE = """@inproceedings{he2022unified,
-  author = {He, Junxian and Zhou, Chunting and Ma, Xuezhe and Berg-Kirkpatrick, Taylor and Neubig, Graham},
-  title = {Towards a Unified View of Parameter-Efficient Transfer Learning},
-  booktitle = {International Conference on Learning Representations (ICLR)},
-  year = {2022},
-  eprint = {2110.04366},
-  archiveprefix = {arXiv},
-}"""
-
 
 class Scaled(nn.Module):
     """scale · change(x)."""
@@ -54,7 +45,6 @@ class ParallelAdapter(Method):
             " layer to every pass."
         ),
         citation="he2022unified",
-        bibtex=HE,
         claims=(
             Claim(
                 text="Beside the feed-forward block an adapter does better than after it.",

@@ -21,17 +21,6 @@ from methods.anatomy import Anatomy, Layer
 from methods.base import Card, Claim, Method, TaskInfo
 from methods.composition.functions import Bottleneck, Nonlinearity, Residual, insert_after
 
-PFEIFFER = """@inproceedings{pfeiffer2021adapterfusion,
-  author = {Pfeiffer, Jonas and Kamath, Aishwarya and R{\\"u}ckl{\\'e}, Andreas and Cho, Kyunghyun and
-    Gurevych, Iryna},
-  title = {{AdapterFusion}: Non-Destructive Task Composition for Transfer Learning},
-  booktitle = {Proceedings of the 16th Conference of the European Chapter of the Association for Computational
-    Linguistics (EACL)},
-  year = {2021},
-  eprint = {2005.00247},
-  archiveprefix = {arXiv},
-}"""
-
 
 class Pfeiffer(Method):
     card = Card(
@@ -47,7 +36,6 @@ class Pfeiffer(Method):
             " two small matrix products per layer to every pass."
         ),
         citation="pfeiffer2021adapterfusion",
-        bibtex=PFEIFFER,
         claims=(
             Claim(
                 text="One adapter per layer, after the feed-forward block, does as well as two.",

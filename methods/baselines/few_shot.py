@@ -11,11 +11,11 @@ from __future__ import annotations
 from pydantic import Field
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Method, Phase, TaskInfo
+from methods.base import Card, MethodBase, TaskInfo
 from methods.baselines.zero_shot import prompting_needs_text
 
 
-class FewShot(Method):
+class FewShot(MethodBase):
     card = Card(
         name="few_shot",
         title="Few-shot prompting",
@@ -27,15 +27,6 @@ class FewShot(Method):
             " is stored but the examples. Every question becomes longer by all of them, and so slower to answer."
         ),
         citation="brown2020language",
-        bibtex="""@inproceedings{brown2020language,
-  author = {Brown, Tom B. and Mann, Benjamin and Ryder, Nick and others},
-  title = {Language Models are Few-Shot Learners},
-  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
-  volume = {33},
-  year = {2020},
-  eprint = {2005.14165},
-  archiveprefix = {arXiv},
-}""",
     )
 
     shots: int = Field(4, ge=1, le=64, description="examples in the prompt")
@@ -48,6 +39,3 @@ class FewShot(Method):
 
     def demonstrations(self) -> int:
         return self.shots
-
-    def phases(self) -> tuple[Phase, ...]:
-        return ()

@@ -13,16 +13,6 @@ from torch import nn
 from methods.anatomy import Anatomy
 from methods.base import Card, LearningRate, Method, TaskInfo
 
-DEVLIN = """@inproceedings{devlin2019bert,
-  author = {Devlin, Jacob and Chang, Ming-Wei and Lee, Kenton and Toutanova, Kristina},
-  title = {{BERT}: Pre-training of Deep Bidirectional Transformers for Language Understanding},
-  booktitle = {Proceedings of the 2019 Conference of the North American Chapter of the Association for
-    Computational Linguistics (NAACL)},
-  year = {2019},
-  eprint = {1810.04805},
-  archiveprefix = {arXiv},
-}"""
-
 
 class Full(Method):
     card = Card(
@@ -37,7 +27,6 @@ class Full(Method):
             " costs what the backbone costs."
         ),
         citation="devlin2019bert",
-        bibtex=DEVLIN,
     )
 
     lr: LearningRate = 5e-5

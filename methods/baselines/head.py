@@ -12,7 +12,6 @@ from torch import nn
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, Method, TaskInfo
-from methods.baselines.full import DEVLIN
 
 
 class Head(Method):
@@ -28,7 +27,6 @@ class Head(Method):
             " for each task."
         ),
         citation="devlin2019bert",
-        bibtex=DEVLIN,
         claims=(
             Claim(
                 text="Fine-tuning the whole model scores higher than using it as a fixed feature extractor.",

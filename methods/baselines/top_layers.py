@@ -29,13 +29,6 @@ class TopLayers(Method):
             " costs."
         ),
         citation="lee2019elsa",
-        bibtex="""@misc{lee2019elsa,
-  author = {Lee, Jaejun and Tang, Raphael and Lin, Jimmy},
-  title = {What Would {Elsa} Do? Freezing Layers During Transformer Fine-Tuning},
-  year = {2019},
-  eprint = {1911.03090},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Nine tenths of the quality of full fine-tuning when only a fourth of the layers is tuned.",

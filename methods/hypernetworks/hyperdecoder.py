@@ -101,14 +101,6 @@ class Hyperdecoder(Method):
             " its own."
         ),
         citation="ivison2022hyperdecoders",
-        bibtex="""@inproceedings{ivison2022hyperdecoders,
-  author = {Ivison, Hamish and Peters, Matthew E.},
-  title = {Hyperdecoders: Instance-specific decoders for multi-task {NLP}},
-  booktitle = {Findings of the Association for Computational Linguistics: EMNLP 2022},
-  year = {2022},
-  eprint = {2203.08304},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Weights generated for each input score higher than weights generated for each task.",

@@ -78,15 +78,6 @@ class HyperFormer(Method):
             " step; at inference it is done once, and what remains is the cost of adapters."
         ),
         citation="mahabadi2021hyperformer",
-        bibtex="""@inproceedings{mahabadi2021hyperformer,
-  author = {Karimi Mahabadi, Rabeeh and Ruder, Sebastian and Dehghani, Mostafa and Henderson, James},
-  title = {Parameter-efficient Multi-task Fine-tuning for Transformers via Shared Hypernetworks},
-  booktitle = {Proceedings of the 59th Annual Meeting of the Association for Computational Linguistics and the
-    11th International Joint Conference on Natural Language Processing (ACL-IJCNLP)},
-  year = {2021},
-  eprint = {2106.04489},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Generating the adapters scores higher than training separate ones.",

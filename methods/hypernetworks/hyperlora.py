@@ -93,32 +93,6 @@ class HyperLoRA(Method):
             " they stay beside the weights. This is a combination of published methods, without a paper of its own."
         ),
         citation="ha2017hypernetworks,mahabadi2021hyperformer,hu2022lora",
-        bibtex="""@inproceedings{ha2017hypernetworks,
-  author = {Ha, David and Dai, Andrew M. and Le, Quoc V.},
-  title = {{HyperNetworks}},
-  booktitle = {International Conference on Learning Representations (ICLR)},
-  year = {2017},
-  eprint = {1609.09106},
-  archiveprefix = {arXiv},
-}
-@inproceedings{mahabadi2021hyperformer,
-  author = {Karimi Mahabadi, Rabeeh and Ruder, Sebastian and Dehghani, Mostafa and Henderson, James},
-  title = {Parameter-efficient Multi-task Fine-tuning for Transformers via Shared Hypernetworks},
-  booktitle = {Proceedings of the 59th Annual Meeting of the Association for Computational Linguistics and the
-    11th International Joint Conference on Natural Language Processing (ACL-IJCNLP)},
-  year = {2021},
-  eprint = {2106.04489},
-  archiveprefix = {arXiv},
-}
-@inproceedings{hu2022lora,
-  author = {Hu, Edward J. and Shen, Yelong and Wallis, Phillip and Allen-Zhu, Zeyuan and Li, Yuanzhi and
-    Wang, Shean and Wang, Lu and Chen, Weizhu},
-  title = {{LoRA}: Low-Rank Adaptation of Large Language Models},
-  booktitle = {International Conference on Learning Representations (ICLR)},
-  year = {2022},
-  eprint = {2106.09685},
-  archiveprefix = {arXiv},
-}""",
     )
 
     rank: int = Field(8, ge=1, le=4096, description="rank r of the generated updates")

@@ -18,10 +18,10 @@ attention of a decoder to its encoder has none. Its third form, with hypernetwor
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from methods.anatomy import Anatomy
@@ -114,15 +114,6 @@ class HyperPrompt(Method):
             " keys and values are generated once."
         ),
         citation="he2022hyperprompt",
-        bibtex="""@inproceedings{he2022hyperprompt,
-  author = {He, Yun and Zheng, Huaixiu Steven and Tay, Yi and Gupta, Jai and Du, Yu and Aribandi, Vamsi and
-    Zhao, Zhe and Li, YaGuang and Chen, Zhao and Metzler, Donald and Cheng, Heng-Tze and Chi, Ed H.},
-  title = {{HyperPrompt}: Prompt-based Task-Conditioning of Transformers},
-  booktitle = {Proceedings of the 39th International Conference on Machine Learning (ICML)},
-  year = {2022},
-  eprint = {2203.00759},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Generated keys and values score higher than prompt tuning.",
@@ -151,6 +142,12 @@ class HyperPrompt(Method):
     form: Literal["global", "share"] = Field("global", description="whether bottlenecks are generated or the layer's")
     embedding: int = Field(32, ge=1, le=4096, description="size of the task and layer embeddings (form global)")
     condition: int = Field(16, ge=1, le=4096, description="size c of what is generated from (form global)")
+
+    @model_validator(mode="after")
+    def _embeddings_are_for_generating(self) -> Self:
+        if self.form == "share":
+            self.refuse_idle("embedding", "condition", unless="form is global")
+        return self
 
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         if not anatomy.uses_attention_interface:

@@ -40,16 +40,9 @@ from methods.base import Card, Method, Phase, TaskInfo
 from methods.composition.inputs import count_positions, length_out_of_range
 from methods.library.peft_prompts import ADAPTER, CACHES, WRAPPERS, Tasks, forward_with_prompt
 from methods.library.peft_types import FAMILIES
+from methods.papers import PAPERS
 
 REVISION = f"peft-{peft.__version__}"
-
-_BIBTEX = r"""@misc{mangrulkar2022peft,
-  author = {Mangrulkar, Sourab and Gugger, Sylvain and Debut, Lysandre and Belkada, Younes and Paul, Sayak and
-    Bossan, Benjamin and Tietz, Marian},
-  title = {{PEFT}: State-of-the-art Parameter-Efficient Fine-Tuning methods},
-  year = {2022},
-  url = {https://github.com/huggingface/peft},
-}"""
 
 # Fields of peft's configurations that say where a model comes from or what is done with it, which is not the user's
 # choice here; and the number of training steps, which the budget decides.
@@ -136,7 +129,7 @@ def _card(kind: str, config_class: type[peft.PeftConfig]) -> Card:
             " other method here. The entry cited is the library's, whose documentation names the method's paper."
         ),
         citation="mangrulkar2022peft",
-        bibtex=_BIBTEX,
+        bibtex=PAPERS.bibtex(["mangrulkar2022peft"]),
     )
 
 

@@ -17,9 +17,10 @@ Frobenius norms as in the authors' code (in the paper: of their squares).
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
@@ -121,15 +122,6 @@ class AdaLoRA(Method):
             " costs what the backbone costs."
         ),
         citation="zhang2023adalora",
-        bibtex="""@inproceedings{zhang2023adalora,
-  author = {Zhang, Qingru and Chen, Minshuo and Bukharin, Alexander and Karampatziakis, Nikos and He, Pengcheng and
-    Cheng, Yu and Chen, Weizhu and Zhao, Tuo},
-  title = {{AdaLoRA}: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning},
-  booktitle = {International Conference on Learning Representations (ICLR)},
-  year = {2023},
-  eprint = {2303.10512},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Scores higher than LoRA at the same budget of parameters.",
@@ -161,8 +153,18 @@ class AdaLoRA(Method):
     warm_up: float = Field(0.1, ge=0, lt=1, description="share of the steps before any triplet is given up")
     settle: float = Field(0.3, ge=0, lt=1, description="share of the steps, at the end, with the final ranks")
     every: int = Field(5, ge=1, description="steps from one choice of triplets to the next")
-    beta1: float = Field(0.85, ge=0, lt=1, description="smoothing of the sensitivity")
+    beta1: float = Field(0.85, gt=0, lt=1, description="smoothing of the sensitivity")
     beta2: float = Field(0.85, ge=0, lt=1, description="smoothing of its variation")
+
+    @model_validator(mode="after")
+    def _the_schedule_gives_triplets_up(self) -> Self:
+        if self.warm_up + self.settle > 1:
+            raise ValueError(
+                f"warm_up {self.warm_up} and settle {self.settle} are shares of the steps, and exceed them"
+            )
+        if self.initial_rank == self.rank:
+            self.refuse_idle("warm_up", "settle", "every", "beta1", "beta2", unless="excess is above 1")
+        return self
 
     @property
     def initial_rank(self) -> int:

@@ -66,15 +66,6 @@ class DoRA(LoRA):
             " of the weight, and inference costs what the backbone costs."
         ),
         citation="liu2024dora",
-        bibtex="""@inproceedings{liu2024dora,
-  author = {Liu, Shih-Yang and Wang, Chien-Yi and Yin, Hongxu and Molchanov, Pavlo and Wang, Yu-Chiang Frank and
-    Cheng, Kwang-Ting and Chen, Min-Hung},
-  title = {{DoRA}: Weight-Decomposed Low-Rank Adaptation},
-  booktitle = {Proceedings of the 41st International Conference on Machine Learning (ICML)},
-  year = {2024},
-  eprint = {2402.09353},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Scores higher than LoRA at the same rank.",

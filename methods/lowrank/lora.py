@@ -16,9 +16,9 @@ Adaptation of Large Models. ICML 2024).
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -89,38 +89,6 @@ class LoRA(LowRankMethod):
             " the weights after training; inference then costs what the backbone costs."
         ),
         citation="hu2022lora",
-        bibtex="""@inproceedings{hu2022lora,
-  author = {Hu, Edward J. and Shen, Yelong and Wallis, Phillip and Allen-Zhu, Zeyuan and Li, Yuanzhi and
-    Wang, Shean and Wang, Lu and Chen, Weizhu},
-  title = {{LoRA}: Low-Rank Adaptation of Large Language Models},
-  booktitle = {International Conference on Learning Representations (ICLR)},
-  year = {2022},
-  eprint = {2106.09685},
-  archiveprefix = {arXiv},
-}
-@misc{kalajdzievski2023rslora,
-  author = {Kalajdzievski, Damjan},
-  title = {A Rank Stabilization Scaling Factor for Fine-Tuning with {LoRA}},
-  year = {2023},
-  eprint = {2312.03732},
-  archiveprefix = {arXiv},
-}
-@inproceedings{hayou2024loraplus,
-  author = {Hayou, Soufiane and Ghosh, Nikhil and Yu, Bin},
-  title = {{LoRA+}: Efficient Low Rank Adaptation of Large Models},
-  booktitle = {Proceedings of the 41st International Conference on Machine Learning (ICML)},
-  year = {2024},
-  eprint = {2402.12354},
-  archiveprefix = {arXiv},
-}
-@inproceedings{chen2022revisiting,
-  author = {Chen, Guanzheng and Liu, Fangyu and Meng, Zaiqiao and Liang, Shangsong},
-  title = {Revisiting Parameter-Efficient Tuning: Are We Really There Yet?},
-  booktitle = {Proceedings of the 2022 Conference on Empirical Methods in Natural Language Processing (EMNLP)},
-  year = {2022},
-  eprint = {2202.07962},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="On par with or better than full fine-tuning.",
@@ -196,6 +164,12 @@ class LoRA(LowRankMethod):
 
     alpha: float = Field(16.0, gt=0, description="the update is scaled by alpha / rank")
     rank_stabilised: bool = Field(False, description="scale by alpha / √rank instead (rsLoRA)")
+
+    @model_validator(mode="after")
+    def _one_has_no_other_root(self) -> Self:
+        if self.rank == 1:
+            self.refuse_idle("rank_stabilised", unless="rank is above 1")
+        return self
 
     @property
     def scaling(self) -> float:

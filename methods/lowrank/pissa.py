@@ -67,14 +67,6 @@ class PiSSA(LowRankMethod):
             " be added back to the weights after training."
         ),
         citation="meng2024pissa",
-        bibtex="""@inproceedings{meng2024pissa,
-  author = {Meng, Fanxu and Wang, Zhaohui and Zhang, Muhan},
-  title = {{PiSSA}: Principal Singular Values and Singular Vectors Adaptation of Large Language Models},
-  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
-  year = {2024},
-  eprint = {2404.02948},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Scores higher than LoRA at the same rank.",

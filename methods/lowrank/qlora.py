@@ -23,7 +23,7 @@ from transformers.pytorch_utils import Conv1D
 from methods.anatomy import Anatomy, SiteName, weight_of
 from methods.base import Card, Claim, TaskInfo
 from methods.composition.parameters import merge_linear_updates
-from methods.composition.targets import Targets
+from methods.composition.targets import Targets, missing_target
 from methods.lowrank.lora import LoRA
 
 if TYPE_CHECKING:
@@ -128,14 +128,6 @@ class QLoRA(LoRA):
             " Embeddings and normalisation stay as they are."
         ),
         citation="dettmers2023qlora",
-        bibtex="""@inproceedings{dettmers2023qlora,
-  author = {Dettmers, Tim and Pagnoni, Artidoro and Holtzman, Ari and Zettlemoyer, Luke},
-  title = {{QLoRA}: Efficient Finetuning of Quantized {LLMs}},
-  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
-  year = {2023},
-  eprint = {2305.14314},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Matches full fine-tuning in 16 bits.",
@@ -163,7 +155,8 @@ class QLoRA(LoRA):
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         if importlib.util.find_spec("bitsandbytes") is None:
             return "4-bit weights need the package bitsandbytes, which is not installed"
-        return None
+        # By default whatever there is of them.
+        return None if self.targets == ALL else missing_target(anatomy, self.targets)
 
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         # Updates first, while the projections can still be asked for their dimensions.

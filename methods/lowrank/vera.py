@@ -70,14 +70,6 @@ class VeRA(Method):
             " computation rather than parameters. The product can be added to the weights after training."
         ),
         citation="kopiczko2024vera",
-        bibtex="""@inproceedings{kopiczko2024vera,
-  author = {Kopiczko, Dawid J. and Blankevoort, Tijmen and Asano, Yuki M.},
-  title = {{VeRA}: Vector-based Random Matrix Adaptation},
-  booktitle = {International Conference on Learning Representations (ICLR)},
-  year = {2024},
-  eprint = {2310.11454},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="LoRA's quality.",

@@ -86,15 +86,6 @@ class PTuning(Method):
             " what it costs with prompt tuning."
         ),
         citation="liu2021ptuning",
-        bibtex="""@article{liu2021ptuning,
-  author = {Liu, Xiao and Zheng, Yanan and Du, Zhengxiao and Ding, Ming and Qian, Yujie and Yang, Zhilin and
-    Tang, Jie},
-  title = {{GPT} Understands, Too},
-  journal = {arXiv preprint arXiv:2103.10385},
-  year = {2021},
-  eprint = {2103.10385},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="A prompt from an encoder scores higher than one that is trained directly.",

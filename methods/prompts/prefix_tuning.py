@@ -13,10 +13,10 @@ is smaller than that of hidden states, and E as small as in huggingface/peft.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -81,15 +81,6 @@ class PrefixTuning(Method):
             " Optionally they are produced by a small network while training, which is then discarded."
         ),
         citation="li2021prefix",
-        bibtex="""@inproceedings{li2021prefix,
-  author = {Li, Xiang Lisa and Liang, Percy},
-  title = {Prefix-Tuning: Optimizing Continuous Prompts for Generation},
-  booktitle = {Proceedings of the 59th Annual Meeting of the Association for Computational Linguistics and the
-    11th International Joint Conference on Natural Language Processing (ACL-IJCNLP)},
-  year = {2021},
-  eprint = {2101.00190},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Comparable to full fine-tuning when there is ample training data.",
@@ -128,6 +119,12 @@ class PrefixTuning(Method):
     reparametrise: bool = Field(False, description="whether a network produces the prefixes while training")
     width: int = Field(512, ge=1, le=65536, description="hidden width of that network")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the prefixes")
+
+    @model_validator(mode="after")
+    def _width_is_the_networks(self) -> Self:
+        if not self.reparametrise:
+            self.refuse_idle("width", unless="reparametrise is true")
+        return self
 
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         if not anatomy.uses_attention_interface:

@@ -46,14 +46,6 @@ class PromptTuning(Method):
             " inference."
         ),
         citation="lester2021prompt",
-        bibtex="""@inproceedings{lester2021prompt,
-  author = {Lester, Brian and Al-Rfou, Rami and Constant, Noah},
-  title = {The Power of Scale for Parameter-Efficient Prompt Tuning},
-  booktitle = {Proceedings of the 2021 Conference on Empirical Methods in Natural Language Processing (EMNLP)},
-  year = {2021},
-  eprint = {2104.08691},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="On small models prompt tuning lags behind full fine-tuning.",
@@ -91,13 +83,17 @@ class PromptTuning(Method):
         " embeddings of init_token_ids",
     )
     init_token_ids: tuple[Annotated[int, Field(ge=0, strict=True)], ...] = Field(
-        (), description="tokens to start from with init text, repeated or cut to the prompt's length"
+        (), description="tokens to start from with init text, repeated up to the prompt's length"
     )
 
     @model_validator(mode="after")
     def _token_ids_come_with_text(self) -> Self:
         if (self.init == "text") != bool(self.init_token_ids):
             raise ValueError("init_token_ids must be given with init text, and with no other init")
+        if len(self.init_token_ids) > self.length:
+            raise ValueError(
+                f"a prompt of length {self.length} has no place for {len(self.init_token_ids)} init_token_ids"
+            )
         return self
 
     @property

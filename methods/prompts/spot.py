@@ -31,14 +31,6 @@ class SPoT(PromptTuning):
             " A source prompt can be learnt once and used for many tasks, which the budget here does not credit."
         ),
         citation="vu2022spot",
-        bibtex="""@inproceedings{vu2022spot,
-  author = {Vu, Tu and Lester, Brian and Constant, Noah and Al-Rfou, Rami and Cer, Daniel},
-  title = {{SPoT}: Better Frozen Model Adaptation through Soft Prompt Transfer},
-  booktitle = {Proceedings of the 60th Annual Meeting of the Association for Computational Linguistics (ACL)},
-  year = {2022},
-  eprint = {2110.07904},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Starting from a source task's prompt scores higher than prompt tuning alone.",

@@ -31,22 +31,6 @@ class BitFit(Method):
             " Architectures without biases, such as Llama, offer nothing to train."
         ),
         citation="benzaken2022bitfit",
-        bibtex="""@inproceedings{benzaken2022bitfit,
-  author = {Ben Zaken, Elad and Goldberg, Yoav and Ravfogel, Shauli},
-  title = {{BitFit}: Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models},
-  booktitle = {Proceedings of the 60th Annual Meeting of the Association for Computational Linguistics (ACL)},
-  year = {2022},
-  eprint = {2106.10199},
-  archiveprefix = {arXiv},
-}
-@inproceedings{chen2022revisiting,
-  author = {Chen, Guanzheng and Liu, Fangyu and Meng, Zaiqiao and Liang, Shangsong},
-  title = {Revisiting Parameter-Efficient Tuning: Are We Really There Yet?},
-  booktitle = {Proceedings of the 2022 Conference on Empirical Methods in Natural Language Processing (EMNLP)},
-  year = {2022},
-  eprint = {2202.07962},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="With small to medium training data, training the biases alone is competitive with full"

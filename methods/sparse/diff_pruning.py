@@ -105,14 +105,6 @@ class DiffPruning(Method):
             " positions and values. They are added to the weights, so inference costs what the backbone costs."
         ),
         citation="guo2021diffpruning",
-        bibtex="""@inproceedings{guo2021diffpruning,
-  author = {Guo, Demi and Rush, Alexander M. and Kim, Yoon},
-  title = {Parameter-Efficient Transfer Learning with Diff Pruning},
-  booktitle = {Proceedings of the 59th Annual Meeting of the Association for Computational Linguistics (ACL)},
-  year = {2021},
-  eprint = {2012.07463},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Matches full fine-tuning while changing 0.5 % of the parameters.",

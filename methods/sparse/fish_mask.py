@@ -82,14 +82,6 @@ class FishMask(Method):
             " and values. They are added to the weights, so inference costs what the backbone costs."
         ),
         citation="sung2021fish",
-        bibtex="""@inproceedings{sung2021fish,
-  author = {Sung, Yi-Lin and Nair, Varun and Raffel, Colin},
-  title = {Training Neural Networks with Fixed Sparse Masks},
-  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
-  year = {2021},
-  eprint = {2111.09839},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="The entries of largest Fisher information are a better choice than random ones.",

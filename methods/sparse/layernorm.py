@@ -29,13 +29,6 @@ class LayerNormTuning(Method):
             " task, and inference costs what the backbone costs."
         ),
         citation="qi2022lntuning",
-        bibtex="""@misc{qi2022lntuning,
-  author = {Qi, Wang and Ruan, Yu-Ping and Zuo, Yuan and Li, Taihao},
-  title = {Parameter-Efficient Tuning on Layer Normalization for Pre-trained Language Models},
-  year = {2022},
-  eprint = {2211.08682},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Scores higher than other methods that train less than a thousandth of the parameters.",

@@ -42,14 +42,6 @@ class LTSFT(Method):
             " what the backbone costs."
         ),
         citation="ansell2022ltsft",
-        bibtex="""@inproceedings{ansell2022ltsft,
-  author = {Ansell, Alan and Ponti, Edoardo and Korhonen, Anna and Vuli{\\'c}, Ivan},
-  title = {Composable Sparse Fine-Tuning for Cross-Lingual Transfer},
-  booktitle = {Proceedings of the 60th Annual Meeting of the Association for Computational Linguistics (ACL)},
-  year = {2022},
-  eprint = {2110.07560},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="The entries that move furthest in full fine-tuning are a better choice than random ones.",

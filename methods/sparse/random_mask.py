@@ -42,14 +42,6 @@ class RandomMask(Method):
             " They are added to the weights, so inference costs what the backbone costs."
         ),
         citation="ansell2022ltsft",
-        bibtex="""@inproceedings{ansell2022ltsft,
-  author = {Ansell, Alan and Ponti, Edoardo and Korhonen, Anna and Vuli{\\'c}, Ivan},
-  title = {Composable Sparse Fine-Tuning for Cross-Lingual Transfer},
-  booktitle = {Proceedings of the 60th Annual Meeting of the Association for Computational Linguistics (ACL)},
-  year = {2022},
-  eprint = {2110.07560},
-  archiveprefix = {arXiv},
-}""",
     )
 
     lr: LearningRate = 5e-4

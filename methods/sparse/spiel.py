@@ -18,10 +18,10 @@ was accumulated; where layers share a weight, candidates come from the gradient 
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Self, get_args
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -106,13 +106,6 @@ class SpIEL(Method):
             " so inference costs what the backbone costs."
         ),
         citation="ansell2024spiel",
-        bibtex="""@misc{ansell2024spiel,
-  author = {Ansell, Alan and Vuli{\\'c}, Ivan and Sterz, Hannah and Korhonen, Anna and Ponti, Edoardo M.},
-  title = {Scaling Sparse Fine-Tuning to Large Language Models},
-  year = {2024},
-  eprint = {2401.16405},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Often better than LoRA at the same number of parameters.",
@@ -135,10 +128,20 @@ class SpIEL(Method):
     )
 
     lr: LearningRate = 5e-4
-    density: float = Field(0.05, gt=0, le=1, description="share of each projection's entries that are tuned")
+    density: float = Field(0.05, gt=0, lt=1, description="share of each projection's entries that are tuned")
     every: int = Field(20, ge=1, description="steps from one exchange of entries to the next")
     accumulate: int = Field(5, ge=1, description="steps over which gradients of candidates add up; at most `every`")
     rate: float = Field(0.2, ge=0, le=1, description="share of the entries that is exchanged, at the start")
+
+    @model_validator(mode="after")
+    def _exchanges_do_not_overlap(self) -> Self:
+        if self.accumulate > self.every:
+            raise ValueError(
+                f"accumulate {self.accumulate} exceeds every {self.every}; it takes 1 to {self.every}: set both"
+            )
+        if not self.rate:
+            self.refuse_idle("every", unless="rate is above 0")
+        return self
 
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
@@ -155,24 +158,20 @@ class SpIEL(Method):
             delta.watch(True)
 
     def after_backward(self, anatomy: Anatomy, step: int) -> None:
-        if (step - 1) % self.every < self._window:
+        if (step - 1) % self.every < self.accumulate:
             for delta, _ in _growing(anatomy):
                 delta.end_step()
 
     def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
-        if (step - 1) % self.every == self._window - 1:
+        if (step - 1) % self.every == self.accumulate - 1:
             for delta, weight in _growing(anatomy):
-                share = 1.0 if step == self._window else self.rate * (1 - step / delta.steps)
+                share = 1.0 if step == self.accumulate else self.rate * (1 - step / delta.steps)
                 places, mean, square = delta.regrow(weight, int(share * len(delta.values)))
                 _give_moments(optimizer, delta.values, places, mean, square)
                 delta.watch(False)
         if step % self.every == 0:
             for delta, _ in _growing(anatomy):
                 delta.watch(True)
-
-    @property
-    def _window(self) -> int:
-        return min(self.accumulate, self.every)
 
     def merge(self, model: nn.Module) -> bool:
         return remove_sparse_deltas(model, merge=True)
