@@ -193,7 +193,7 @@ def add_states(*states: dict[str, Tensor]) -> dict[str, Tensor]:
     return total
 
 
-def top_entries(scores: dict[str, Tensor], count: int) -> dict[str, Tensor]:
+def top_entries(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     """The `count` highest of all entries of all tensors: sorted flat indices into each; none is left empty."""
     flat = torch.cat([score.reshape(-1) for score in scores.values()])
     return split_entries(flat.topk(count, sorted=False).indices.sort().values, scores)

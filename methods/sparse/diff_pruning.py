@@ -25,18 +25,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, Phase, TaskInfo
-from methods.composition.parameters import (
-    add_sparse_delta,
-    load_sparse_state,
-    mask_candidates,
-    remove_sparse_deltas,
-    reparametrisations,
-    reparametrise,
-    restore,
-    sparse_state,
-    top_entries,
-)
+from methods.base import Card, Claim, LearningRate, Phase, TaskInfo
+from methods.composition.parameters import mask_candidates, reparametrisations, reparametrise, restore
+from methods.sparse.masked import MaskedMethod
 
 # l and r, between which a gate is stretched before it is cut off at 0 and 1; α at the start. As in the authors' code.
 LOWER, UPPER, START = -1.5, 1.5, 5.0
@@ -90,7 +81,7 @@ class GatedChange(nn.Module):
         return _gate(self.alpha.sigmoid()) * self.change
 
 
-class DiffPruning(Method):
+class DiffPruning(MaskedMethod):
     card = Card(
         name="diff_pruning",
         title="Diff pruning",
@@ -154,12 +145,9 @@ class DiffPruning(Method):
             return
         gated = _gated(anatomy.model)
         differences = {name: change.difference() for name, change in gated.items()}
-        count = max(1, int(self.density * sum(each.numel() for each in differences.values())))
-        chosen = top_entries({name: each.abs() for name, each in differences.items()}, count)
         for change in gated.values():
             restore(anatomy.model, change)
-        for name, indices in chosen.items():
-            add_sparse_delta(anatomy.model, name, indices, differences[name].view(-1)[indices])
+        self.tune_highest(anatomy, {name: each.abs() for name, each in differences.items()}, differences)
 
     def parameter_groups(self, anatomy: Anatomy) -> list[dict[str, Any]]:
         """The gates' logits learn at a rate of their own and do not decay."""
@@ -173,15 +161,6 @@ class DiffPruning(Method):
     def after_backward(self, anatomy: Anatomy, step: int) -> None:
         for change in _gated(anatomy.model).values():
             change.add_penalty_gradient(self.penalty)
-
-    def merge(self, model: nn.Module) -> bool:
-        return remove_sparse_deltas(model, merge=True)
-
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
-        return sparse_state(model)
-
-    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
-        load_sparse_state(model, state)
 
 
 def _gated(model: nn.Module) -> dict[str, GatedChange]:

@@ -15,6 +15,7 @@ same things.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -22,15 +23,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, Phase, TaskInfo
-from methods.composition.parameters import (
-    add_sparse_delta,
-    load_sparse_state,
-    mask_candidates,
-    remove_sparse_deltas,
-    sparse_state,
-    top_entries,
-)
+from methods.base import Card, Claim, LearningRate, Phase, TaskInfo
+from methods.composition.parameters import mask_candidates
+from methods.sparse.masked import SelectingMethod
 
 
 class SquaredGradients(nn.Module):
@@ -64,7 +59,7 @@ class SquaredGradients(nn.Module):
         return {name: self._sums[name] for name in self._watched}
 
 
-class FishMask(Method):
+class FishMask(SelectingMethod):
     card = Card(
         name="fish_mask",
         title="FISH Mask",
@@ -105,7 +100,6 @@ class FishMask(Method):
     )
 
     lr: LearningRate = 5e-4
-    density: float = Field(0.05, gt=0, le=1, description="share of the backbone's entries that are tuned")
     select_share: float = Field(0.1, gt=0, lt=1, description="share of the budget that selection takes")
 
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
@@ -114,27 +108,18 @@ class FishMask(Method):
             parameter.requires_grad_(True)
 
     def phases(self) -> tuple[Phase, ...]:
-        return (Phase("select", self.select_share, lr_scale=0.0), Phase("tune", 1 - self.select_share))
+        """Nothing is changed while gradients are looked at."""
+        select, tune = super().phases()
+        return (replace(select, lr_scale=0.0), tune)
 
     def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
-        model = anatomy.model
         if phase.name == "select":
-            model.add_module("fisher", SquaredGradients(mask_candidates(anatomy)))
-            return
-        fisher = model.get_submodule("fisher")
+            anatomy.model.add_module("fisher", SquaredGradients(mask_candidates(anatomy)))
+        super().on_phase(anatomy, phase, steps)
+
+    def end_selection(self, anatomy: Anatomy) -> dict[str, Tensor]:
+        """The Fisher information of every entry, as estimated."""
+        fisher = anatomy.model.get_submodule("fisher")
         assert isinstance(fisher, SquaredGradients)
-        information = fisher.finish()
-        del model.fisher
-        count = max(1, int(self.density * sum(each.numel() for each in information.values())))
-        anatomy.freeze()
-        for name, indices in top_entries(information, count).items():
-            add_sparse_delta(model, name, indices)
-
-    def merge(self, model: nn.Module) -> bool:
-        return remove_sparse_deltas(model, merge=True)
-
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
-        return sparse_state(model)
-
-    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
-        load_sparse_state(model, state)
+        del anatomy.model.fisher
+        return fisher.finish()

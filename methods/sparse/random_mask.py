@@ -12,23 +12,13 @@ sparse fine-tuning is a baseline; there it is trained for as many steps as LT-SF
 
 from __future__ import annotations
 
-from pydantic import Field
-from torch import Tensor, nn
-
 from methods.anatomy import Anatomy
-from methods.base import Card, LearningRate, Method, TaskInfo
-from methods.composition.parameters import (
-    add_sparse_delta,
-    load_sparse_state,
-    mask_candidates,
-    random_entries,
-    remove_sparse_deltas,
-    sparse_state,
-    split_entries,
-)
+from methods.base import Card, LearningRate, TaskInfo
+from methods.composition.parameters import mask_candidates, random_entries, split_entries
+from methods.sparse.masked import MaskedMethod
 
 
-class RandomMask(Method):
+class RandomMask(MaskedMethod):
     card = Card(
         name="random_mask",
         title="Random mask",
@@ -45,21 +35,8 @@ class RandomMask(Method):
     )
 
     lr: LearningRate = 5e-4
-    density: float = Field(0.05, gt=0, le=1, description="share of the backbone's entries that are tuned")
 
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
         candidates = mask_candidates(anatomy)
         total = sum(parameter.numel() for parameter in candidates.values())
-        chosen = random_entries(total, max(1, int(self.density * total)))
-        for name, indices in split_entries(chosen, candidates).items():
-            add_sparse_delta(anatomy.model, name, indices)
-
-    def merge(self, model: nn.Module) -> bool:
-        return remove_sparse_deltas(model, merge=True)
-
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
-        return sparse_state(model)
-
-    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
-        load_sparse_state(model, state)
+        self.tune(anatomy, split_entries(random_entries(total, self.count(candidates)), candidates))

@@ -26,16 +26,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from methods.anatomy import Anatomy, SiteName
-from methods.base import Card, Claim, LearningRate, Method, Phase, TaskInfo
-from methods.composition.parameters import (
-    SparseDelta,
-    add_sparse_delta,
-    load_sparse_state,
-    random_entries,
-    remove_sparse_deltas,
-    reparametrisations,
-    sparse_state,
-)
+from methods.base import Card, Claim, LearningRate, Phase, TaskInfo
+from methods.composition.parameters import SparseDelta, add_sparse_delta, random_entries, reparametrisations
+from methods.sparse.masked import SparseMethod
 
 
 class GrowingDelta(SparseDelta):
@@ -91,7 +84,7 @@ class GrowingDelta(SparseDelta):
         return places, self.sums[best] / self.seen, self.squares[best] / self.seen
 
 
-class SpIEL(Method):
+class SpIEL(SparseMethod):
     card = Card(
         name="spiel",
         title="SpIEL",
@@ -172,15 +165,6 @@ class SpIEL(Method):
         if step % self.every == 0:
             for delta, _ in _growing(anatomy):
                 delta.watch(True)
-
-    def merge(self, model: nn.Module) -> bool:
-        return remove_sparse_deltas(model, merge=True)
-
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
-        return sparse_state(model)
-
-    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
-        load_sparse_state(model, state)
 
 
 def _growing(anatomy: Anatomy) -> list[tuple[GrowingDelta, Tensor]]:
