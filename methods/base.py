@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import override
 
 from methods.papers import with_papers
 from records.cards import Claim as Claim
@@ -150,6 +151,7 @@ class Method(MethodBase):
     lr: LearningRate = 1e-3
     weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled weight decay of AdamW")
 
+    @override
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("tune", 1.0),)
 

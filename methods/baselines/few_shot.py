@@ -9,6 +9,7 @@ method gets under the same seed, shown with every question: what is saved in tra
 from __future__ import annotations
 
 from pydantic import Field
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, MethodBase, TaskInfo
@@ -16,6 +17,22 @@ from methods.baselines.zero_shot import prompting_needs_text
 
 
 class FewShot(MethodBase):
+    """Brown et al., NeurIPS 2020: `shots` solved examples in the prompt, no training."""
+
+    shots: int = Field(4, ge=1, le=64, description="examples in the prompt")
+
+    @override
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        return prompting_needs_text(anatomy)
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+
+    @override
+    def demonstrations(self) -> int:
+        return self.shots
+
     card = Card(
         name="few_shot",
         title="Few-shot prompting",
@@ -28,14 +45,3 @@ class FewShot(MethodBase):
         ),
         citation="brown2020language",
     )
-
-    shots: int = Field(4, ge=1, le=64, description="examples in the prompt")
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        return prompting_needs_text(anatomy)
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-
-    def demonstrations(self) -> int:
-        return self.shots

@@ -9,12 +9,27 @@ The reference against which every other method is held, in quality and in cost.
 from __future__ import annotations
 
 from torch import nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, LearningRate, Method, TaskInfo
 
 
 class Full(Method):
+    """Devlin et al., NAACL 2019: every weight is trained."""
+
+    lr: LearningRate = 5e-5
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        for parameter in anatomy.model.parameters():
+            parameter.requires_grad_(True)
+
+    @override
+    def merge(self, model: nn.Module) -> bool:
+        """Nothing to fold: the trained model is the plain architecture already."""
+        return True
+
     card = Card(
         name="full",
         title="Full fine-tuning",
@@ -28,13 +43,3 @@ class Full(Method):
         ),
         citation="devlin2019bert",
     )
-
-    lr: LearningRate = 5e-5
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        for parameter in anatomy.model.parameters():
-            parameter.requires_grad_(True)
-
-    def merge(self, model: nn.Module) -> bool:
-        """Nothing to fold: the trained model is the plain architecture already."""
-        return True

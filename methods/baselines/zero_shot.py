@@ -7,11 +7,23 @@ Radford, Wu, Child, Luan, Amodei, Sutskever. Language Models are Unsupervised Mu
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from methods.anatomy import Anatomy
 from methods.base import Card, MethodBase, TaskInfo
 
 
 class ZeroShot(MethodBase):
+    """Radford et al., 2019: asked as it is, without training."""
+
+    @override
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        return prompting_needs_text(anatomy)
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+
     card = Card(
         name="zero_shot",
         title="Zero-shot prompting",
@@ -24,12 +36,6 @@ class ZeroShot(MethodBase):
         ),
         citation="radford2019language",
     )
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        return prompting_needs_text(anatomy)
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
 
 
 def prompting_needs_text(anatomy: Anatomy) -> str | None:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 
@@ -39,6 +40,7 @@ class Prompt(nn.Module, ABC):
         self.inserted = True
 
     @abstractmethod
+    @override
     def forward(self) -> Tensor:
         """The vectors, (length, embedding size), or (batch, length, embedding size) with some for each example."""
 
@@ -133,6 +135,7 @@ class Prefix(nn.Module, ABC):
     """Keys and values that one attention always sees, beside those of the input, or of the encoder's output."""
 
     @abstractmethod
+    @override
     def forward(self) -> tuple[Tensor, Tensor]:
         """Keys and values, each (key/value heads, length, size of a head), or (batch, …) with some for each example."""
 

@@ -12,21 +12,24 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site, bias_of, weight_of
-from methods.composition.settled import fingerprint
+from methods.composition.parameter_cache import fingerprint
 
 
 class _Shifted(torch.autograd.Function):
     """The weight as it stands, whose gradient goes to the chosen entries alone."""
 
     @staticmethod
+    @override
     def forward(ctx, weight: Tensor, values: Tensor, delta: SparseDelta) -> Tensor:
         ctx.save_for_backward(delta.indices)
         ctx.delta = delta
         return weight.view_as(weight)
 
     @staticmethod
+    @override
     def backward(ctx, *gradients: Tensor) -> tuple[None, Tensor, None]:
         (indices,) = ctx.saved_tensors
         dense = gradients[0].reshape(-1)
@@ -53,6 +56,7 @@ class SparseDelta(nn.Module):
         self.values = nn.Parameter(torch.zeros_like(self.pretrained))
         self._written: object = None
 
+    @override
     def forward(self, weight: Tensor) -> Tensor:
         now = fingerprint(self, weight)
         if now is None or now != self._written:
@@ -233,6 +237,7 @@ class LinearUpdate(nn.Module, ABC):
         return x
 
     @abstractmethod
+    @override
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """What stands in place of the pretrained projection's output y (…, out) for the input x (…, in)."""
 
@@ -252,9 +257,11 @@ class AddedUpdate(LinearUpdate):
     def matrix(self) -> Tensor:
         """ΔW itself, (out, in)."""
 
+    @override
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return y + self.change(x)
 
+    @override
     def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         return weight + self.matrix().to(weight.dtype), bias
 
@@ -278,6 +285,7 @@ class UpdatedLinear(nn.Module):
     def bias(self) -> Tensor | None:
         return self.base.bias  # type: ignore[return-value]
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         if self.parts == 1:
             (update,) = self.updates.values()

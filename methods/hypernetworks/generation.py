@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import TaskInfo
 from methods.composition.functions import Nonlinearity, bottleneck
-from methods.composition.settled import Kept
+from methods.composition.parameter_cache import ParameterCache
 
 
 class Batch:
@@ -55,13 +56,14 @@ class Hypernetwork(nn.Module, ABC):
     def generate(self, *place: int) -> tuple[Tensor, ...]:
         """The weights at a place, each (tasks, …)."""
 
+    @override
     def forward(self, *place: int) -> tuple[Tensor, ...]:
         # In full precision: rounding here would be the same for all tokens, and would not average out.
         with torch.autocast(next(self.parameters()).device.type, enabled=False):
             return self.generate(*place)
 
 
-class Source:
+class GeneratedWeights:
     """The weights of one place: those of the task, or, in a mixture, (batch, …) with each example's own. They are
     generated anew in training, and kept between evaluation batches.
 
@@ -71,7 +73,7 @@ class Source:
     def __init__(self, hypernetwork: Hypernetwork, *place: int) -> None:
         self.hypernetwork = hypernetwork
         self.place = place
-        self._kept = Kept[tuple[Tensor, ...]]()
+        self._kept = ParameterCache[tuple[Tensor, ...]]()
 
     def __call__(self) -> tuple[Tensor, ...]:
         weights = self._kept.get(lambda: self.hypernetwork(*self.place), self.hypernetwork)
@@ -93,7 +95,7 @@ class AdapterWeights(NamedTuple):
     shift: Tensor | None = None
 
 
-class AdapterMaps(nn.Module):
+class AdapterGenerator(nn.Module):
     """Linear maps from a condition (…, c) to an adapter's weights (…, m, d) and so on.
 
     Generated matrices start with variance 1 / in, as those of an ordinary layer, and all else from zero; without a
@@ -108,9 +110,10 @@ class AdapterMaps(nn.Module):
         self.shapes = shapes | ({"scale": (size,), "shift": (size,)} if norm else {})
         random = ("down", "up") if norm else ("down",)
         self.maps = nn.ModuleDict(
-            {name: generating(condition, shape, name in random) for name, shape in self.shapes.items()}
+            {name: weight_generator(condition, shape, name in random) for name, shape in self.shapes.items()}
         )
 
+    @override
     def forward(self, condition: Tensor) -> tuple[Tensor, ...]:
         """In the order of `AdapterWeights`."""
         return tuple(
@@ -118,7 +121,7 @@ class AdapterMaps(nn.Module):
         )
 
 
-def generating(condition: int, shape: tuple[int, ...], random: bool) -> nn.Linear:
+def weight_generator(condition: int, shape: tuple[int, ...], random: bool) -> nn.Linear:
     """From a condition whose entries are of about unit variance to the entries of a tensor: of variance 1 / in,
     where `in` is its last dimension, if `random`; else zero at the start."""
     linear = nn.Linear(condition, math.prod(shape))
@@ -135,6 +138,7 @@ class GeneratedAdapter(nn.Module):
         self.source = source
         self.nonlinearity: Nonlinearity = nonlinearity
 
+    @override
     def forward(self, h: Tensor) -> Tensor:
         w = AdapterWeights(*self.source())
         rows = by_example(h, w.down) if w.down.dim() == 3 else h

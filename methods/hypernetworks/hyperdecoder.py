@@ -25,12 +25,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, Method, TaskInfo
-from methods.composition.functions import Nonlinearity, insert_beside_ffn
+from methods.composition.functions import Nonlinearity, insert_parallel_adapter
 from methods.composition.inputs import by_name
-from methods.hypernetworks.generation import AdapterMaps, GeneratedAdapter, read_tasks
+from methods.hypernetworks.generation import AdapterGenerator, GeneratedAdapter, read_tasks
 
 
 class InputHypernetwork(nn.Module):
@@ -40,10 +41,11 @@ class InputHypernetwork(nn.Module):
         super().__init__()
         self.layer = nn.Parameter(torch.randn(layers, embedding))
         self.project = nn.Linear(source + embedding, condition)
-        self.weights = AdapterMaps(condition, size, width, norm=False)
+        self.weights = AdapterGenerator(condition, size, width, norm=False)
         # Of the present input; it stays until the next, since gradient checkpointing runs layers again.
         self.summary: Tensor | None = None
 
+    @override
     def forward(self, layer: int) -> tuple[Tensor, ...]:
         assert self.summary is not None
         with torch.autocast(self.layer.device.type, enabled=False):
@@ -74,7 +76,7 @@ class InputHypernetwork(nn.Module):
         self.summary = F.layer_norm(mean, mean.shape[-1:])
 
 
-class LayerSource:
+class GeneratedLayerWeights:
     """Each example's weights of one layer's adapter. No module, so that parameters are registered once."""
 
     def __init__(self, hypernetwork: InputHypernetwork, layer: int) -> None:
@@ -86,6 +88,43 @@ class LayerSource:
 
 
 class Hyperdecoder(Method):
+    """Ivison and Peters, Findings of EMNLP 2022: adapters generated for every input."""
+
+    bottleneck: int = Field(8, ge=1, le=4096, description="width m of the generated adapters")
+    embedding: int = Field(10, ge=1, le=4096, description="size of the layer embeddings")
+    condition: int = Field(32, ge=1, le=4096, description="size c of what the weights are generated from")
+    nonlinearity: Nonlinearity = Field("relu", description="σ between the two projections")
+
+    @override
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        # Its input is the prompt and the answer together, whichever task is put to it as text.
+        if anatomy.causal and (not anatomy.head or task.kind in ("generation", "language modelling")):
+            return (
+                f"on {anatomy.config.model_type}, a decoder alone, adapters would be made from what is to be predicted"
+            )
+        return None
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        read_tasks(anatomy, task)  # which are taken off the inputs, and not needed
+        like, both = anatomy.word_embeddings.weight, anatomy.encodes_and_decodes
+        layers = [layer for layer in anatomy.layers if layer.cross or not both]
+        source = anatomy.hidden_size if both else like.shape[1]
+        hypernetwork = InputHypernetwork(
+            len(layers), source, anatomy.hidden_size, self.bottleneck, self.embedding, self.condition
+        ).to(like)
+        anatomy.backbone.add_module("hypernetwork", hypernetwork)
+        for index, layer in enumerate(layers):
+            insert_parallel_adapter(
+                layer, GeneratedAdapter(GeneratedLayerWeights(hypernetwork, index), self.nonlinearity)
+            )
+        if both:
+            decoder = anatomy.backbone.get_decoder()
+            decoder.register_forward_pre_hook(hypernetwork.read_encoder, with_kwargs=True)
+        else:
+            anatomy.reader.register_forward_pre_hook(hypernetwork.read_embeddings, with_kwargs=True)
+
     card = Card(
         name="hyperdecoder",
         title="Hyperdecoder",
@@ -113,34 +152,3 @@ class Hyperdecoder(Method):
             ),
         ),
     )
-
-    bottleneck: int = Field(8, ge=1, le=4096, description="width m of the generated adapters")
-    embedding: int = Field(10, ge=1, le=4096, description="size of the layer embeddings")
-    condition: int = Field(32, ge=1, le=4096, description="size c of what the weights are generated from")
-    nonlinearity: Nonlinearity = Field("relu", description="σ between the two projections")
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        # Its input is the prompt and the answer together, whichever task is put to it as text.
-        if anatomy.causal and (not anatomy.head or task.kind in ("generation", "language modelling")):
-            return (
-                f"on {anatomy.config.model_type}, a decoder alone, adapters would be made from what is to be predicted"
-            )
-        return None
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        read_tasks(anatomy, task)  # which are taken off the inputs, and not needed
-        like, both = anatomy.word_embeddings.weight, anatomy.encodes_and_decodes
-        layers = [layer for layer in anatomy.layers if layer.cross or not both]
-        source = anatomy.hidden_size if both else like.shape[1]
-        hypernetwork = InputHypernetwork(
-            len(layers), source, anatomy.hidden_size, self.bottleneck, self.embedding, self.condition
-        ).to(like)
-        anatomy.backbone.add_module("hypernetwork", hypernetwork)
-        for index, layer in enumerate(layers):
-            insert_beside_ffn(layer, GeneratedAdapter(LayerSource(hypernetwork, index), self.nonlinearity))
-        if both:
-            decoder = anatomy.backbone.get_decoder()
-            decoder.register_forward_pre_hook(hypernetwork.read_encoder, with_kwargs=True)
-        else:
-            anatomy.reader.register_forward_pre_hook(hypernetwork.read_embeddings, with_kwargs=True)

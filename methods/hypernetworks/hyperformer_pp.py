@@ -18,16 +18,17 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, Method, TaskInfo
-from methods.composition.functions import Nonlinearity, Residual, insert_after
+from methods.composition.functions import Nonlinearity, Residual, insert_sequential_adapter
 from methods.hypernetworks.generation import (
-    AdapterMaps,
+    AdapterGenerator,
     Batch,
     GeneratedAdapter,
+    GeneratedWeights,
     Hypernetwork,
-    Source,
     read_tasks,
 )
 
@@ -45,8 +46,9 @@ class AdapterHypernetwork(Hypernetwork):
         self.project = nn.Sequential(
             nn.Linear(3 * embedding, embedding), nn.ReLU(), nn.Linear(embedding, condition), nn.LayerNorm(condition)
         )
-        self.weights = AdapterMaps(condition, size, width, norm=True)
+        self.weights = AdapterGenerator(condition, size, width, norm=True)
 
+    @override
     def generate(self, *place: int) -> tuple[Tensor, ...]:
         layer, position = place
         where = torch.cat([self.layer[layer], self.position[position]]).expand(len(self.task), -1)
@@ -54,6 +56,26 @@ class AdapterHypernetwork(Hypernetwork):
 
 
 class HyperFormerPP(Method):
+    """Karimi Mahabadi et al., ACL 2021: one hypernetwork generates the adapters of all layers."""
+
+    bottleneck: int = Field(16, ge=1, le=4096, description="width m of the generated adapters")
+    embedding: int = Field(32, ge=1, le=4096, description="size of the task, layer and position embeddings")
+    condition: int = Field(16, ge=2, le=4096, description="size c of what the weights are generated from")
+    nonlinearity: Nonlinearity = Field("gelu", description="σ between the two projections")
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        hypernetwork = AdapterHypernetwork(
+            read_tasks(anatomy, task), anatomy.num_layers, 2, anatomy.hidden_size, self.bottleneck, self.embedding,
+            self.condition,
+        ).to(anatomy.word_embeddings.weight)  # fmt: skip
+        anatomy.backbone.add_module("hypernetwork", hypernetwork)
+        for layer in anatomy.layers:
+            for position, site in enumerate((layer.attention_output, layer.ffn_out)):
+                source = GeneratedWeights(hypernetwork, layer.index, position)
+                insert_sequential_adapter(site, Residual(GeneratedAdapter(source, self.nonlinearity)))
+
     card = Card(
         name="hyperformer_pp",
         title="HyperFormer++",
@@ -97,20 +119,3 @@ class HyperFormerPP(Method):
             ),
         ),
     )
-
-    bottleneck: int = Field(16, ge=1, le=4096, description="width m of the generated adapters")
-    embedding: int = Field(32, ge=1, le=4096, description="size of the task, layer and position embeddings")
-    condition: int = Field(16, ge=2, le=4096, description="size c of what the weights are generated from")
-    nonlinearity: Nonlinearity = Field("gelu", description="σ between the two projections")
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        hypernetwork = AdapterHypernetwork(
-            read_tasks(anatomy, task), anatomy.num_layers, 2, anatomy.hidden_size, self.bottleneck, self.embedding,
-            self.condition,
-        ).to(anatomy.word_embeddings.weight)  # fmt: skip
-        anatomy.backbone.add_module("hypernetwork", hypernetwork)
-        for layer in anatomy.layers:
-            for position, site in enumerate((layer.attention_output, layer.ffn_out)):
-                source = Source(hypernetwork, layer.index, position)
-                insert_after(site, Residual(GeneratedAdapter(source, self.nonlinearity)))

@@ -34,6 +34,7 @@ from pydantic import Field, TypeAdapter, create_model
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Card, Method, Phase, TaskInfo
@@ -67,7 +68,7 @@ def get(kind: str) -> type[Method]:
     """The method for a type. Raises KeyError where the installed version has none of that name."""
     config_class = _config_classes()[kind]
     fields = dict(_fields(config_class))
-    made = create_model(f"Peft_{kind}", __base__=_Bridge, __module__=__name__, **fields)
+    made = create_model(f"Peft_{kind}", __base__=_PeftMethod, __module__=__name__, **fields)
     made.card = _card(kind, config_class)
     made.kind = kind
     made.config_class = config_class
@@ -141,7 +142,7 @@ class _Handle:
     gradients: dict[nn.Parameter, Tensor] = dataclasses.field(default_factory=dict)
 
 
-class _Bridge(Method):
+class _PeftMethod(Method):
     """A method of peft. Subclasses are made by `get`, one for each type."""
 
     revision: ClassVar[int] = 2
@@ -167,6 +168,7 @@ class _Bridge(Method):
         return self.config_class(**options)
 
     @property
+    @override
     def extra_positions(self) -> int:
         """A prompt's, and those of keys and values in a cache, after which models count on."""
         prompts = issubclass(self.config_class, peft.PromptLearningConfig)
@@ -184,6 +186,7 @@ class _Bridge(Method):
         inner = {site.attribute for site in anatomy.sites(["ffn_out"])}
         return {"target_modules": sorted(targets | inner), "feedforward_modules": sorted(inner)}
 
+    @override
     def out_of_range(self, anatomy: Anatomy) -> str | None:
         if self.model_fields_set - Method.model_fields.keys():
             try:
@@ -197,6 +200,7 @@ class _Bridge(Method):
                 return length_out_of_range(cast("Any", config).num_virtual_tokens, anatomy)
         return None
 
+    @override
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         """What peft says when it is tried: without weights first; and since some types look at weights, what fails
         there is tried on a copy of the model. An error that nobody raised on purpose is no reason, and is raised."""
@@ -219,6 +223,7 @@ class _Bridge(Method):
             model.train()
             model(**_few_tokens(model)).logits.sum().backward()
 
+    @override
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         """Raises UnsupportedBackbone where there is nothing to adapt, or the task head would be."""
         model = anatomy.model
@@ -265,6 +270,7 @@ class _Bridge(Method):
                 anatomy.backbone.register_forward_hook(prompted.bring_forward)
         return prompted
 
+    @override
     def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
         tuner = _tuner(anatomy.model)
         if (allocator := getattr(tuner, "rankallocator", None)) is not None:
@@ -276,12 +282,14 @@ class _Bridge(Method):
             config.total_step = steps
             allocator.set_total_step(steps)
 
+    @override
     def after_backward(self, anatomy: Anatomy, step: int) -> None:
         """peft's allocation of rank wants gradients after the optimiser's step, by when they are gone."""
         if hasattr(_tuner(anatomy.model), "update_and_allocate"):
             kept = {p: p.grad for p in anatomy.model.parameters() if p.grad is not None}
             _handle(anatomy.model).gradients = kept
 
+    @override
     def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
         tuner = _tuner(anatomy.model)
         if not hasattr(tuner, "update_and_allocate"):
@@ -294,11 +302,13 @@ class _Bridge(Method):
             parameter.grad = None
         gradients.clear()
 
+    @override
     def state(self, model: nn.Module) -> dict[str, Tensor]:
         """What is trainable, and the whole of a prompt: a cartridge's first vectors are drawn and not trained. What
         else peft draws and does not train, it draws from a seed among the options."""
         return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad or n.startswith(_PROMPT)}
 
+    @override
     def merge(self, model: nn.Module) -> bool:
         """By peft's own merging, where it has one and the predictions stay: both are tried on a copy first."""
         if not isinstance(_tuner(model), BaseTuner):

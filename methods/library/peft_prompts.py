@@ -17,6 +17,7 @@ from peft.peft_model import (
 )
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 ADAPTER = "default"
 # Prompts that are keys and values, not embeddings in front of the input's.
@@ -54,6 +55,7 @@ class Prompted(PeftModel):
         self.tasks = Tasks()
         self.ends: Tensor | None = None
 
+    @override
     def add_adapter(self, *args: Any, **kwargs: Any) -> None:
         PeftModel.add_adapter(self, *args, **kwargs)
 

@@ -24,6 +24,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site
 from methods.base import Card, Claim, Method, Phase, TaskInfo
@@ -36,7 +37,7 @@ from methods.composition.parameters import (
 from methods.composition.targets import Targets, missing_target, rank_out_of_range
 
 
-class Smoothed:
+class MovingAverages:
     """A parameter's sensitivity |w ∂L/∂w|, and its variation, as moving averages."""
 
     def __init__(self, parameter: nn.Parameter) -> None:
@@ -64,13 +65,15 @@ class TripletUpdate(AddedUpdate):
         self.scale = alpha / rank
         self.dropout = dropout
         self.kept: Tensor | None = None  # which triplets the last choice left
-        self._smoothed: dict[str, Smoothed] = {}
+        self._smoothed: dict[str, MovingAverages] = {}
 
+    @override
     def change(self, x: Tensor) -> Tensor:
         x = F.dropout(x, self.dropout, self.training)
         inner = F.linear(x, self.right)
         return F.linear(inner * (self.scale * self.values).to(inner.dtype), self.left)
 
+    @override
     def matrix(self) -> Tensor:
         return self.scale * (self.left * self.values) @ self.right
 
@@ -78,7 +81,7 @@ class TripletUpdate(AddedUpdate):
     def see(self, beta1: float, beta2: float) -> None:
         """Takes the present gradients into account."""
         for name, parameter in self.named_parameters():
-            self._smoothed.setdefault(name, Smoothed(parameter)).see(parameter, beta1, beta2)
+            self._smoothed.setdefault(name, MovingAverages(parameter)).see(parameter, beta1, beta2)
 
     def importance(self) -> Tensor:
         """Of each triplet (rank)."""
@@ -108,6 +111,113 @@ def remaining(step: int, steps: int, start: int, target: int, warm_up: float, se
 
 
 class AdaLoRA(Method):
+    """Zhang et al., ICLR 2023: a budget of rank is shared out among projections while training."""
+
+    rank: int = Field(8, ge=1, le=4096, description="rank that is left, on average")
+    excess: float = Field(1.5, ge=1, le=16, description="initial rank over the rank that is left")
+    alpha: float = Field(16.0, gt=0, description="the update is scaled by alpha / initial rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the update's input")
+    targets: Targets = ("query", "value")
+    penalty: float = Field(0.1, ge=0, le=10, description="weight γ of the penalty for not being orthogonal")
+    warm_up: float = Field(0.1, ge=0, lt=1, description="share of the steps before any triplet is given up")
+    settle: float = Field(0.3, ge=0, lt=1, description="share of the steps, at the end, with the final ranks")
+    every: int = Field(5, ge=1, description="steps from one choice of triplets to the next")
+    beta1: float = Field(0.85, gt=0, lt=1, description="smoothing of the sensitivity")
+    beta2: float = Field(0.85, ge=0, lt=1, description="smoothing of its variation")
+
+    @model_validator(mode="after")
+    def _the_schedule_gives_triplets_up(self) -> Self:
+        if self.warm_up + self.settle > 1:
+            raise ValueError(
+                f"warm_up {self.warm_up} and settle {self.settle} are shares of the steps, and exceed them"
+            )
+        if self.initial_rank == self.rank:
+            self.refuse_idle("warm_up", "settle", "every", "beta1", "beta2", unless="excess is above 1")
+        return self
+
+    @property
+    def initial_rank(self) -> int:
+        return math.ceil(self.excess * self.rank)
+
+    @override
+    def out_of_range(self, anatomy: Anatomy) -> str | None:
+        return rank_out_of_range(self.initial_rank, anatomy, self.targets)
+
+    @override
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        return missing_target(anatomy, self.targets)
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        like = anatomy.word_embeddings.weight
+        for site in anatomy.sites(self.targets):
+            add_linear_update(site, TripletUpdate(site, self.initial_rank, self.alpha, self.dropout, like))
+
+    @override
+    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
+        anatomy.model.register_buffer("adalora_steps", torch.tensor(steps), persistent=False)
+        for update in _updates(anatomy.model):
+            update.kept = None
+
+    @override
+    def after_backward(self, anatomy: Anatomy, step: int) -> None:
+        updates = _updates(anatomy.model)
+        for update in updates:
+            update.see(self.beta1, self.beta2)
+            update.add_penalty_gradient(self.penalty / (2 * len(updates)))
+
+    @torch.no_grad()
+    @override
+    def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
+        steps = int(anatomy.model.get_buffer("adalora_steps"))
+        updates = _updates(anatomy.model)
+        first = self.warm_up * steps
+        end = max(math.ceil((1 - self.settle) * steps), math.floor(first) + 1)
+        # The choice at the end of the curve stands. Every step moves the λ that are left out away from zero, so
+        # which they are has to be remembered.
+        if first < step <= end and (step % self.every == 0 or step == end):
+            self._choose(updates, step, steps)
+        for update in updates:
+            if update.kept is not None:
+                update.values.mul_(update.kept)
+
+    def _choose(self, updates: list[TripletUpdate], step: int, steps: int) -> None:
+        """The most important triplets, over all projections, as many as the curve leaves."""
+        start, target = self.initial_rank * len(updates), self.rank * len(updates)
+        left = remaining(step, steps, start, target, self.warm_up, self.settle)
+        scores = torch.stack([update.importance() for update in updates])
+        kept = torch.zeros_like(scores).view(-1).index_fill_(0, scores.view(-1).topk(left).indices, 1.0)
+        for update, mask in zip(updates, kept.view_as(scores), strict=True):
+            update.kept = mask
+
+    @override
+    def merge(self, model: nn.Module) -> bool:
+        if merged := merge_linear_updates(model):
+            model._buffers.pop("adalora_steps", None)
+        return merged
+
+    @override
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """Without the triplets whose λ is zero."""
+        state = super().state(model)
+        for name, update in _named_updates(model).items():
+            kept = update.values.detach().nonzero().flatten()
+            state[f"{name}.left"] = update.left.detach()[:, kept]
+            state[f"{name}.values"] = update.values.detach()[kept]
+            state[f"{name}.right"] = update.right.detach()[kept]
+        return state
+
+    @override
+    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
+        state = dict(state)
+        for name, update in _named_updates(model).items():
+            missing = len(update.values) - len(state[f"{name}.values"])
+            state[f"{name}.left"] = F.pad(state[f"{name}.left"], (0, missing))
+            state[f"{name}.values"] = F.pad(state[f"{name}.values"], (0, missing))
+            state[f"{name}.right"] = F.pad(state[f"{name}.right"], (0, 0, 0, missing))
+        super().load_state(model, state)
+
     card = Card(
         name="adalora",
         title="AdaLoRA",
@@ -143,102 +253,6 @@ class AdaLoRA(Method):
             ),
         ),
     )
-
-    rank: int = Field(8, ge=1, le=4096, description="rank that is left, on average")
-    excess: float = Field(1.5, ge=1, le=16, description="initial rank over the rank that is left")
-    alpha: float = Field(16.0, gt=0, description="the update is scaled by alpha / initial rank")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the update's input")
-    targets: Targets = ("query", "value")
-    penalty: float = Field(0.1, ge=0, le=10, description="weight γ of the penalty for not being orthogonal")
-    warm_up: float = Field(0.1, ge=0, lt=1, description="share of the steps before any triplet is given up")
-    settle: float = Field(0.3, ge=0, lt=1, description="share of the steps, at the end, with the final ranks")
-    every: int = Field(5, ge=1, description="steps from one choice of triplets to the next")
-    beta1: float = Field(0.85, gt=0, lt=1, description="smoothing of the sensitivity")
-    beta2: float = Field(0.85, ge=0, lt=1, description="smoothing of its variation")
-
-    @model_validator(mode="after")
-    def _the_schedule_gives_triplets_up(self) -> Self:
-        if self.warm_up + self.settle > 1:
-            raise ValueError(
-                f"warm_up {self.warm_up} and settle {self.settle} are shares of the steps, and exceed them"
-            )
-        if self.initial_rank == self.rank:
-            self.refuse_idle("warm_up", "settle", "every", "beta1", "beta2", unless="excess is above 1")
-        return self
-
-    @property
-    def initial_rank(self) -> int:
-        return math.ceil(self.excess * self.rank)
-
-    def out_of_range(self, anatomy: Anatomy) -> str | None:
-        return rank_out_of_range(self.initial_rank, anatomy, self.targets)
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        return missing_target(anatomy, self.targets)
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        like = anatomy.word_embeddings.weight
-        for site in anatomy.sites(self.targets):
-            add_linear_update(site, TripletUpdate(site, self.initial_rank, self.alpha, self.dropout, like))
-
-    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
-        anatomy.model.register_buffer("adalora_steps", torch.tensor(steps), persistent=False)
-        for update in _updates(anatomy.model):
-            update.kept = None
-
-    def after_backward(self, anatomy: Anatomy, step: int) -> None:
-        updates = _updates(anatomy.model)
-        for update in updates:
-            update.see(self.beta1, self.beta2)
-            update.add_penalty_gradient(self.penalty / (2 * len(updates)))
-
-    @torch.no_grad()
-    def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
-        steps = int(anatomy.model.get_buffer("adalora_steps"))
-        updates = _updates(anatomy.model)
-        first = self.warm_up * steps
-        end = max(math.ceil((1 - self.settle) * steps), math.floor(first) + 1)
-        # The choice at the end of the curve stands. Every step moves the λ that are left out away from zero, so
-        # which they are has to be remembered.
-        if first < step <= end and (step % self.every == 0 or step == end):
-            self._choose(updates, step, steps)
-        for update in updates:
-            if update.kept is not None:
-                update.values.mul_(update.kept)
-
-    def _choose(self, updates: list[TripletUpdate], step: int, steps: int) -> None:
-        """The most important triplets, over all projections, as many as the curve leaves."""
-        start, target = self.initial_rank * len(updates), self.rank * len(updates)
-        left = remaining(step, steps, start, target, self.warm_up, self.settle)
-        scores = torch.stack([update.importance() for update in updates])
-        kept = torch.zeros_like(scores).view(-1).index_fill_(0, scores.view(-1).topk(left).indices, 1.0)
-        for update, mask in zip(updates, kept.view_as(scores), strict=True):
-            update.kept = mask
-
-    def merge(self, model: nn.Module) -> bool:
-        if merged := merge_linear_updates(model):
-            model._buffers.pop("adalora_steps", None)
-        return merged
-
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
-        """Without the triplets whose λ is zero."""
-        state = super().state(model)
-        for name, update in _named_updates(model).items():
-            kept = update.values.detach().nonzero().flatten()
-            state[f"{name}.left"] = update.left.detach()[:, kept]
-            state[f"{name}.values"] = update.values.detach()[kept]
-            state[f"{name}.right"] = update.right.detach()[kept]
-        return state
-
-    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
-        state = dict(state)
-        for name, update in _named_updates(model).items():
-            missing = len(update.values) - len(state[f"{name}.values"])
-            state[f"{name}.left"] = F.pad(state[f"{name}.left"], (0, missing))
-            state[f"{name}.values"] = F.pad(state[f"{name}.values"], (0, missing))
-            state[f"{name}.right"] = F.pad(state[f"{name}.right"], (0, 0, 0, missing))
-        super().load_state(model, state)
 
 
 def _named_updates(model: nn.Module) -> dict[str, TripletUpdate]:

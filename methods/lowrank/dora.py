@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site, bias_of, weight_of
 from methods.base import Card, Claim, TaskInfo
@@ -41,6 +42,7 @@ class DirectedUpdate(LowRankUpdate):
         norm = (weight + self.matrix().detach().to(weight.dtype)).norm(dim=1)
         return self.magnitude / norm.clamp(min=torch.finfo(norm.dtype).tiny)
 
+    @override
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         weight, bias = self._pretrained()
         ratio = self._ratio(weight).to(y.dtype)
@@ -48,11 +50,21 @@ class DirectedUpdate(LowRankUpdate):
         changed = ratio * (plain + self.change(x))
         return changed if bias is None else changed + bias.to(y.dtype)
 
+    @override
     def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         return self._ratio(weight)[:, None] * (weight + self.matrix().to(weight.dtype)), bias
 
 
 class DoRA(LoRA):
+    """Liu et al., ICML 2024: LoRA on the direction of a weight's rows, beside their trained lengths."""
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        like = anatomy.word_embeddings.weight
+        for site in anatomy.sites(self.targets):
+            add_linear_update(site, DirectedUpdate(site, self.rank, self.scaling, self.dropout, like))
+
     card: ClassVar[Card] = Card(
         name="dora",
         title="DoRA",
@@ -86,9 +98,3 @@ class DoRA(LoRA):
             ),
         ),
     )
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        like = anatomy.word_embeddings.weight
-        for site in anatomy.sites(self.targets):
-            add_linear_update(site, DirectedUpdate(site, self.rank, self.scaling, self.dropout, like))

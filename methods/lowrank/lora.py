@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site
 from methods.base import Card, Claim, Method, TaskInfo
@@ -39,11 +40,13 @@ class LowRankUpdate(AddedUpdate):
         self.dropout = dropout
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
+    @override
     def change(self, x: Tensor) -> Tensor:
         x = F.dropout(x, self.dropout, self.training)
         # Scaled where it is cheapest: rank numbers per token rather than out.
         return F.linear(self.scale * F.linear(x, self.down), self.up)
 
+    @override
     def matrix(self) -> Tensor:
         return self.scale * self.up @ self.down
 
@@ -56,12 +59,15 @@ class LowRankMethod(Method):
     targets: Targets = ("query", "value")
     lr_ratio: float = Field(1.0, gt=0, le=100, description="learning rate of B over that of A (LoRA+)")
 
+    @override
     def out_of_range(self, anatomy: Anatomy) -> str | None:
         return rank_out_of_range(self.rank, anatomy, self.targets)
 
+    @override
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         return missing_target(anatomy, self.targets)
 
+    @override
     def parameter_groups(self, anatomy: Anatomy) -> list[dict[str, Any]]:
         """With `lr_ratio` λ, up (the paper's B) learns at λ times the rate of the rest (LoRA+)."""
         ups = {id(u.up) for u in linear_updates(anatomy.model).values() if isinstance(u, LowRankUpdate)}
@@ -71,11 +77,34 @@ class LowRankMethod(Method):
             {"params": [p for p in trainable if id(p) in ups], "lr": self.lr * self.lr_ratio},
         ]
 
+    @override
     def merge(self, model: nn.Module) -> bool:
         return merge_linear_updates(model)
 
 
 class LoRA(LowRankMethod):
+    """Hu et al., ICLR 2022: ΔW = (α / r) B A beside chosen projections."""
+
+    alpha: float = Field(16.0, gt=0, description="the update is scaled by alpha / rank")
+    rank_stabilised: bool = Field(False, description="scale by alpha / √rank instead (rsLoRA)")
+
+    @model_validator(mode="after")
+    def _one_has_no_other_root(self) -> Self:
+        if self.rank == 1:
+            self.refuse_idle("rank_stabilised", unless="rank is above 1")
+        return self
+
+    @property
+    def scaling(self) -> float:
+        return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        like = anatomy.word_embeddings.weight
+        for site in anatomy.sites(self.targets):
+            add_linear_update(site, LowRankUpdate(site, self.rank, self.scaling, self.dropout, like))
+
     card: ClassVar[Card] = Card(
         name="lora",
         title="LoRA",
@@ -161,22 +190,3 @@ class LoRA(LowRankMethod):
             ),
         ),
     )
-
-    alpha: float = Field(16.0, gt=0, description="the update is scaled by alpha / rank")
-    rank_stabilised: bool = Field(False, description="scale by alpha / √rank instead (rsLoRA)")
-
-    @model_validator(mode="after")
-    def _one_has_no_other_root(self) -> Self:
-        if self.rank == 1:
-            self.refuse_idle("rank_stabilised", unless="rank is above 1")
-        return self
-
-    @property
-    def scaling(self) -> float:
-        return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        like = anatomy.word_embeddings.weight
-        for site in anatomy.sites(self.targets):
-            add_linear_update(site, LowRankUpdate(site, self.rank, self.scaling, self.dropout, like))

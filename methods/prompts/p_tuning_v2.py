@@ -26,6 +26,10 @@ from methods.prompts.prefix_tuning import PrefixTuning
 
 
 class PTuningV2(PrefixTuning):
+    """Liu et al., ACL 2022: prefixes with dropout."""
+
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the prefixes")
+
     card = Card(
         name="p_tuning_v2",
         title="P-tuning v2",
@@ -59,5 +63,3 @@ class PTuningV2(PrefixTuning):
             ),
         ),
     )
-
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the prefixes")

@@ -12,12 +12,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from torch import nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, Method, TaskInfo
 
 
 class BitFit(Method):
+    """Ben Zaken et al., ACL 2022: bias terms alone are trained."""
+
+    lr: LearningRate = 2e-3
+
+    @override
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        if not any(True for _ in _biases(anatomy)):
+            return f"the architecture {anatomy.config.model_type} has no bias terms"
+        return None
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        for bias in _biases(anatomy):
+            bias.requires_grad_(True)
+
+    @override
+    def merge(self, model: nn.Module) -> bool:
+        """Nothing to fold: the trained model is the plain architecture already."""
+        return True
+
     card = Card(
         name="bitfit",
         title="BitFit",
@@ -61,22 +83,6 @@ class BitFit(Method):
             ),
         ),
     )
-
-    lr: LearningRate = 2e-3
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        if not any(True for _ in _biases(anatomy)):
-            return f"the architecture {anatomy.config.model_type} has no bias terms"
-        return None
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        for bias in _biases(anatomy):
-            bias.requires_grad_(True)
-
-    def merge(self, model: nn.Module) -> bool:
-        """Nothing to fold: the trained model is the plain architecture already."""
-        return True
 
 
 def _biases(anatomy: Anatomy) -> Iterator[nn.Parameter]:

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, Phase, TaskInfo
@@ -37,11 +38,13 @@ class _Gating(torch.autograd.Function):
     """θ + z ⊙ w for s. Keeps s alone beside the parameters, where autograd would keep every step from s to the sum."""
 
     @staticmethod
+    @override
     def forward(ctx, weight: Tensor, change: Tensor, alpha: Tensor, s: Tensor) -> Tensor:
         ctx.save_for_backward(change, s)
         return weight + _gate(s) * change
 
     @staticmethod
+    @override
     def backward(ctx, *gradients: Tensor) -> tuple[None, Tensor, Tensor, None]:
         change, s = ctx.saved_tensors
         z = _gate(s)
@@ -62,6 +65,7 @@ class GatedChange(nn.Module):
         self.change = nn.Parameter(torch.zeros_like(weight))
         self.alpha = nn.Parameter(torch.full_like(weight, START))
 
+    @override
     def forward(self, weight: Tensor) -> Tensor:
         logits = self.alpha.detach()
         if self.training:
@@ -82,6 +86,49 @@ class GatedChange(nn.Module):
 
 
 class DiffPruning(MaskedMethod):
+    """Guo et al., ACL 2021: a difference with trained gates, of which the largest entries are kept."""
+
+    lr: LearningRate = 5e-5
+    density: float = Field(0.005, gt=0, le=1, description="share of the backbone's entries that are kept")
+    search_share: float = Field(0.5, gt=0, lt=1, description="share of the budget that the search takes")
+    gate_lr: float = Field(0.1, gt=0, le=10, description="learning rate of the gates' logits")
+    penalty: float = Field(1.25e-7, ge=0, le=1, description="weight of the expected number of open gates")
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        for name, parameter in mask_candidates(anatomy).items():
+            reparametrise(anatomy.model, name, GatedChange(parameter))
+
+    @override
+    def phases(self) -> tuple[Phase, ...]:
+        return (Phase("search", self.search_share), Phase("tune", 1 - self.search_share))
+
+    @override
+    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
+        if phase.name != "tune":
+            return
+        gated = _gated(anatomy.model)
+        differences = {name: change.difference() for name, change in gated.items()}
+        for change in gated.values():
+            restore(anatomy.model, change)
+        self.tune_highest(anatomy, {name: each.abs() for name, each in differences.items()}, differences)
+
+    @override
+    def parameter_groups(self, anatomy: Anatomy) -> list[dict[str, Any]]:
+        """The gates' logits learn at a rate of their own and do not decay."""
+        gates = {id(change.alpha) for change in _gated(anatomy.model).values()}
+        trainable = [p for p in anatomy.model.parameters() if p.requires_grad]
+        return [
+            {"params": [p for p in trainable if id(p) not in gates]},
+            {"params": [p for p in trainable if id(p) in gates], "lr": self.gate_lr, "weight_decay": 0.0},
+        ]
+
+    @override
+    def after_backward(self, anatomy: Anatomy, step: int) -> None:
+        for change in _gated(anatomy.model).values():
+            change.add_penalty_gradient(self.penalty)
+
     card = Card(
         name="diff_pruning",
         title="Diff pruning",
@@ -125,42 +172,6 @@ class DiffPruning(MaskedMethod):
             ),
         ),
     )
-
-    lr: LearningRate = 5e-5
-    density: float = Field(0.005, gt=0, le=1, description="share of the backbone's entries that are kept")
-    search_share: float = Field(0.5, gt=0, lt=1, description="share of the budget that the search takes")
-    gate_lr: float = Field(0.1, gt=0, le=10, description="learning rate of the gates' logits")
-    penalty: float = Field(1.25e-7, ge=0, le=1, description="weight of the expected number of open gates")
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        for name, parameter in mask_candidates(anatomy).items():
-            reparametrise(anatomy.model, name, GatedChange(parameter))
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("search", self.search_share), Phase("tune", 1 - self.search_share))
-
-    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
-        if phase.name != "tune":
-            return
-        gated = _gated(anatomy.model)
-        differences = {name: change.difference() for name, change in gated.items()}
-        for change in gated.values():
-            restore(anatomy.model, change)
-        self.tune_highest(anatomy, {name: each.abs() for name, each in differences.items()}, differences)
-
-    def parameter_groups(self, anatomy: Anatomy) -> list[dict[str, Any]]:
-        """The gates' logits learn at a rate of their own and do not decay."""
-        gates = {id(change.alpha) for change in _gated(anatomy.model).values()}
-        trainable = [p for p in anatomy.model.parameters() if p.requires_grad]
-        return [
-            {"params": [p for p in trainable if id(p) not in gates]},
-            {"params": [p for p in trainable if id(p) in gates], "lr": self.gate_lr, "weight_decay": 0.0},
-        ]
-
-    def after_backward(self, anatomy: Anatomy, step: int) -> None:
-        for change in _gated(anatomy.model).values():
-            change.add_penalty_gradient(self.penalty)
 
 
 def _gated(model: nn.Module) -> dict[str, GatedChange]:

@@ -21,6 +21,7 @@ from functools import partial
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, Phase, TaskInfo
@@ -60,6 +61,37 @@ class SquaredGradients(nn.Module):
 
 
 class FishMask(SelectingMethod):
+    """Sung et al., NeurIPS 2021: the entries of largest Fisher information are trained."""
+
+    lr: LearningRate = 5e-4
+    select_share: float = Field(0.1, gt=0, lt=1, description="share of the budget that selection takes")
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        for parameter in mask_candidates(anatomy).values():
+            parameter.requires_grad_(True)
+
+    @override
+    def phases(self) -> tuple[Phase, ...]:
+        """Nothing is changed while gradients are looked at."""
+        select, tune = super().phases()
+        return (replace(select, lr_scale=0.0), tune)
+
+    @override
+    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
+        if phase.name == "select":
+            anatomy.model.add_module("fisher", SquaredGradients(mask_candidates(anatomy)))
+        super().on_phase(anatomy, phase, steps)
+
+    @override
+    def end_selection(self, anatomy: Anatomy) -> dict[str, Tensor]:
+        """The Fisher information of every entry, as estimated."""
+        fisher = anatomy.model.get_submodule("fisher")
+        assert isinstance(fisher, SquaredGradients)
+        del anatomy.model.fisher
+        return fisher.finish()
+
     card = Card(
         name="fish_mask",
         title="FISH Mask",
@@ -98,28 +130,3 @@ class FishMask(SelectingMethod):
             ),
         ),
     )
-
-    lr: LearningRate = 5e-4
-    select_share: float = Field(0.1, gt=0, lt=1, description="share of the budget that selection takes")
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        for parameter in mask_candidates(anatomy).values():
-            parameter.requires_grad_(True)
-
-    def phases(self) -> tuple[Phase, ...]:
-        """Nothing is changed while gradients are looked at."""
-        select, tune = super().phases()
-        return (replace(select, lr_scale=0.0), tune)
-
-    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
-        if phase.name == "select":
-            anatomy.model.add_module("fisher", SquaredGradients(mask_candidates(anatomy)))
-        super().on_phase(anatomy, phase, steps)
-
-    def end_selection(self, anatomy: Anatomy) -> dict[str, Tensor]:
-        """The Fisher information of every entry, as estimated."""
-        fisher = anatomy.model.get_submodule("fisher")
-        assert isinstance(fisher, SquaredGradients)
-        del anatomy.model.fisher
-        return fisher.finish()

@@ -10,12 +10,28 @@ normalisation only. Norms outside the layers, after the embeddings or after the 
 from __future__ import annotations
 
 from torch import nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, Method, TaskInfo
 
 
 class LayerNormTuning(Method):
+    """Qi et al., 2022: normalisation layers alone are trained."""
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        norms = set(anatomy.norm_names)
+        for name, parameter in anatomy.backbone_parameters():
+            if name in norms:
+                parameter.requires_grad_(True)
+
+    @override
+    def merge(self, model: nn.Module) -> bool:
+        """Nothing to fold: the trained model is the plain architecture already."""
+        return True
+
     card = Card(
         name="layernorm",
         title="LN-tuning",
@@ -40,14 +56,3 @@ class LayerNormTuning(Method):
             ),
         ),
     )
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        norms = set(anatomy.norm_names)
-        for name, parameter in anatomy.backbone_parameters():
-            if name in norms:
-                parameter.requires_grad_(True)
-
-    def merge(self, model: nn.Module) -> bool:
-        """Nothing to fold: the trained model is the plain architecture already."""
-        return True

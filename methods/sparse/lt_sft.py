@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, TaskInfo
@@ -23,6 +24,24 @@ from methods.sparse.masked import SelectingMethod
 
 
 class LTSFT(SelectingMethod):
+    """Ansell et al., ACL 2022: the entries that moved furthest in full fine-tuning are trained."""
+
+    lr: float = Field(1e-4, gt=0, le=10, description="peak learning rate of AdamW, in both phases")
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        for parameter in mask_candidates(anatomy).values():
+            parameter.requires_grad_(True)
+        anatomy.remember()
+
+    @override
+    def end_selection(self, anatomy: Anatomy) -> dict[str, Tensor]:
+        """How far every entry moved. The head starts afresh as well."""
+        moved = {name: score for name, score in anatomy.movement().items() if name not in anatomy.head}
+        anatomy.rewind()
+        return moved
+
     card = Card(
         name="lt_sft",
         title="LT-SFT",
@@ -66,17 +85,3 @@ class LTSFT(SelectingMethod):
             ),
         ),
     )
-
-    lr: float = Field(1e-4, gt=0, le=10, description="peak learning rate of AdamW, in both phases")
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        for parameter in mask_candidates(anatomy).values():
-            parameter.requires_grad_(True)
-        anatomy.remember()
-
-    def end_selection(self, anatomy: Anatomy) -> dict[str, Tensor]:
-        """How far every entry moved. The head starts afresh as well."""
-        moved = {name: score for name, score in anatomy.movement().items() if name not in anatomy.head}
-        anatomy.rewind()
-        return moved

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Method, Phase
@@ -25,12 +26,15 @@ from methods.composition.parameters import (
 class SparseMethod(Method):
     """Stores δ as positions and values, and merges by leaving it where it is, in the weights."""
 
+    @override
     def merge(self, model: nn.Module) -> bool:
         return remove_sparse_deltas(model, merge=True)
 
+    @override
     def state(self, model: nn.Module) -> dict[str, Tensor]:
         return sparse_state(model)
 
+    @override
     def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
         load_sparse_state(model, state)
 
@@ -69,9 +73,11 @@ class SelectingMethod(MaskedMethod):
         """A score for every entry of every candidate, of the parameters' shapes. Afterwards the backbone is as it was
         before selection."""
 
+    @override
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("select", self.select_share), Phase("tune", 1 - self.select_share))
 
+    @override
     def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
         if phase.name == "tune":
             self.tune_highest(anatomy, self.end_selection(anatomy))

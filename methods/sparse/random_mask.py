@@ -12,6 +12,8 @@ sparse fine-tuning is a baseline; there it is trained for as many steps as LT-SF
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from methods.anatomy import Anatomy
 from methods.base import Card, LearningRate, TaskInfo
 from methods.composition.parameters import mask_candidates, random_entries, split_entries
@@ -19,6 +21,16 @@ from methods.sparse.masked import MaskedMethod
 
 
 class RandomMask(MaskedMethod):
+    """Ansell et al., ACL 2022, the baseline: entries drawn by chance are trained."""
+
+    lr: LearningRate = 5e-4
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        candidates = mask_candidates(anatomy)
+        total = sum(parameter.numel() for parameter in candidates.values())
+        self.tune(anatomy, split_entries(random_entries(total, self.count(candidates)), candidates))
+
     card = Card(
         name="random_mask",
         title="Random mask",
@@ -33,10 +45,3 @@ class RandomMask(MaskedMethod):
         ),
         citation="ansell2022ltsft",
     )
-
-    lr: LearningRate = 5e-4
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        candidates = mask_candidates(anatomy)
-        total = sum(parameter.numel() for parameter in candidates.values())
-        self.tune(anatomy, split_entries(random_entries(total, self.count(candidates)), candidates))

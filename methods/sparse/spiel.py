@@ -24,6 +24,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, SiteName
 from methods.base import Card, Claim, LearningRate, Phase, TaskInfo
@@ -45,6 +46,7 @@ class GrowingDelta(SparseDelta):
         self.candidates: Tensor | None = None
         self.seen = 0
 
+    @override
     def observe(self, gradient: Tensor) -> None:
         if not self.watching:
             return
@@ -85,6 +87,58 @@ class GrowingDelta(SparseDelta):
 
 
 class SpIEL(SparseMethod):
+    """Ansell et al., 2024: the entries that are trained are exchanged along the way."""
+
+    lr: LearningRate = 5e-4
+    density: float = Field(0.05, gt=0, lt=1, description="share of each projection's entries that are tuned")
+    every: int = Field(20, ge=1, description="steps from one exchange of entries to the next")
+    accumulate: int = Field(5, ge=1, description="steps over which gradients of candidates add up; at most `every`")
+    rate: float = Field(0.2, ge=0, le=1, description="share of the entries that is exchanged, at the start")
+
+    @model_validator(mode="after")
+    def _exchanges_do_not_overlap(self) -> Self:
+        if self.accumulate > self.every:
+            raise ValueError(
+                f"accumulate {self.accumulate} exceeds every {self.every}; it takes 1 to {self.every}: set both"
+            )
+        if not self.rate:
+            self.refuse_idle("every", unless="rate is above 0")
+        return self
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        names = {id(parameter): name for name, parameter in anatomy.model.named_parameters()}
+        # A dictionary, since the parts of a fused projection are one weight.
+        weights = {names[id(p)]: p for p in (site.projection.weight for site in anatomy.sites(get_args(SiteName)))}
+        for name, weight in weights.items():
+            indices = random_entries(weight.numel(), max(1, int(self.density * weight.numel())))
+            add_sparse_delta(anatomy.model, name, indices, kind=GrowingDelta)
+
+    @override
+    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
+        for delta, _ in _growing(anatomy):
+            delta.steps = steps
+            delta.watch(True)
+
+    @override
+    def after_backward(self, anatomy: Anatomy, step: int) -> None:
+        if (step - 1) % self.every < self.accumulate:
+            for delta, _ in _growing(anatomy):
+                delta.end_step()
+
+    @override
+    def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
+        if (step - 1) % self.every == self.accumulate - 1:
+            for delta, weight in _growing(anatomy):
+                share = 1.0 if step == self.accumulate else self.rate * (1 - step / delta.steps)
+                places, mean, square = delta.regrow(weight, int(share * len(delta.values)))
+                _give_moments(optimizer, delta.values, places, mean, square)
+                delta.watch(False)
+        if step % self.every == 0:
+            for delta, _ in _growing(anatomy):
+                delta.watch(True)
+
     card = Card(
         name="spiel",
         title="SpIEL",
@@ -119,52 +173,6 @@ class SpIEL(SparseMethod):
             ),
         ),
     )
-
-    lr: LearningRate = 5e-4
-    density: float = Field(0.05, gt=0, lt=1, description="share of each projection's entries that are tuned")
-    every: int = Field(20, ge=1, description="steps from one exchange of entries to the next")
-    accumulate: int = Field(5, ge=1, description="steps over which gradients of candidates add up; at most `every`")
-    rate: float = Field(0.2, ge=0, le=1, description="share of the entries that is exchanged, at the start")
-
-    @model_validator(mode="after")
-    def _exchanges_do_not_overlap(self) -> Self:
-        if self.accumulate > self.every:
-            raise ValueError(
-                f"accumulate {self.accumulate} exceeds every {self.every}; it takes 1 to {self.every}: set both"
-            )
-        if not self.rate:
-            self.refuse_idle("every", unless="rate is above 0")
-        return self
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        names = {id(parameter): name for name, parameter in anatomy.model.named_parameters()}
-        # A dictionary, since the parts of a fused projection are one weight.
-        weights = {names[id(p)]: p for p in (site.projection.weight for site in anatomy.sites(get_args(SiteName)))}
-        for name, weight in weights.items():
-            indices = random_entries(weight.numel(), max(1, int(self.density * weight.numel())))
-            add_sparse_delta(anatomy.model, name, indices, kind=GrowingDelta)
-
-    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
-        for delta, _ in _growing(anatomy):
-            delta.steps = steps
-            delta.watch(True)
-
-    def after_backward(self, anatomy: Anatomy, step: int) -> None:
-        if (step - 1) % self.every < self.accumulate:
-            for delta, _ in _growing(anatomy):
-                delta.end_step()
-
-    def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
-        if (step - 1) % self.every == self.accumulate - 1:
-            for delta, weight in _growing(anatomy):
-                share = 1.0 if step == self.accumulate else self.rate * (1 - step / delta.steps)
-                places, mean, square = delta.regrow(weight, int(share * len(delta.values)))
-                _give_moments(optimizer, delta.values, places, mean, square)
-                delta.watch(False)
-        if step % self.every == 0:
-            for delta, _ in _growing(anatomy):
-                delta.watch(True)
 
 
 def _growing(anatomy: Anatomy) -> list[tuple[GrowingDelta, Tensor]]:
