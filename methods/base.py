@@ -14,8 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import override
 
 from methods.papers import with_papers
-from records.cards import Claim as Claim
+from records.cards import Claim
 from records.cards import MethodCard as Card
+
+__all__ = ["Card", "Claim", "LearningRate", "Method", "MethodBase", "Phase", "TaskInfo"]
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,13 +51,16 @@ class TaskInfo(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As a suite names it."""
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """One of `records.vocabulary.KINDS`."""
 
     @property
-    def members(self) -> tuple[str, ...]: ...
+    def members(self) -> tuple[str, ...]:
+        """The tasks of a mixture."""
 
 
 class MethodBase(BaseModel, ABC):

@@ -16,10 +16,10 @@ class Papers:
 
     @cached_property
     def _entries(self) -> dict[str, str]:
-        import bibtexparser
+        from bibtexparser.entrypoint import parse_string
 
         # Without the middlewares that would change a field: an entry goes from the file into a card as it is.
-        library = bibtexparser.parse_string(self.path.read_text(encoding="utf-8"), parse_stack=[])
+        library = parse_string(self.path.read_text(encoding="utf-8"), parse_stack=[])
         if library.failed_blocks:
             block = library.failed_blocks[0]
             raise ValueError(f"{self.path}:{(block.start_line or 0) + 1}: no BibTeX, or a key that stands twice")

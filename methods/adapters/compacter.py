@@ -20,14 +20,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import override
 
-from methods.adapters.houlsby import unfreeze_norms
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, Method, TaskInfo
 from methods.composition.functions import NONLINEARITIES, Nonlinearity, Residual, insert_sequential_adapter
 
 
 class LPHMLinear(nn.Module):
-    """x Wᵀ + b with W = Σᵢ Aᵢ ⊗ (sᵢ tᵢᵀ) (out × in), without forming W."""
+    """x Wᵀ + b with W = Σᵢ Aᵢ ⊗ (sᵢ tᵢᵀ) (out × in), without forming W: the paper's low-rank parameterised hypercomplex
+    multiplication, with A (n × n × n) as `rule`, s (n × out/n × r) as `left` and t (n × in/n × r) as `right`."""
 
     def __init__(self, rule: nn.Parameter, inputs: int, outputs: int, rank: int, like: Tensor) -> None:
         super().__init__()
@@ -40,16 +40,16 @@ class LPHMLinear(nn.Module):
     @override
     def forward(self, x: Tensor) -> Tensor:
         n = len(self.rule)
-        rows = x.reshape(*x.shape[:-1], n, -1)
+        rows = x.reshape(*x.shape[:-1], n, -1)  # (…, n, in/n)
         # (A ⊗ s tᵀ) x: the n blocks of x meet t, then A mixes the blocks, then s spreads each.
-        met = torch.einsum("...jc,icr->...ijr", rows, self.right.to(x.dtype))
-        mixed = torch.einsum("...ijr,ikj->...ikr", met, self.rule.to(x.dtype))
-        spread = torch.einsum("...ikr,ior->...ko", mixed, self.left.to(x.dtype))
+        met = torch.einsum("...jc,icr->...ijr", rows, self.right.to(x.dtype))  # (…, n, n, r)
+        mixed = torch.einsum("...ijr,ikj->...ikr", met, self.rule.to(x.dtype))  # (…, n, n, r)
+        spread = torch.einsum("...ikr,ior->...ko", mixed, self.left.to(x.dtype))  # (…, n, out/n)
         return spread.reshape(*x.shape[:-1], -1) + self.bias.to(x.dtype)
 
 
 class LPHMBottleneck(nn.Module):
-    """U σ(D h + b_D) + b_U."""
+    """U σ(D h + b_D) + b_U, from (…, d) to (…, d)."""
 
     def __init__(self, down: LPHMLinear, up: LPHMLinear, nonlinearity: Nonlinearity) -> None:
         super().__init__()
@@ -59,7 +59,9 @@ class LPHMBottleneck(nn.Module):
 
     @override
     def forward(self, h: Tensor) -> Tensor:
-        return self.up(NONLINEARITIES[self.nonlinearity](self.down(h)))
+        inner = NONLINEARITIES[self.nonlinearity](self.down(h))  # (…, m)
+        h = self.up(inner)
+        return h
 
 
 class Compacter(Method):
@@ -88,7 +90,7 @@ class Compacter(Method):
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
         if self.train_norms:
-            unfreeze_norms(anatomy)
+            anatomy.unfreeze_norms()
         like, n = anatomy.word_embeddings.weight, self.divisions
         rule = nn.Parameter(nn.init.normal_(like.new_empty(n, n, n), std=1 / n))
         size, width = anatomy.hidden_size, self.bottleneck

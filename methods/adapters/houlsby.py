@@ -31,7 +31,7 @@ class Houlsby(Method):
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
         if self.train_norms:
-            unfreeze_norms(anatomy)
+            anatomy.unfreeze_norms()
         like = anatomy.word_embeddings.weight
         for layer in anatomy.layers:
             for site in (layer.attention_output, layer.ffn_out):
@@ -74,10 +74,3 @@ class Houlsby(Method):
             ),
         ),
     )
-
-
-def unfreeze_norms(anatomy: Anatomy) -> None:
-    norms = set(anatomy.norm_names)
-    for name, parameter in anatomy.backbone_parameters():
-        if name in norms:
-            parameter.requires_grad_(True)

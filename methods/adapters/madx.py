@@ -14,6 +14,8 @@ A model that is called with `inputs_embeds` looks up no words: then the caller's
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -35,20 +37,23 @@ class AdditiveCoupling(nn.Module):
 
     @override
     def forward(self, e: Tensor) -> Tensor:
-        low, high = e.chunk(2, dim=-1)
+        low, high = e.chunk(2, dim=-1)  # each (…, d / 2)
         low = low + self.first(high)
         return torch.cat([low, high + self.second(low)], dim=-1)
 
     def inverse(self, e: Tensor) -> Tensor:
         """What `forward` made e of."""
-        low, high = e.chunk(2, dim=-1)
+        low, high = e.chunk(2, dim=-1)  # each (…, d / 2)
         high = high - self.second(low)
         return torch.cat([low - self.first(high), high], dim=-1)
 
-    def after_embedding(self, embedding: nn.Module, args: tuple, output: Tensor) -> Tensor:
-        return self(output)
+    def after_embedding(self, embedding: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        """A hook: what takes the place of an embedding's output (…, d)."""
+        mapped: Tensor = self(output)
+        return mapped
 
     def before_head(self, head: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """A hook: what takes the place of the output embeddings' input (…, d)."""
         return (self.inverse(args[0]), *args[1:])
 
 

@@ -30,7 +30,8 @@ class Scaled(nn.Module):
 
     @override
     def forward(self, x: Tensor) -> Tensor:
-        return self.scale * self.change(x)
+        change: Tensor = self.change(x)
+        return self.scale * change
 
 
 class ParallelAdapter(Method):

@@ -91,7 +91,8 @@ class ParallelAdapterLayer(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         (capture,) = self._capture
         y: Tensor = self.base(h)  # (…, inner) to (…, d)
-        return y + self.adapter(capture.take())
+        change: Tensor = self.adapter(capture.take())  # (…, d)
+        return y + change
 
 
 def insert_parallel_adapter(layer: Layer, adapter: nn.Module) -> None:

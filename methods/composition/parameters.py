@@ -7,7 +7,8 @@ computes, by a structured matrix that is never formed. Both can be merged, and t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,18 +24,21 @@ class _Shifted(torch.autograd.Function):
 
     @staticmethod
     @override
-    def forward(ctx, weight: Tensor, values: Tensor, delta: SparseDelta) -> Tensor:
+    def forward(ctx: Any, weight: Tensor, values: Tensor, delta: SparseDelta) -> Tensor:
         ctx.save_for_backward(delta.indices)
         ctx.delta = delta
         return weight.view_as(weight)
 
     @staticmethod
     @override
-    def backward(ctx, *gradients: Tensor) -> tuple[None, Tensor, None]:
-        (indices,) = ctx.saved_tensors
-        dense = gradients[0].reshape(-1)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
+        (indices,) = ctx.saved_tensors  # (k)
+        dense = gradients[0].reshape(-1)  # (n), flat
         ctx.delta.observe(dense)
-        return None, dense.index_select(0, indices), None
+        return None, dense.index_select(0, indices), None  # of the values (k)
+
+
+_shifted: Callable[[Tensor, Tensor, SparseDelta], Tensor] = _Shifted.apply
 
 
 class SparseDelta(nn.Module):
@@ -62,7 +66,7 @@ class SparseDelta(nn.Module):
         if now is None or now != self._written:
             self._write(weight, self.pretrained + self.values.detach())
             self._written = now
-        return _Shifted.apply(weight, self.values, self)
+        return _shifted(weight, self.values, self)
 
     def observe(self, gradient: Tensor) -> None:
         """Sees the dense gradient, flat, before it is given up: once for every use of the weight in a backward
@@ -199,7 +203,7 @@ def add_states(*states: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def top_entries(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     """The `count` highest of all entries of all tensors: sorted flat indices into each; none is left empty."""
-    flat = torch.cat([score.reshape(-1) for score in scores.values()])
+    flat = torch.cat([score.reshape(-1) for score in scores.values()])  # (all entries)
     return split_entries(flat.topk(count, sorted=False).indices.sort().values, scores)
 
 
@@ -283,6 +287,7 @@ class UpdatedLinear(nn.Module):
 
     @property
     def bias(self) -> Tensor | None:
+        """For the same reason."""
         return self.base.bias  # type: ignore[return-value]
 
     @override
@@ -290,11 +295,12 @@ class UpdatedLinear(nn.Module):
         if self.parts == 1:
             (update,) = self.updates.values()
             x = update.before(x)  # type: ignore[operator]
-            return update(x, self.base(x))
-        shares = list(self.base(x).chunk(self.parts, dim=-1))
+            y: Tensor = update(x, self.base(x))  # (…, in) to (…, out)
+            return y
+        shares = list(self.base(x).chunk(self.parts, dim=-1))  # each (…, out / parts)
         for share, update in self.updates.items():
             shares[int(share)] = update(x, shares[int(share)])
-        return torch.cat(shares, dim=-1)
+        return torch.cat(shares, dim=-1)  # (…, out)
 
 
 def add_linear_update(site: Site, update: LinearUpdate) -> None:

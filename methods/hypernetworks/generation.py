@@ -28,7 +28,10 @@ class Batch:
         self.tasks = tasks
         self.task_ids: Tensor | None = None
 
-    def take_task_ids(self, model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    def take_task_ids(
+        self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """A hook: takes `task_ids` off the model's arguments. Raises ValueError where they are missing."""
         kwargs = dict(kwargs)
         self.task_ids = kwargs.pop("task_ids", None)
         if self.task_ids is None:
@@ -73,15 +76,16 @@ class GeneratedWeights:
     def __init__(self, hypernetwork: Hypernetwork, *place: int) -> None:
         self.hypernetwork = hypernetwork
         self.place = place
-        self._kept = ParameterCache[tuple[Tensor, ...]]()
+        self._cache = ParameterCache[tuple[Tensor, ...]]()
 
     def __call__(self) -> tuple[Tensor, ...]:
-        weights = self._kept.get(lambda: self.hypernetwork(*self.place), self.hypernetwork)
+        """In the order in which the hypernetwork generates them."""
+        weights = self._cache.get(lambda: self.hypernetwork(*self.place), self.hypernetwork)
         batch = self.hypernetwork.batch
         if len(batch.tasks) == 1:
-            return tuple(weight[0] for weight in weights)
+            return tuple(weight[0] for weight in weights)  # from (1, …)
         assert batch.task_ids is not None
-        return tuple(weight.index_select(0, batch.task_ids) for weight in weights)
+        return tuple(weight.index_select(0, batch.task_ids) for weight in weights)  # (tasks, …) to (batch, …)
 
 
 class AdapterWeights(NamedTuple):
@@ -105,8 +109,11 @@ class AdapterGenerator(nn.Module):
     def __init__(self, condition: int, size: int, width: int, norm: bool) -> None:
         super().__init__()
         shapes: dict[str, tuple[int, ...]] = {
-            "down": (width, size), "down_bias": (width,), "up": (size, width), "up_bias": (size,),
-        }  # fmt: skip
+            "down": (width, size),
+            "down_bias": (width,),
+            "up": (size, width),
+            "up_bias": (size,),
+        }
         self.shapes = shapes | ({"scale": (size,), "shift": (size,)} if norm else {})
         random = ("down", "up") if norm else ("down",)
         self.maps = nn.ModuleDict(
@@ -141,8 +148,8 @@ class GeneratedAdapter(nn.Module):
     @override
     def forward(self, h: Tensor) -> Tensor:
         w = AdapterWeights(*self.source())
-        rows = by_example(h, w.down) if w.down.dim() == 3 else h
-        change = bottleneck(rows, w.down, w.down_bias, w.up, w.up_bias, self.nonlinearity)
+        rows = by_example(h, w.down) if w.down.dim() == 3 else h  # (batch, rows, d), or (…, d) with weights for all
+        change = bottleneck(rows, w.down, w.down_bias, w.up, w.up_bias, self.nonlinearity)  # as rows
         if w.scale is not None and w.shift is not None:
             scale, shift = (part.to(change.dtype) for part in (w.scale, w.shift))
             if scale.dim() == 1:

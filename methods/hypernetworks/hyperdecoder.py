@@ -49,10 +49,13 @@ class InputHypernetwork(nn.Module):
     def forward(self, layer: int) -> tuple[Tensor, ...]:
         assert self.summary is not None
         with torch.autocast(self.layer.device.type, enabled=False):
-            where = self.layer[layer].expand(len(self.summary), -1)
-            return self.weights(self.project(torch.cat([self.summary, where], dim=1)).relu())
+            where = self.layer[layer].expand(len(self.summary), -1)  # (batch, embedding)
+            condition = self.project(torch.cat([self.summary, where], dim=1)).relu()  # (batch, c)
+            weights: tuple[Tensor, ...] = self.weights(condition)  # each (batch, …)
+            return weights
 
-    def read_embeddings(self, backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+    def read_embeddings(self, backbone: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A hook: summarises the word embeddings of the input."""
         inputs = by_name(backbone, args, kwargs)
         if (cache := inputs.get("past_key_values")) is not None and cache.get_seq_length():
             return  # a generated token belongs to the input that was summarised
@@ -61,19 +64,20 @@ class InputHypernetwork(nn.Module):
             states = backbone.get_input_embeddings()(inputs["input_ids"])  # type: ignore[operator]
         self._summarise(states, inputs.get("attention_mask"))
 
-    def read_encoder(self, decoder: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+    def read_encoder(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A hook: summarises the encoder's output."""
         inputs = by_name(decoder, args, kwargs)
         self._summarise(inputs["encoder_hidden_states"], inputs.get("encoder_attention_mask"))
 
     def _summarise(self, states: Tensor, mask: Tensor | None) -> None:
         # Nothing beneath is trained, so that no gradient is wanted.
-        states = states.detach().to(self.layer.dtype)
+        states = states.detach().to(self.layer.dtype)  # (batch, length, e)
         if mask is None:
             mean = states.mean(dim=1)
         else:
-            shares = mask.to(states.dtype)
+            shares = mask.to(states.dtype)  # (batch, length)
             mean = (states * shares[..., None]).sum(dim=1) / shares.sum(dim=1, keepdim=True).clamp(min=1)
-        self.summary = F.layer_norm(mean, mean.shape[-1:])
+        self.summary = F.layer_norm(mean, mean.shape[-1:])  # (batch, e)
 
 
 class GeneratedLayerWeights:
@@ -84,7 +88,9 @@ class GeneratedLayerWeights:
         self.layer = layer
 
     def __call__(self) -> tuple[Tensor, ...]:
-        return self.hypernetwork(self.layer)
+        """Each (batch, …), in the order of `AdapterWeights`."""
+        weights: tuple[Tensor, ...] = self.hypernetwork(self.layer)
+        return weights
 
 
 class Hyperdecoder(Method):

@@ -46,7 +46,8 @@ class TaskNetwork(nn.Module):
 
     @override
     def forward(self) -> Tensor:
-        return self.project(self.task)
+        condition: Tensor = self.project(self.task)  # (tasks, embedding) to (tasks, c)
+        return condition
 
 
 class LayerHypernetwork(Hypernetwork):
@@ -60,7 +61,8 @@ class LayerHypernetwork(Hypernetwork):
     @override
     def generate(self, *place: int) -> tuple[Tensor, ...]:
         (position,) = place
-        return self.weights[position](self.shared())
+        weights: tuple[Tensor, ...] = self.weights[position](self.shared())  # each (tasks, …)
+        return weights
 
 
 class HyperFormer(Method):
@@ -83,9 +85,8 @@ class HyperFormer(Method):
             own = LayerHypernetwork(batch, shared, 2, anatomy.hidden_size, self.bottleneck, self.condition).to(like)
             hypernetworks.append(own)
             for position, site in enumerate((layer.attention_output, layer.ffn_out)):
-                insert_sequential_adapter(
-                    site, Residual(GeneratedAdapter(GeneratedWeights(own, position), self.nonlinearity))
-                )
+                weights = GeneratedWeights(own, position)
+                insert_sequential_adapter(site, Residual(GeneratedAdapter(weights, self.nonlinearity)))
         anatomy.backbone.add_module("hypernetworks", hypernetworks)
 
     card = Card(

@@ -51,8 +51,11 @@ class AdapterHypernetwork(Hypernetwork):
     @override
     def generate(self, *place: int) -> tuple[Tensor, ...]:
         layer, position = place
+        # (tasks, 2 · embedding)
         where = torch.cat([self.layer[layer], self.position[position]]).expand(len(self.task), -1)
-        return self.weights(self.project(torch.cat([self.task, where], dim=1)))
+        condition = self.project(torch.cat([self.task, where], dim=1))  # (tasks, c)
+        weights: tuple[Tensor, ...] = self.weights(condition)  # each (tasks, …)
+        return weights
 
 
 class HyperFormerPP(Method):
@@ -66,10 +69,10 @@ class HyperFormerPP(Method):
     @override
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
+        like, batch = anatomy.word_embeddings.weight, read_tasks(anatomy, task)
         hypernetwork = AdapterHypernetwork(
-            read_tasks(anatomy, task), anatomy.num_layers, 2, anatomy.hidden_size, self.bottleneck, self.embedding,
-            self.condition,
-        ).to(anatomy.word_embeddings.weight)  # fmt: skip
+            batch, anatomy.num_layers, 2, anatomy.hidden_size, self.bottleneck, self.embedding, self.condition
+        ).to(like)
         anatomy.backbone.add_module("hypernetwork", hypernetwork)
         for layer in anatomy.layers:
             for position, site in enumerate((layer.attention_output, layer.ffn_out)):

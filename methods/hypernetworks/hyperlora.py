@@ -40,9 +40,15 @@ class LowRankHypernetwork(Hypernetwork):
     """From (layer, target, in, out) to A (tasks × r × in) and B (tasks × out × r)."""
 
     def __init__(
-        self, batch: Batch, layers: int, targets: int, shapes: set[tuple[int, int]], rank: int, embedding: int,
+        self,
+        batch: Batch,
+        layers: int,
+        targets: int,
+        shapes: set[tuple[int, int]],
+        rank: int,
+        embedding: int,
         condition: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(batch)
         self.task = nn.Parameter(torch.randn(len(batch.tasks), embedding))
         self.layer = nn.Parameter(torch.randn(layers, embedding))
@@ -58,8 +64,9 @@ class LowRankHypernetwork(Hypernetwork):
     @override
     def generate(self, *place: int) -> tuple[Tensor, Tensor]:
         layer, target, size_in, size_out = place
+        # (tasks, 2 · embedding)
         where = torch.cat([self.layer[layer], self.target[target]]).expand(len(self.task), -1)
-        condition = self.project(torch.cat([self.task, where], dim=1))
+        condition = self.project(torch.cat([self.task, where], dim=1))  # (tasks, c)
         shape = f"{size_in}x{size_out}"
         down = self.down[shape](condition).view(-1, self.rank, size_in)
         return down, self.up[shape](condition).view(-1, size_out, self.rank)
@@ -77,9 +84,11 @@ class GeneratedUpdate(AddedUpdate):
     def change(self, x: Tensor) -> Tensor:
         down, up = self.source()
         if down.dim() == 2:
-            return F.linear(self.scale * F.linear(x, down), up)
-        rows = by_example(x, down)
-        change = (self.scale * (rows @ down.mT)) @ up.mT
+            inner = self.scale * F.linear(x, down)  # (…, r)
+            return F.linear(inner, up)  # (…, out)
+        rows = by_example(x, down)  # (batch, rows, in)
+        inner = self.scale * (rows @ down.mT)  # (batch, rows, r)
+        change = inner @ up.mT  # (batch, rows, out)
         return change.reshape(*x.shape[:-1], -1)
 
     @override
@@ -112,16 +121,15 @@ class HyperLoRA(Method):
         # By name, so that the attention to an encoder has embeddings of its own.
         targets = {name: index for index, name in enumerate(dict.fromkeys(site.name for _, site in places))}
         shapes = {(site.in_features, site.out_features) for _, site in places}
+        like, batch = anatomy.word_embeddings.weight, read_tasks(anatomy, task)
         hypernetwork = LowRankHypernetwork(
-            read_tasks(anatomy, task), anatomy.num_layers, len(targets), shapes, self.rank, self.embedding,
-            self.condition,
-        ).to(anatomy.word_embeddings.weight)  # fmt: skip
+            batch, anatomy.num_layers, len(targets), shapes, self.rank, self.embedding, self.condition
+        ).to(like)
         anatomy.backbone.add_module("hypernetwork", hypernetwork)
         for layer, site in places:
-            source = GeneratedWeights(
-                hypernetwork, layer.index, targets[site.name], site.in_features, site.out_features
-            )
-            add_linear_update(site, GeneratedUpdate(source, self.alpha / self.rank))
+            place = (layer.index, targets[site.name], site.in_features, site.out_features)
+            weights = GeneratedWeights(hypernetwork, *place)
+            add_linear_update(site, GeneratedUpdate(weights, self.alpha / self.rank))
 
     @override
     def merge(self, model: nn.Module) -> bool:

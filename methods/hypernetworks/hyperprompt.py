@@ -50,8 +50,9 @@ class PromptHypernetwork(Hypernetwork):
         return self._heads(key_down, key_up), self._heads(value_down, value_up)
 
     def _heads(self, down: Tensor, up: Tensor) -> Tensor:
-        rows = (self.prompt @ down.mT).relu() @ up.mT
-        return rows.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        inner = (self.prompt @ down.mT).relu()  # (tasks, length, b)
+        rows: Tensor = inner @ up.mT  # (tasks, length, heads · d_h)
+        return rows.view(*rows.shape[:-1], self.heads, -1).transpose(1, 2)  # (tasks, heads, length, d_h)
 
 
 class SharedHypernetwork(PromptHypernetwork):
@@ -72,9 +73,16 @@ class GlobalHypernetwork(PromptHypernetwork):
     """With D and U that are generated for each task and layer."""
 
     def __init__(
-        self, batch: Batch, prompt: nn.Parameter, layers: int, heads: int, head_dim: int, width: int,
-        embedding: int, condition: int,
-    ) -> None:  # fmt: skip
+        self,
+        batch: Batch,
+        prompt: nn.Parameter,
+        layers: int,
+        heads: int,
+        head_dim: int,
+        width: int,
+        embedding: int,
+        condition: int,
+    ) -> None:
         super().__init__(batch, prompt, heads)
         self.task = nn.Parameter(torch.randn(len(batch.tasks), embedding))
         self.layer = nn.Parameter(torch.randn(layers, embedding))
@@ -84,8 +92,8 @@ class GlobalHypernetwork(PromptHypernetwork):
 
     @override
     def bottlenecks(self, layer: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        where = self.layer[layer].expand(len(self.task), -1)
-        condition = self.project(torch.cat([self.task, where], dim=1))
+        where = self.layer[layer].expand(len(self.task), -1)  # (tasks, embedding)
+        condition = self.project(torch.cat([self.task, where], dim=1))  # (tasks, c)
         key_down, key_up, value_down, value_up = (
             each(condition).view(-1, *shape) for each, shape in zip(self.maps, self.shapes, strict=True)
         )
@@ -93,6 +101,8 @@ class GlobalHypernetwork(PromptHypernetwork):
 
 
 class GeneratedPrefix(Prefix):
+    """A layer's prefix, as the hypernetwork makes it."""
+
     def __init__(self, source: GeneratedWeights) -> None:
         super().__init__()
         self.source = source

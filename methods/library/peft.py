@@ -14,16 +14,12 @@ Mangrulkar et al. PEFT: State-of-the-art Parameter-Efficient Fine-Tuning methods
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
-import linecache
 import types
 import typing
-import warnings
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import peft
@@ -40,6 +36,7 @@ from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Card, Method, Phase, TaskInfo
 from methods.composition.inputs import count_positions, length_out_of_range
 from methods.library.peft_prompts import ADAPTER, CACHES, WRAPPERS, Tasks, forward_with_prompt
+from methods.library.peft_trials import few_tokens, on_purpose, one_line, quiet, without_weights
 from methods.library.peft_types import FAMILIES
 from methods.papers import PAPERS
 
@@ -190,12 +187,12 @@ class _PeftMethod(Method):
     def out_of_range(self, anatomy: Anatomy) -> str | None:
         if self.model_fields_set - Method.model_fields.keys():
             try:
-                with _quiet():
+                with quiet():
                     config = self.config(anatomy)
             except Exception as error:
-                if not _on_purpose(error):
+                if not on_purpose(error):
                     raise
-                return _one_line(error)
+                return one_line(error)
             if config.is_prompt_learning and config.peft_type not in CACHES:
                 return length_out_of_range(cast("Any", config).num_virtual_tokens, anatomy)
         return None
@@ -207,21 +204,21 @@ class _PeftMethod(Method):
         if self.kind in _OUT_OF_PLACE:
             return _OUT_OF_PLACE[self.kind]
         try:
-            self._try(_without_weights(anatomy), anatomy, task)
+            self._try(without_weights(anatomy), anatomy, task)
         except Exception:
             try:
-                self._try(_copy(anatomy), anatomy, task)
+                self._try(copy.deepcopy(anatomy.model), anatomy, task)
             except Exception as error:
-                if not _on_purpose(error):
+                if not on_purpose(error):
                     raise
-                return _one_line(error)
+                return one_line(error)
         return None
 
     def _try(self, model: PreTrainedModel, anatomy: Anatomy, task: TaskInfo) -> None:
-        with _quiet(), torch.random.fork_rng():
+        with quiet(), torch.random.fork_rng():
             self.adapt(Anatomy(model, anatomy.head), task)
             model.train()
-            model(**_few_tokens(model)).logits.sum().backward()
+            model(**few_tokens(model)).logits.sum().backward()
 
     @override
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
@@ -229,7 +226,7 @@ class _PeftMethod(Method):
         model = anatomy.model
         if reason := _not_offered(self.kind, anatomy):
             raise UnsupportedBackbone(reason)
-        with _quiet():
+        with quiet():
             config = self.config(anatomy)
             tuner = self._prompt(anatomy, config) if config.is_prompt_learning else self._inject(model, config)
         object.__setattr__(model, "peft_handle", _Handle(tuner))
@@ -314,16 +311,16 @@ class _PeftMethod(Method):
         if not isinstance(_tuner(model), BaseTuner):
             return False
         try:
-            with _quiet(), torch.no_grad():
+            with quiet(), torch.no_grad():
                 twin = copy.deepcopy(model).eval()
-                before = twin(**_few_tokens(twin)).logits
+                before = twin(**few_tokens(twin)).logits
                 _merge(twin)
-                after = twin(**_few_tokens(twin)).logits
+                after = twin(**few_tokens(twin)).logits
         except Exception:
             return False
         if not torch.allclose(before, after, rtol=1e-2, atol=1e-3):
             return False
-        with _quiet():
+        with quiet():
             _merge(model)
         return True
 
@@ -370,51 +367,3 @@ def _handle(model: nn.Module) -> _Handle:
 def _tuner(model: nn.Module) -> Any:
     """A tuner of peft's, or, for a prompt, its wrapper."""
     return _handle(model).tuner
-
-
-def _without_weights(anatomy: Anatomy) -> PreTrainedModel:
-    with torch.device("meta"):
-        return type(anatomy.model)(copy.deepcopy(anatomy.config))
-
-
-def _copy(anatomy: Anatomy) -> PreTrainedModel:
-    return copy.deepcopy(anatomy.model)
-
-
-def _few_tokens(model: nn.Module) -> dict[str, Tensor]:
-    """One example, of which some heads read the end."""
-    device = next(model.parameters()).device
-    end = getattr(model.config, "eos_token_id", None)
-    ids = torch.tensor([[3, 4, 5, end if isinstance(end, int) else 6]], device=device)
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if getattr(model.config, "is_encoder_decoder", False) and cast("PreTrainedModel", model).can_generate():
-        inputs["decoder_input_ids"] = ids
-    return inputs
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _on_purpose(error: Exception) -> bool:
-    """Whether peft, or this bridge, says that something is not to be had: it stands in a `raise` of theirs, where a
-    mistake comes out of something that was tried."""
-    if isinstance(error, UnsupportedBackbone):
-        return True
-    if not isinstance(error, (ValueError, TypeError, AttributeError, NotImplementedError)) or not str(error).strip():
-        return False
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return False
-    file = trace.tb_frame.f_code.co_filename
-    line = linecache.getline(file, trace.tb_lineno).strip()
-    return Path(file).is_relative_to(Path(peft.__file__).parent) and line.startswith("raise ")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

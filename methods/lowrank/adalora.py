@@ -44,13 +44,15 @@ class MovingAverages:
         self.sensitivity = torch.zeros_like(parameter)
         self.variation = torch.zeros_like(parameter)
 
-    def see(self, parameter: nn.Parameter, beta1: float, beta2: float) -> None:
+    def update(self, parameter: nn.Parameter, beta1: float, beta2: float) -> None:
+        """Takes the present gradient into account."""
         assert parameter.grad is not None
         now = (parameter.detach() * parameter.grad).abs()
         self.sensitivity.lerp_(now, 1 - beta1)
         self.variation.lerp_((now - self.sensitivity).abs(), 1 - beta2)
 
     def importance(self) -> Tensor:
+        """Of each entry, of the parameter's shape."""
         return self.sensitivity * self.variation
 
 
@@ -70,18 +72,19 @@ class TripletUpdate(AddedUpdate):
     @override
     def change(self, x: Tensor) -> Tensor:
         x = F.dropout(x, self.dropout, self.training)
-        inner = F.linear(x, self.right)
-        return F.linear(inner * (self.scale * self.values).to(inner.dtype), self.left)
+        inner = F.linear(x, self.right)  # (…, rank)
+        inner = inner * (self.scale * self.values).to(inner.dtype)
+        return F.linear(inner, self.left)  # (…, out)
 
     @override
     def matrix(self) -> Tensor:
         return self.scale * (self.left * self.values) @ self.right
 
     @torch.no_grad()
-    def see(self, beta1: float, beta2: float) -> None:
+    def update_importance(self, beta1: float, beta2: float) -> None:
         """Takes the present gradients into account."""
         for name, parameter in self.named_parameters():
-            self._smoothed.setdefault(name, MovingAverages(parameter)).see(parameter, beta1, beta2)
+            self._smoothed.setdefault(name, MovingAverages(parameter)).update(parameter, beta1, beta2)
 
     def importance(self) -> Tensor:
         """Of each triplet (rank)."""
@@ -137,6 +140,7 @@ class AdaLoRA(Method):
 
     @property
     def initial_rank(self) -> int:
+        """Of every projection, before any triplet is given up."""
         return math.ceil(self.excess * self.rank)
 
     @override
@@ -164,7 +168,7 @@ class AdaLoRA(Method):
     def after_backward(self, anatomy: Anatomy, step: int) -> None:
         updates = _updates(anatomy.model)
         for update in updates:
-            update.see(self.beta1, self.beta2)
+            update.update_importance(self.beta1, self.beta2)
             update.add_penalty_gradient(self.penalty / (2 * len(updates)))
 
     @torch.no_grad()

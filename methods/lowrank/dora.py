@@ -39,8 +39,9 @@ class DirectedUpdate(LowRankUpdate):
 
     def _ratio(self, weight: Tensor) -> Tensor:
         """m / ‖W + ΔW‖, whose gradient goes to m alone."""
-        norm = (weight + self.matrix().detach().to(weight.dtype)).norm(dim=1)
-        return self.magnitude / norm.clamp(min=torch.finfo(norm.dtype).tiny)
+        norm: Tensor = (weight + self.matrix().detach().to(weight.dtype)).norm(dim=1)  # (out)
+        ratio: Tensor = self.magnitude / norm.clamp(min=torch.finfo(norm.dtype).tiny)
+        return ratio
 
     @override
     def forward(self, x: Tensor, y: Tensor) -> Tensor:

@@ -44,7 +44,8 @@ class LowRankUpdate(AddedUpdate):
     def change(self, x: Tensor) -> Tensor:
         x = F.dropout(x, self.dropout, self.training)
         # Scaled where it is cheapest: rank numbers per token rather than out.
-        return F.linear(self.scale * F.linear(x, self.down), self.up)
+        inner = self.scale * F.linear(x, self.down)  # (…, rank)
+        return F.linear(inner, self.up)  # (…, out)
 
     @override
     def matrix(self) -> Tensor:
@@ -96,6 +97,7 @@ class LoRA(LowRankMethod):
 
     @property
     def scaling(self) -> float:
+        """The factor of B A."""
         return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
 
     @override

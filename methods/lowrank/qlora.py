@@ -77,7 +77,8 @@ class NF4Linear(nn.Module):
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        return matmul_4bit(x, self.packed.t(), quant_state=self._state(x.dtype), bias=bias)
+        y: Tensor = matmul_4bit(x, self.packed.t(), quant_state=self._state(x.dtype), bias=bias)  # (…, in) to (…, out)
+        return y
 
     @torch.no_grad()
     def dequantise(self) -> nn.Linear | Conv1D:

@@ -49,8 +49,8 @@ class VectorUpdate(AddedUpdate):
     def change(self, x: Tensor) -> Tensor:
         (shared,) = self._shared
         # In the dtype that the products come in, which under autocast is not that of x.
-        inner = F.linear(x, shared.down)
-        outer = F.linear(self.d.to(inner.dtype) * inner, shared.up)
+        inner = F.linear(x, shared.down)  # (…, rank)
+        outer = F.linear(self.d.to(inner.dtype) * inner, shared.up)  # (…, out)
         return self.b.to(outer.dtype) * outer
 
     @override

@@ -49,20 +49,22 @@ class PromptEncoder(nn.Module):
     def forward(self) -> Tensor:
         # In full precision: rounding here would be the same for every input, and would not average out.
         with torch.autocast(self.embedding.device.type, enabled=False):
+            # (length, size), or of an LSTM (length, 2 · width)
             hidden = self.embedding if self.lstm is None else self.lstm(self.embedding)[0]
-            return self.mlp(hidden)
+            vectors: Tensor = self.mlp(hidden)  # (length, size)
+            return vectors
 
 
 class EncodedPrompt(Prompt):
-    """A prompt that comes out of an encoder, until it is settled."""
+    """A prompt that comes out of an encoder, until the encoder is dropped."""
 
     def __init__(self, length: int, encoder: PromptEncoder) -> None:
         super().__init__(length)
         self.encoder: PromptEncoder | None = encoder
         self.vectors: nn.Parameter | None = None
-        self._kept = ParameterCache[Tensor]()
+        self._cache = ParameterCache[Tensor]()
 
-    def settle(self, vectors: Tensor) -> None:
+    def drop_encoder(self, vectors: Tensor) -> None:
         """From here on the vectors are parameters, and the encoder is gone."""
         self.encoder, self.vectors = None, nn.Parameter(vectors)
 
@@ -71,7 +73,7 @@ class EncodedPrompt(Prompt):
         if self.encoder is None:
             assert self.vectors is not None
             return self.vectors
-        return self._kept.get(self.encoder, self.encoder)
+        return self._cache.get(self.encoder, self.encoder)
 
 
 class PTuning(Method):
@@ -112,7 +114,7 @@ class PTuning(Method):
     def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
         """The vectors are free ones afterwards."""
         ((where, prompt),) = _prompts(model).items()
-        prompt.settle(state[f"{where}.vectors"].to(next(prompt.parameters()), copy=True))
+        prompt.drop_encoder(state[f"{where}.vectors"].to(next(prompt.parameters()), copy=True))
         super().load_state(model, state)
 
     card = Card(

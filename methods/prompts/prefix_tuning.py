@@ -52,8 +52,9 @@ class ReparametrisedPrefix(Prefix):
 
     @override
     def forward(self) -> tuple[Tensor, Tensor]:
-        hidden = F.dropout(self.own(self.shared()), self.dropout, self.training)
-        key, value = hidden.view(len(hidden), 2, self.heads, -1).permute(1, 2, 0, 3)
+        hidden = self.own(self.shared())  # (length, 2 · heads · d)
+        hidden = F.dropout(hidden, self.dropout, self.training)
+        key, value = hidden.view(len(hidden), 2, self.heads, -1).permute(1, 2, 0, 3)  # each (heads, length, d)
         return key, value
 
 
@@ -67,7 +68,8 @@ class SharedPart(nn.Module):
 
     @override
     def forward(self) -> Tensor:
-        return self.project(self.embedding).tanh()
+        hidden: Tensor = self.project(self.embedding)  # (length, size) to (length, width)
+        return hidden.tanh()
 
 
 class PrefixTuning(Method):

@@ -18,6 +18,7 @@ phases are paid from the one budget of optimiser steps.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,18 +40,21 @@ class _Gating(torch.autograd.Function):
 
     @staticmethod
     @override
-    def forward(ctx, weight: Tensor, change: Tensor, alpha: Tensor, s: Tensor) -> Tensor:
+    def forward(ctx: Any, weight: Tensor, change: Tensor, alpha: Tensor, s: Tensor) -> Tensor:
         ctx.save_for_backward(change, s)
         return weight + _gate(s) * change
 
     @staticmethod
     @override
-    def backward(ctx, *gradients: Tensor) -> tuple[None, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor, None]:
         change, s = ctx.saved_tensors
         z = _gate(s)
         slope = (UPPER - LOWER) * s * (1 - s)
         alpha = torch.where((z > 0) & (z < 1), gradients[0] * change * slope, 0.0)
         return None, gradients[0] * z, alpha, None
+
+
+_gated_sum: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = _Gating.apply
 
 
 def _gate(s: Tensor) -> Tensor:
@@ -70,7 +74,7 @@ class GatedChange(nn.Module):
         logits = self.alpha.detach()
         if self.training:
             logits = logits + torch.rand_like(logits).logit_(eps=1e-6)
-        return _Gating.apply(weight, self.change, self.alpha, logits.sigmoid())
+        return _gated_sum(weight, self.change, self.alpha, logits.sigmoid())
 
     @torch.no_grad()
     def add_penalty_gradient(self, strength: float) -> None:

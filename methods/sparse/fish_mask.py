@@ -30,19 +30,19 @@ from methods.sparse.masked import SelectingMethod
 
 
 class SquaredGradients(nn.Module):
-    """Σ g² of every entry of the `watched` parameters.
+    """Σ g² of every entry of the `parameters`.
 
     A gradient is given up as soon as it has been added: it exists for one parameter at a time, the optimiser never
     meets it, and so keeps no state for it.
     """
 
-    def __init__(self, watched: dict[str, nn.Parameter]) -> None:
+    def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
         super().__init__()
-        self._watched = watched
+        self._summed = parameters
         self._sums: dict[str, Tensor] = {}
         self._hooks = [
             parameter.register_post_accumulate_grad_hook(partial(self._take, name))
-            for name, parameter in watched.items()
+            for name, parameter in parameters.items()
         ]
 
     def _take(self, name: str, parameter: Tensor) -> None:
@@ -52,12 +52,12 @@ class SquaredGradients(nn.Module):
         parameter.grad = None
 
     def finish(self) -> dict[str, Tensor]:
-        """The sums, zero for what never had a gradient. Nothing is watched any more."""
+        """The sums, zero for what never had a gradient. From here on gradients stay."""
         for hook in self._hooks:
             hook.remove()
-        for name, parameter in self._watched.items():
+        for name, parameter in self._summed.items():
             self._sums.setdefault(name, torch.zeros_like(parameter, dtype=torch.float32))
-        return {name: self._sums[name] for name in self._watched}
+        return {name: self._sums[name] for name in self._summed}
 
 
 class FishMask(SelectingMethod):

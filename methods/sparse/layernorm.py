@@ -22,10 +22,7 @@ class LayerNormTuning(Method):
     @override
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
-        norms = set(anatomy.norm_names)
-        for name, parameter in anatomy.backbone_parameters():
-            if name in norms:
-                parameter.requires_grad_(True)
+        anatomy.unfreeze_norms()
 
     @override
     def merge(self, model: nn.Module) -> bool:

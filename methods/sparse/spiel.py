@@ -33,22 +33,22 @@ from methods.sparse.masked import SparseMethod
 
 
 class GrowingDelta(SparseDelta):
-    """A sparse delta that, while it is `watching`, accumulates the gradients of k candidates."""
+    """A sparse delta that, while it is `accumulating`, adds up the gradients of k candidates."""
 
     def __init__(self, weight: Tensor, indices: Tensor) -> None:
         super().__init__(weight, indices)
         self.steps = 0  # of the phase
-        self.watch(False)
+        self.restart(False)
 
-    def watch(self, watching: bool) -> None:
-        """Begins without candidates."""
-        self.watching = watching
+    def restart(self, accumulating: bool) -> None:
+        """Begins, or ends, without candidates."""
+        self.accumulating = accumulating
         self.candidates: Tensor | None = None
         self.seen = 0
 
     @override
     def observe(self, gradient: Tensor) -> None:
-        if not self.watching:
+        if not self.accumulating:
             return
         if self.candidates is None:
             self.candidates = gradient.abs().topk(len(self.values)).indices
@@ -119,7 +119,7 @@ class SpIEL(SparseMethod):
     def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
         for delta, _ in _growing(anatomy):
             delta.steps = steps
-            delta.watch(True)
+            delta.restart(True)
 
     @override
     def after_backward(self, anatomy: Anatomy, step: int) -> None:
@@ -134,10 +134,10 @@ class SpIEL(SparseMethod):
                 share = 1.0 if step == self.accumulate else self.rate * (1 - step / delta.steps)
                 places, mean, square = delta.regrow(weight, int(share * len(delta.values)))
                 _give_moments(optimizer, delta.values, places, mean, square)
-                delta.watch(False)
+                delta.restart(False)
         if step % self.every == 0:
             for delta, _ in _growing(anatomy):
-                delta.watch(True)
+                delta.restart(True)
 
     card = Card(
         name="spiel",
