@@ -170,6 +170,13 @@ def test_a_value_that_would_have_no_effect_is_refused(name, options, told):
         CLASSES[name](**options)
 
 
+def test_a_target_that_is_asked_for_and_missing_does_not_apply_while_all_means_all_there_are():
+    anatomy = Anatomy(model := tiny("bert"), head_of(model))
+    qlora = CLASSES["qlora"]
+    assert qlora().unsupported(anatomy, TASK) is None
+    assert qlora(targets=["query", "ffn_gate"]).unsupported(anatomy, TASK) == "the architecture bert has no ffn_gate"
+
+
 @pytest.mark.parametrize("name", NATIVE)
 def test_defaults_written_out_are_the_defaults(name):
     """As a worker gets them: a cell's hyperparameters hold every field, those without effect included."""
