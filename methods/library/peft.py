@@ -45,9 +45,17 @@ REVISION = f"peft-{peft.__version__}"
 # Fields of peft's configurations that say where a model comes from or what is done with it, which is not the user's
 # choice here; and the number of training steps, which the budget decides.
 _OURS = {
-    "auto_mapping", "base_model_name_or_path", "inference_mode", "modules_to_save", "peft_type", "peft_version",
-    "revision", "runtime_config", "task_type", "total_step",
-}  # fmt: skip
+    "auto_mapping",
+    "base_model_name_or_path",
+    "inference_mode",
+    "modules_to_save",
+    "peft_type",
+    "peft_version",
+    "revision",
+    "runtime_config",
+    "task_type",
+    "total_step",
+}
 # What a cell has no place for.
 _OUT_OF_PLACE = {"xlora": "mixes LoRAs that were trained before, where a cell starts from the backbone alone"}
 # Where peft has no default, or one that does not suit a process without a terminal.
