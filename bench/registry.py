@@ -192,11 +192,11 @@ def _constant(module: str, name: str) -> str:
 
 
 def _plugins_of(path: Path, helpers: dict[str, Path]) -> Iterable[tuple[Kind, Plugin]]:
-    from methods.base import Method
+    from methods.base import MethodBase
     from tasks.base import Task
 
     module, digest = plugin_files.import_file(path, helpers)
-    bases: dict[Kind, type] = {"methods": Method, "tasks": Task}
+    bases: dict[Kind, type] = {"methods": MethodBase, "tasks": Task}
     classes: list[Any] = [value for value in vars(module).values() if inspect.isclass(value)]
     for cls in classes:
         if cls.__module__ != module.__name__ or inspect.isabstract(cls):

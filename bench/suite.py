@@ -398,7 +398,7 @@ def _explain(detail: Any, model: type[BaseModel], noun: str) -> str:
         fields = Budget.model_fields if "budget" in detail["loc"][:1] else model.model_fields
         if "budget" in detail["loc"][:1]:
             noun = "budget value"
-        return f"unknown {noun}{_nearest(name, fields)} known: {', '.join(fields)}"
+        return f"unknown {noun}{_nearest(name, fields)} known: {', '.join(fields) or 'none'}"
     if detail["type"] == "missing":
         return f"the key {name!r} is missing"
     message = detail["msg"].removeprefix("Value error, ")

@@ -41,9 +41,10 @@ class Site:
     @property
     def module(self) -> nn.Module:
         """What is there now: after `replace`, the replacement."""
-        return getattr(self.parent, self.attribute)
+        return self.parent.get_submodule(self.attribute)
 
     def replace(self, new: nn.Module) -> None:
+        """Puts `new` in the module's place."""
         setattr(self.parent, self.attribute, new)
 
     @property
@@ -66,11 +67,13 @@ class Site:
 
     @property
     def in_features(self) -> int:
+        """The size of what the projection reads."""
         projection = self.projection
         return projection.nx if isinstance(projection, Conv1D) else projection.in_features
 
     @property
     def out_features(self) -> int:
+        """The size of what the part gives."""
         projection = self.projection
         return (projection.nf if isinstance(projection, Conv1D) else projection.out_features) // self.parts
 
@@ -82,6 +85,7 @@ def weight_of(projection: nn.Linear | Conv1D, part: int = 0, parts: int = 1) -> 
 
 
 def bias_of(projection: nn.Linear | Conv1D, part: int = 0, parts: int = 1) -> Tensor | None:
+    """A part's bias (out), as a view; None where there is none."""
     return None if projection.bias is None else projection.bias.data.chunk(parts)[part]
 
 
@@ -108,14 +112,17 @@ class Layer:
 
     @property
     def attention_output(self) -> Site:
+        """The output projection of self-attention."""
         return self.own["attention_output"]
 
     @property
     def ffn_in(self) -> Site:
+        """The feed-forward block's projection from the hidden to the inner size."""
         return self.own["ffn_in"]
 
     @property
     def ffn_out(self) -> Site:
+        """The feed-forward block's projection from the inner to the hidden size."""
         return self.own["ffn_out"]
 
 
@@ -178,15 +185,18 @@ class Anatomy:
 
     @property
     def hidden_size(self) -> int:
-        return self.config.hidden_size
+        """Of the states between layers."""
+        return int(self.config.hidden_size)
 
     @property
     def num_layers(self) -> int:
+        """Layers that share weights count as one; those of an encoder and a decoder are added."""
         return len(self.layers)
 
     @property
     def num_heads(self) -> int:
-        return self.config.num_attention_heads
+        """Of queries, in each layer."""
+        return int(self.config.num_attention_heads)
 
     @property
     def num_kv_heads(self) -> int:
@@ -195,9 +205,10 @@ class Anatomy:
 
     @property
     def head_dim(self) -> int:
+        """The size of a head's keys."""
         for name in ("head_dim", "d_kv"):  # of Llama and its kin, and of T5
             if value := getattr(self.config, name, None):
-                return value
+                return int(value)
         return self.hidden_size // self.num_heads
 
     @property
@@ -207,10 +218,12 @@ class Anatomy:
 
     @property
     def encodes_and_decodes(self) -> bool:
+        """Whether this is an encoder with a decoder."""
         return any(layer.cross for layer in self.layers)
 
     @property
     def word_embeddings(self) -> nn.Embedding:
+        """The table (vocabulary × embedding size) of the input's tokens."""
         embeddings = self.backbone.get_input_embeddings()
         assert isinstance(embeddings, nn.Embedding)
         return embeddings
@@ -243,6 +256,13 @@ class Anatomy:
         """From here on the task head alone is trained."""
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name in self.head)
+
+    def unfreeze_norms(self) -> None:
+        """The gains and biases of the backbone's normalisation layers are trained as well."""
+        norms = set(self.norm_names)
+        for name, parameter in self.backbone_parameters():
+            if name in norms:
+                parameter.requires_grad_(True)
 
     def remember(self) -> None:
         """Keeps a copy of every trainable parameter's present value, to compare with and to rewind to."""

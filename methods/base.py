@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import override
 
-from records.cards import Claim as Claim
+from methods.papers import with_papers
+from records.cards import Claim
 from records.cards import MethodCard as Card
+
+__all__ = ["Card", "Claim", "LearningRate", "Method", "MethodBase", "Phase", "TaskInfo"]
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,20 +51,28 @@ class TaskInfo(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As a suite names it."""
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """One of `records.vocabulary.KINDS`."""
 
     @property
-    def members(self) -> tuple[str, ...]: ...
+    def members(self) -> tuple[str, ...]:
+        """The tasks of a mixture."""
 
 
-class Method(BaseModel, ABC):
-    """Base class of all methods. Fields are hyperparameters: typed, with a valid range, and a default.
+class MethodBase(BaseModel, ABC):
+    """What every method has, and all of a method that trains nothing. Most are a `Method`.
+
+    Fields are hyperparameters: typed, with a valid range, and a default. Each has an effect: one that has none beside
+    some value of another is refused there (see `refuse_idle`), since two values would make two cells of one result.
 
     `revision` is part of a cell's identity: raise it whenever the method's behaviour changes, so that
     results of the old behaviour are never taken for results of the new.
+
+    A card without `bibtex` gets the entries of methods/papers.bib that it cites; ValueError where one is lacking.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -68,8 +80,11 @@ class Method(BaseModel, ABC):
     card: ClassVar[Card]
     revision: ClassVar[int] = 1
 
-    lr: LearningRate = 1e-3
-    weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled weight decay of AdamW")
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if isinstance(card := vars(cls).get("card"), Card):
+            cls.card = with_papers(card)
 
     @property
     def extra_positions(self) -> int:
@@ -96,25 +111,9 @@ class Method(BaseModel, ABC):
         return 0
 
     def phases(self) -> tuple[Phase, ...]:
-        """The phases in order; each spends its share of the one budget of optimiser steps. None: nothing is learnt."""
-        return (Phase("tune", 1.0),)
-
-    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
-        """Called before each phase, the first included, with its number of optimiser steps. May change what
-        is trainable; each phase has an optimiser of its own."""
-
-    def parameter_groups(self, anatomy: Anatomy) -> list[dict[str, Any]]:
-        """What is trainable now, as groups for the optimiser; a group's `lr` (default: the method's) and
-        `weight_decay` are its own. By default one group."""
-        return [{"params": [p for p in anatomy.model.parameters() if p.requires_grad]}]
-
-    def after_backward(self, anatomy: Anatomy, step: int) -> None:
-        """Called in optimiser step `step` (counted from 1 within the phase) when gradients are there and not
-        yet clipped. A penalty on parameters adds its gradient here."""
-
-    def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
-        """Called after optimiser step `step` (counted from 1 within the phase). Whoever replaces entries of a
-        parameter resets its entries of `optimizer.state` as well."""
+        """The phases of training in order; each spends its share of the one budget of optimiser steps. None: nothing
+        is learnt."""
+        return ()
 
     def merge(self, model: nn.Module) -> bool:
         """Fold what was learnt into the backbone, in place, leaving its plain architecture.
@@ -142,3 +141,38 @@ class Method(BaseModel, ABC):
     def hyperparameters(self) -> dict[str, Any]:
         """Every field with its value, defaults included, as plain data."""
         return self.model_dump(mode="json")
+
+    def refuse_idle(self, *names: str, unless: str) -> None:
+        """For validators: raises ValueError where a field that has no effect beside the values of the others is given
+        any but its default. `unless` says when it has one: "reparametrise is true"."""
+        for name in names:
+            if getattr(self, name) != type(self).model_fields[name].get_default():
+                raise ValueError(f"{name} has no effect unless {unless}; leave it out")
+
+
+class Method(MethodBase):
+    """A method that is trained: base class of all but the prompting baselines."""
+
+    lr: LearningRate = 1e-3
+    weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled weight decay of AdamW")
+
+    @override
+    def phases(self) -> tuple[Phase, ...]:
+        return (Phase("tune", 1.0),)
+
+    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
+        """Called before each phase, the first included, with its number of optimiser steps. May change what
+        is trainable; each phase has an optimiser of its own."""
+
+    def parameter_groups(self, anatomy: Anatomy) -> list[dict[str, Any]]:
+        """What is trainable now, as groups for the optimiser; a group's `lr` (default: the method's) and
+        `weight_decay` are its own. By default one group."""
+        return [{"params": [p for p in anatomy.model.parameters() if p.requires_grad]}]
+
+    def after_backward(self, anatomy: Anatomy, step: int) -> None:
+        """Called in optimiser step `step` (counted from 1 within the phase) when gradients are there and not
+        yet clipped. A penalty on parameters adds its gradient here."""
+
+    def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
+        """Called after optimiser step `step` (counted from 1 within the phase). Whoever replaces entries of a
+        parameter resets its entries of `optimizer.state` as well."""

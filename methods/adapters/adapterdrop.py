@@ -14,6 +14,7 @@ an encoder-decoder the layers are counted through, the encoder's first.
 from __future__ import annotations
 
 from pydantic import Field
+from typing_extensions import override
 
 from methods.adapters.pfeiffer import insert_adapters
 from methods.anatomy import Anatomy
@@ -22,6 +23,29 @@ from methods.composition.functions import Nonlinearity
 
 
 class AdapterDrop(Method):
+    """Rücklé et al., EMNLP 2021: adapters in all layers but the lowest `drop`."""
+
+    bottleneck: int = Field(64, ge=1, le=65536, description="width of the adapters")
+    nonlinearity: Nonlinearity = Field("relu", description="σ between the two projections")
+    drop: int = Field(3, ge=1, le=1000, description="number n of layers, from the lowest, without an adapter")
+
+    @override
+    def out_of_range(self, anatomy: Anatomy) -> str | None:
+        if self.drop < anatomy.num_layers or anatomy.num_layers == 1:
+            return None
+        return f"drop {self.drop} leaves no layer with an adapter; it takes 1 to {anatomy.num_layers - 1}"
+
+    @override
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        if anatomy.num_layers == 1:
+            return f"the layers of {anatomy.config.model_type} share their weights, or are one: none can be left out"
+        return None
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        insert_adapters(anatomy, anatomy.layers[self.drop :], self.bottleneck, self.nonlinearity)
+
     card = Card(
         name="adapterdrop",
         title="AdapterDrop",
@@ -34,15 +58,6 @@ class AdapterDrop(Method):
             " there. What the lower layers compute cannot be adapted."
         ),
         citation="ruckle2021adapterdrop",
-        bibtex="""@inproceedings{ruckle2021adapterdrop,
-  author = {R{\\"u}ckl{\\'e}, Andreas and Geigle, Gregor and Glockner, Max and Beck, Tilman and Pfeiffer, Jonas and
-    Reimers, Nils and Gurevych, Iryna},
-  title = {{AdapterDrop}: On the Efficiency of Adapters in Transformers},
-  booktitle = {Proceedings of the 2021 Conference on Empirical Methods in Natural Language Processing (EMNLP)},
-  year = {2021},
-  eprint = {2010.11918},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Dropping adapters from lower layers costs little in quality.",
@@ -73,21 +88,3 @@ class AdapterDrop(Method):
             ),
         ),
     )
-
-    bottleneck: int = Field(64, ge=1, le=65536, description="width of the adapters")
-    nonlinearity: Nonlinearity = Field("relu", description="σ between the two projections")
-    drop: int = Field(3, ge=1, le=1000, description="number n of layers, from the lowest, without an adapter")
-
-    def out_of_range(self, anatomy: Anatomy) -> str | None:
-        if self.drop < anatomy.num_layers or anatomy.num_layers == 1:
-            return None
-        return f"drop {self.drop} leaves no layer with an adapter; it takes 1 to {anatomy.num_layers - 1}"
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        if anatomy.num_layers == 1:
-            return f"the layers of {anatomy.config.model_type} share their weights, or are one: none can be left out"
-        return None
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        insert_adapters(anatomy, anatomy.layers[self.drop :], self.bottleneck, self.nonlinearity)

@@ -18,15 +18,16 @@ import math
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
-from methods.adapters.houlsby import unfreeze_norms
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, Method, TaskInfo
-from methods.composition.functions import NONLINEARITIES, Nonlinearity, Residual, insert_after
+from methods.composition.functions import NONLINEARITIES, Nonlinearity, Residual, insert_sequential_adapter
 
 
-class Kronecker(nn.Module):
-    """x Wᵀ + b with W = Σᵢ Aᵢ ⊗ (sᵢ tᵢᵀ) (out × in), without forming W."""
+class LPHMLinear(nn.Module):
+    """x Wᵀ + b with W = Σᵢ Aᵢ ⊗ (sᵢ tᵢᵀ) (out × in), without forming W: the paper's low-rank parameterised hypercomplex
+    multiplication, with A (n × n × n) as `rule`, s (n × out/n × r) as `left` and t (n × in/n × r) as `right`."""
 
     def __init__(self, rule: nn.Parameter, inputs: int, outputs: int, rank: int, like: Tensor) -> None:
         super().__init__()
@@ -36,30 +37,70 @@ class Kronecker(nn.Module):
         self.right = nn.Parameter(nn.init.normal_(like.new_empty(n, inputs // n, rank), std=math.sqrt(n / inputs)))
         self.bias = nn.Parameter(like.new_zeros(outputs))
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         n = len(self.rule)
-        rows = x.reshape(*x.shape[:-1], n, -1)
+        rows = x.reshape(*x.shape[:-1], n, -1)  # (…, n, in/n)
         # (A ⊗ s tᵀ) x: the n blocks of x meet t, then A mixes the blocks, then s spreads each.
-        met = torch.einsum("...jc,icr->...ijr", rows, self.right.to(x.dtype))
-        mixed = torch.einsum("...ijr,ikj->...ikr", met, self.rule.to(x.dtype))
-        spread = torch.einsum("...ikr,ior->...ko", mixed, self.left.to(x.dtype))
+        met = torch.einsum("...jc,icr->...ijr", rows, self.right.to(x.dtype))  # (…, n, n, r)
+        mixed = torch.einsum("...ijr,ikj->...ikr", met, self.rule.to(x.dtype))  # (…, n, n, r)
+        spread = torch.einsum("...ikr,ior->...ko", mixed, self.left.to(x.dtype))  # (…, n, out/n)
         return spread.reshape(*x.shape[:-1], -1) + self.bias.to(x.dtype)
 
 
-class KroneckerBottleneck(nn.Module):
-    """U σ(D h + b_D) + b_U."""
+class LPHMBottleneck(nn.Module):
+    """U σ(D h + b_D) + b_U, from (…, d) to (…, d)."""
 
-    def __init__(self, down: Kronecker, up: Kronecker, nonlinearity: Nonlinearity) -> None:
+    def __init__(self, down: LPHMLinear, up: LPHMLinear, nonlinearity: Nonlinearity) -> None:
         super().__init__()
         self.down = down
         self.up = up
         self.nonlinearity: Nonlinearity = nonlinearity
 
+    @override
     def forward(self, h: Tensor) -> Tensor:
-        return self.up(NONLINEARITIES[self.nonlinearity](self.down(h)))
+        inner = NONLINEARITIES[self.nonlinearity](self.down(h))  # (…, m)
+        h = self.up(inner)
+        return h
 
 
 class Compacter(Method):
+    """Karimi Mahabadi et al., NeurIPS 2021: adapters of Kronecker products."""
+
+    bottleneck: int = Field(64, ge=1, le=65536, description="width of the adapters")
+    divisions: int = Field(4, ge=1, le=256, description="number n of products, and size of shared factors")
+    rank: int = Field(1, ge=1, le=256, description="rank r of the factors of a layer's own")
+    nonlinearity: Nonlinearity = Field("gelu", description="σ between the two projections")
+    after_attention: bool = Field(True, description="whether adapters follow attention too; off in Compacter++")
+    train_norms: bool = Field(True, description="whether layer normalisation is trained as well, as in the paper")
+
+    @override
+    def out_of_range(self, anatomy: Anatomy) -> str | None:
+        common = math.gcd(anatomy.hidden_size, self.bottleneck)
+        if common % self.divisions == 0:
+            limit = min(anatomy.hidden_size, self.bottleneck) // self.divisions
+            return None if self.rank <= limit else f"rank {self.rank} exceeds a factor's size; it takes 1 to {limit}"
+        valid = ", ".join(str(n) for n in range(1, common + 1) if common % n == 0)
+        return (
+            f"{self.divisions} divisions do not divide the hidden size {anatomy.hidden_size} and the bottleneck"
+            f" {self.bottleneck}; valid are {valid}"
+        )
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        if self.train_norms:
+            anatomy.unfreeze_norms()
+        like, n = anatomy.word_embeddings.weight, self.divisions
+        rule = nn.Parameter(nn.init.normal_(like.new_empty(n, n, n), std=1 / n))
+        size, width = anatomy.hidden_size, self.bottleneck
+        for layer in anatomy.layers:
+            for site in (layer.attention_output, layer.ffn_out) if self.after_attention else (layer.ffn_out,):
+                down = LPHMLinear(rule, size, width, self.rank, like)
+                nn.init.normal_(down.left, std=self.rank**-0.5)
+                up = LPHMLinear(rule, width, size, self.rank, like)
+                insert_sequential_adapter(site, Residual(LPHMBottleneck(down, up, self.nonlinearity)))
+
     card = Card(
         name="compacter",
         title="Compacter",
@@ -73,14 +114,6 @@ class Compacter(Method):
             " the same cost of computation. They cannot be folded into the backbone."
         ),
         citation="mahabadi2021compacter",
-        bibtex="""@inproceedings{mahabadi2021compacter,
-  author = {Karimi Mahabadi, Rabeeh and Henderson, James and Ruder, Sebastian},
-  title = {{Compacter}: Efficient Low-Rank Hypercomplex Adapter Layers},
-  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
-  year = {2021},
-  eprint = {2106.04647},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="On par with full fine-tuning.",
@@ -100,35 +133,3 @@ class Compacter(Method):
             ),
         ),
     )
-
-    bottleneck: int = Field(64, ge=1, le=65536, description="width of the adapters")
-    divisions: int = Field(4, ge=1, le=256, description="number n of products, and size of shared factors")
-    rank: int = Field(1, ge=1, le=256, description="rank r of the factors of a layer's own")
-    nonlinearity: Nonlinearity = Field("gelu", description="σ between the two projections")
-    after_attention: bool = Field(True, description="whether adapters follow attention too; off in Compacter++")
-    train_norms: bool = Field(True, description="whether layer normalisation is trained as well, as in the paper")
-
-    def out_of_range(self, anatomy: Anatomy) -> str | None:
-        common = math.gcd(anatomy.hidden_size, self.bottleneck)
-        if common % self.divisions == 0:
-            limit = min(anatomy.hidden_size, self.bottleneck) // self.divisions
-            return None if self.rank <= limit else f"rank {self.rank} exceeds a factor's size; it takes 1 to {limit}"
-        valid = ", ".join(str(n) for n in range(1, common + 1) if common % n == 0)
-        return (
-            f"{self.divisions} divisions do not divide the hidden size {anatomy.hidden_size} and the bottleneck"
-            f" {self.bottleneck}; valid are {valid}"
-        )
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        if self.train_norms:
-            unfreeze_norms(anatomy)
-        like, n = anatomy.word_embeddings.weight, self.divisions
-        rule = nn.Parameter(nn.init.normal_(like.new_empty(n, n, n), std=1 / n))
-        size, width = anatomy.hidden_size, self.bottleneck
-        for layer in anatomy.layers:
-            for site in (layer.attention_output, layer.ffn_out) if self.after_attention else (layer.ffn_out,):
-                down = Kronecker(rule, size, width, self.rank, like)
-                nn.init.normal_(down.left, std=self.rank**-0.5)
-                up = Kronecker(rule, width, size, self.rank, like)
-                insert_after(site, Residual(KroneckerBottleneck(down, up, self.nonlinearity)))

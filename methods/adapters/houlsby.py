@@ -13,13 +13,31 @@ backbone's dropout comes after the adapter, where the paper has it before.
 from __future__ import annotations
 
 from pydantic import Field
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, Method, TaskInfo
-from methods.composition.functions import Bottleneck, Nonlinearity, Residual, insert_after
+from methods.composition.functions import Bottleneck, Nonlinearity, Residual, insert_sequential_adapter
 
 
 class Houlsby(Method):
+    """Houlsby et al., ICML 2019: an adapter after attention and one after the feed-forward block."""
+
+    bottleneck: int = Field(64, ge=1, le=65536, description="width m of the adapters")
+    nonlinearity: Nonlinearity = Field("gelu", description="σ between the two projections")
+    train_norms: bool = Field(True, description="whether layer normalisation is trained as well, as in the paper")
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        if self.train_norms:
+            anatomy.unfreeze_norms()
+        like = anatomy.word_embeddings.weight
+        for layer in anatomy.layers:
+            for site in (layer.attention_output, layer.ffn_out):
+                adapter = Bottleneck(anatomy.hidden_size, self.bottleneck, self.nonlinearity, like)
+                insert_sequential_adapter(site, Residual(adapter))
+
     card = Card(
         name="houlsby",
         title="Houlsby adapters",
@@ -33,15 +51,6 @@ class Houlsby(Method):
             " add two small matrix products per block to every pass."
         ),
         citation="houlsby2019adapters",
-        bibtex="""@inproceedings{houlsby2019adapters,
-  author = {Houlsby, Neil and Giurgiu, Andrei and Jastrzebski, Stanislaw and Morrone, Bruna and
-    de Laroussilhe, Quentin and Gesmundo, Andrea and Attariyan, Mona and Gelly, Sylvain},
-  title = {Parameter-Efficient Transfer Learning for {NLP}},
-  booktitle = {Proceedings of the 36th International Conference on Machine Learning (ICML)},
-  year = {2019},
-  eprint = {1902.00751},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Within 0.4 points of full fine-tuning.",
@@ -65,24 +74,3 @@ class Houlsby(Method):
             ),
         ),
     )
-
-    bottleneck: int = Field(64, ge=1, le=65536, description="width m of the adapters")
-    nonlinearity: Nonlinearity = Field("gelu", description="σ between the two projections")
-    train_norms: bool = Field(True, description="whether layer normalisation is trained as well, as in the paper")
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        if self.train_norms:
-            unfreeze_norms(anatomy)
-        like = anatomy.word_embeddings.weight
-        for layer in anatomy.layers:
-            for site in (layer.attention_output, layer.ffn_out):
-                adapter = Bottleneck(anatomy.hidden_size, self.bottleneck, self.nonlinearity, like)
-                insert_after(site, Residual(adapter))
-
-
-def unfreeze_norms(anatomy: Anatomy) -> None:
-    norms = set(anatomy.norm_names)
-    for name, parameter in anatomy.backbone_parameters():
-        if name in norms:
-            parameter.requires_grad_(True)

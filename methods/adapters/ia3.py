@@ -15,6 +15,7 @@ pre-training of the vectors are left out.
 from __future__ import annotations
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, Method, TaskInfo
@@ -28,9 +29,11 @@ class RescaledOutput(LinearUpdate):
         super().__init__()
         self.scale = nn.Parameter(like.new_ones(size))
 
+    @override
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return y * self.scale.to(y.dtype)
 
+    @override
     def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         return weight * self.scale[:, None], None if bias is None else bias * self.scale
 
@@ -42,17 +45,37 @@ class RescaledInput(LinearUpdate):
         super().__init__()
         self.scale = nn.Parameter(like.new_ones(size))
 
+    @override
     def before(self, x: Tensor) -> Tensor:
         return x * self.scale.to(x.dtype)
 
+    @override
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return y
 
+    @override
     def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         return weight * self.scale, bias
 
 
 class IA3(Method):
+    """Liu et al., NeurIPS 2022: learned vectors rescale activations."""
+
+    lr: LearningRate = 1e-2
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        like = anatomy.word_embeddings.weight
+        for site in anatomy.sites(("key", "value")):
+            add_linear_update(site, RescaledOutput(site.out_features, like))
+        for layer in anatomy.layers:
+            add_linear_update(layer.ffn_out, RescaledInput(layer.ffn_out.in_features, like))
+
+    @override
+    def merge(self, model: nn.Module) -> bool:
+        return merge_linear_updates(model)
+
     card = Card(
         name="ia3",
         title="(IA)³",
@@ -67,15 +90,6 @@ class IA3(Method):
             " hidden space can be made larger or smaller, but not mixed."
         ),
         citation="liu2022tfew",
-        bibtex="""@inproceedings{liu2022tfew,
-  author = {Liu, Haokun and Tam, Derek and Muqeeth, Mohammed and Mohta, Jay and Huang, Tenghao and Bansal, Mohit and
-    Raffel, Colin},
-  title = {Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning},
-  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
-  year = {2022},
-  eprint = {2205.05638},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Scores higher than full fine-tuning when examples are few.",
@@ -111,16 +125,3 @@ class IA3(Method):
             ),
         ),
     )
-
-    lr: LearningRate = 1e-2
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        like = anatomy.word_embeddings.weight
-        for site in anatomy.sites(("key", "value")):
-            add_linear_update(site, RescaledOutput(site.out_features, like))
-        for layer in anatomy.layers:
-            add_linear_update(layer.ffn_out, RescaledInput(layer.ffn_out.in_features, like))
-
-    def merge(self, model: nn.Module) -> bool:
-        return merge_linear_updates(model)

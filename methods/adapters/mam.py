@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
-from methods.adapters.parallel_adapter import HE, insert_parallel
+from methods.adapters.parallel_adapter import insert_parallel_adapters
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, TaskInfo
 from methods.composition.functions import Nonlinearity
@@ -22,6 +23,20 @@ from methods.prompts.prefix_tuning import PrefixTuning
 
 
 class MAM(PrefixTuning):
+    """He et al., ICLR 2022: prefixes and parallel adapters."""
+
+    # The rate is the adapters', which hold most of the parameters, and not that of prefixes alone.
+    lr: LearningRate = 1e-3
+    length: int = Field(30, ge=1, le=1024, description="keys and values per attention")
+    bottleneck: int = Field(64, ge=1, le=65536, description="width m of the adapters")
+    scale: float = Field(4.0, gt=0, le=100, description="factor s of the adapters' output")
+    nonlinearity: Nonlinearity = Field("relu", description="σ between the adapters' two projections")
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        super().adapt(anatomy, task)
+        insert_parallel_adapters(anatomy, self.bottleneck, self.scale, self.nonlinearity)
+
     card: ClassVar[Card] = Card(
         name="mam",
         title="MAM adapter",
@@ -35,7 +50,6 @@ class MAM(PrefixTuning):
             " folded into the backbone, so both add to the cost of every pass."
         ),
         citation="he2022unified",
-        bibtex=HE,
         claims=(
             Claim(
                 text="Matches full fine-tuning.",
@@ -56,14 +70,3 @@ class MAM(PrefixTuning):
             ),
         ),
     )
-
-    # The rate is the adapters', which hold most of the parameters, and not that of prefixes alone.
-    lr: LearningRate = 1e-3
-    length: int = Field(30, ge=1, le=1024, description="keys and values per attention")
-    bottleneck: int = Field(64, ge=1, le=65536, description="width m of the adapters")
-    scale: float = Field(4.0, gt=0, le=100, description="factor s of the adapters' output")
-    nonlinearity: Nonlinearity = Field("relu", description="σ between the adapters' two projections")
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        super().adapt(anatomy, task)
-        insert_parallel(anatomy, self.bottleneck, self.scale, self.nonlinearity)

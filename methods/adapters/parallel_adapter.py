@@ -13,19 +13,11 @@ from __future__ import annotations
 
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, Method, TaskInfo
-from methods.composition.functions import Bottleneck, Nonlinearity, insert_beside_ffn
-
-HE = """@inproceedings{he2022unified,
-  author = {He, Junxian and Zhou, Chunting and Ma, Xuezhe and Berg-Kirkpatrick, Taylor and Neubig, Graham},
-  title = {Towards a Unified View of Parameter-Efficient Transfer Learning},
-  booktitle = {International Conference on Learning Representations (ICLR)},
-  year = {2022},
-  eprint = {2110.04366},
-  archiveprefix = {arXiv},
-}"""
+from methods.composition.functions import Bottleneck, Nonlinearity, insert_parallel_adapter
 
 
 class Scaled(nn.Module):
@@ -36,11 +28,24 @@ class Scaled(nn.Module):
         self.change = change
         self.scale = scale
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        return self.scale * self.change(x)
+        change: Tensor = self.change(x)
+        return self.scale * change
 
 
 class ParallelAdapter(Method):
+    """He et al., ICLR 2022: an adapter beside every feed-forward block."""
+
+    bottleneck: int = Field(64, ge=1, le=65536, description="width m of the adapters")
+    scale: float = Field(4.0, gt=0, le=100, description="factor s of the adapters' output")
+    nonlinearity: Nonlinearity = Field("relu", description="σ between the two projections")
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        insert_parallel_adapters(anatomy, self.bottleneck, self.scale, self.nonlinearity)
+
     card = Card(
         name="parallel_adapter",
         title="Parallel adapters",
@@ -54,7 +59,6 @@ class ParallelAdapter(Method):
             " layer to every pass."
         ),
         citation="he2022unified",
-        bibtex=HE,
         claims=(
             Claim(
                 text="Beside the feed-forward block an adapter does better than after it.",
@@ -68,17 +72,9 @@ class ParallelAdapter(Method):
         ),
     )
 
-    bottleneck: int = Field(64, ge=1, le=65536, description="width m of the adapters")
-    scale: float = Field(4.0, gt=0, le=100, description="factor s of the adapters' output")
-    nonlinearity: Nonlinearity = Field("relu", description="σ between the two projections")
 
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        insert_parallel(anatomy, self.bottleneck, self.scale, self.nonlinearity)
-
-
-def insert_parallel(anatomy: Anatomy, width: int, scale: float, nonlinearity: Nonlinearity) -> None:
+def insert_parallel_adapters(anatomy: Anatomy, width: int, scale: float, nonlinearity: Nonlinearity) -> None:
     """A fresh adapter beside every feed-forward block."""
     like = anatomy.word_embeddings.weight
     for layer in anatomy.layers:
-        insert_beside_ffn(layer, Scaled(Bottleneck(anatomy.hidden_size, width, nonlinearity, like), scale))
+        insert_parallel_adapter(layer, Scaled(Bottleneck(anatomy.hidden_size, width, nonlinearity, like), scale))

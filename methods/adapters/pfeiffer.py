@@ -16,24 +16,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pydantic import Field
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, Layer
 from methods.base import Card, Claim, Method, TaskInfo
-from methods.composition.functions import Bottleneck, Nonlinearity, Residual, insert_after
-
-PFEIFFER = """@inproceedings{pfeiffer2021adapterfusion,
-  author = {Pfeiffer, Jonas and Kamath, Aishwarya and R{\\"u}ckl{\\'e}, Andreas and Cho, Kyunghyun and
-    Gurevych, Iryna},
-  title = {{AdapterFusion}: Non-Destructive Task Composition for Transfer Learning},
-  booktitle = {Proceedings of the 16th Conference of the European Chapter of the Association for Computational
-    Linguistics (EACL)},
-  year = {2021},
-  eprint = {2005.00247},
-  archiveprefix = {arXiv},
-}"""
+from methods.composition.functions import Bottleneck, Nonlinearity, Residual, insert_sequential_adapter
 
 
 class Pfeiffer(Method):
+    """Pfeiffer et al., EACL 2021: an adapter after every feed-forward block."""
+
+    bottleneck: int = Field(64, ge=1, le=65536, description="width m of the adapters")
+    nonlinearity: Nonlinearity = Field("relu", description="σ between the two projections")
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        insert_adapters(anatomy, anatomy.layers, self.bottleneck, self.nonlinearity)
+
     card = Card(
         name="pfeiffer",
         title="Pfeiffer adapters",
@@ -47,7 +47,6 @@ class Pfeiffer(Method):
             " two small matrix products per layer to every pass."
         ),
         citation="pfeiffer2021adapterfusion",
-        bibtex=PFEIFFER,
         claims=(
             Claim(
                 text="One adapter per layer, after the feed-forward block, does as well as two.",
@@ -72,16 +71,9 @@ class Pfeiffer(Method):
         ),
     )
 
-    bottleneck: int = Field(64, ge=1, le=65536, description="width m of the adapters")
-    nonlinearity: Nonlinearity = Field("relu", description="σ between the two projections")
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        insert_adapters(anatomy, anatomy.layers, self.bottleneck, self.nonlinearity)
-
 
 def insert_adapters(anatomy: Anatomy, layers: Iterable[Layer], width: int, nonlinearity: Nonlinearity) -> None:
     """A fresh adapter after the feed-forward block of each of the layers."""
     like = anatomy.word_embeddings.weight
     for layer in layers:
-        insert_after(layer.ffn_out, Residual(Bottleneck(anatomy.hidden_size, width, nonlinearity, like)))
+        insert_sequential_adapter(layer.ffn_out, Residual(Bottleneck(anatomy.hidden_size, width, nonlinearity, like)))

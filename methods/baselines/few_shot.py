@@ -9,13 +9,30 @@ method gets under the same seed, shown with every question: what is saved in tra
 from __future__ import annotations
 
 from pydantic import Field
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Method, Phase, TaskInfo
+from methods.base import Card, MethodBase, TaskInfo
 from methods.baselines.zero_shot import prompting_needs_text
 
 
-class FewShot(Method):
+class FewShot(MethodBase):
+    """Brown et al., NeurIPS 2020: `shots` solved examples in the prompt, no training."""
+
+    shots: int = Field(4, ge=1, le=64, description="examples in the prompt")
+
+    @override
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        return prompting_needs_text(anatomy)
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+
+    @override
+    def demonstrations(self) -> int:
+        return self.shots
+
     card = Card(
         name="few_shot",
         title="Few-shot prompting",
@@ -27,27 +44,4 @@ class FewShot(Method):
             " is stored but the examples. Every question becomes longer by all of them, and so slower to answer."
         ),
         citation="brown2020language",
-        bibtex="""@inproceedings{brown2020language,
-  author = {Brown, Tom B. and Mann, Benjamin and Ryder, Nick and others},
-  title = {Language Models are Few-Shot Learners},
-  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
-  volume = {33},
-  year = {2020},
-  eprint = {2005.14165},
-  archiveprefix = {arXiv},
-}""",
     )
-
-    shots: int = Field(4, ge=1, le=64, description="examples in the prompt")
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        return prompting_needs_text(anatomy)
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-
-    def demonstrations(self) -> int:
-        return self.shots
-
-    def phases(self) -> tuple[Phase, ...]:
-        return ()

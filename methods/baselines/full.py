@@ -9,22 +9,27 @@ The reference against which every other method is held, in quality and in cost.
 from __future__ import annotations
 
 from torch import nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, LearningRate, Method, TaskInfo
 
-DEVLIN = """@inproceedings{devlin2019bert,
-  author = {Devlin, Jacob and Chang, Ming-Wei and Lee, Kenton and Toutanova, Kristina},
-  title = {{BERT}: Pre-training of Deep Bidirectional Transformers for Language Understanding},
-  booktitle = {Proceedings of the 2019 Conference of the North American Chapter of the Association for
-    Computational Linguistics (NAACL)},
-  year = {2019},
-  eprint = {1810.04805},
-  archiveprefix = {arXiv},
-}"""
-
 
 class Full(Method):
+    """Devlin et al., NAACL 2019: every weight is trained."""
+
+    lr: LearningRate = 5e-5
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        for parameter in anatomy.model.parameters():
+            parameter.requires_grad_(True)
+
+    @override
+    def merge(self, model: nn.Module) -> bool:
+        """Nothing to fold: the trained model is the plain architecture already."""
+        return True
+
     card = Card(
         name="full",
         title="Full fine-tuning",
@@ -37,15 +42,4 @@ class Full(Method):
             " costs what the backbone costs."
         ),
         citation="devlin2019bert",
-        bibtex=DEVLIN,
     )
-
-    lr: LearningRate = 5e-5
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        for parameter in anatomy.model.parameters():
-            parameter.requires_grad_(True)
-
-    def merge(self, model: nn.Module) -> bool:
-        """Nothing to fold: the trained model is the plain architecture already."""
-        return True

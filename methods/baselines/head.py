@@ -9,13 +9,30 @@ every other method: whoever does not beat it has adapted nothing.
 from __future__ import annotations
 
 from torch import nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, Method, TaskInfo
-from methods.baselines.full import DEVLIN
 
 
 class Head(Method):
+    """Devlin et al., NAACL 2019, section 5.3: the task head alone is trained."""
+
+    lr: LearningRate = 5e-3
+
+    @override
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        return None if anatomy.head else "there is no fresh head to train: the language model's own is pretrained"
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+
+    @override
+    def merge(self, model: nn.Module) -> bool:
+        """Nothing to fold: the trained model is the plain architecture already."""
+        return True
+
     card = Card(
         name="head",
         title="Head only",
@@ -28,7 +45,6 @@ class Head(Method):
             " for each task."
         ),
         citation="devlin2019bert",
-        bibtex=DEVLIN,
         claims=(
             Claim(
                 text="Fine-tuning the whole model scores higher than using it as a fixed feature extractor.",
@@ -40,15 +56,3 @@ class Head(Method):
             ),
         ),
     )
-
-    lr: LearningRate = 5e-3
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        return None if anatomy.head else "there is no fresh head to train: the language model's own is pretrained"
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-
-    def merge(self, model: nn.Module) -> bool:
-        """Nothing to fold: the trained model is the plain architecture already."""
-        return True

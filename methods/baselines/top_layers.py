@@ -10,12 +10,36 @@ from __future__ import annotations
 
 from pydantic import Field
 from torch import nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, Layer
 from methods.base import Card, Claim, LearningRate, Method, TaskInfo
 
 
 class TopLayers(Method):
+    """Lee et al., 2019: the last `layers` layers are trained."""
+
+    lr: LearningRate = 5e-5
+    layers: int = Field(2, ge=1, description="how many of the last transformer layers are trained")
+
+    @override
+    def out_of_range(self, anatomy: Anatomy) -> str | None:
+        there = len(_last_stack(anatomy))
+        if self.layers > there:
+            return f"layers {self.layers} exceeds the {there} layers of the last stack; it takes 1 to {there}"
+        return None
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        for layer in _last_stack(anatomy)[-self.layers :]:
+            layer.module.requires_grad_(True)
+
+    @override
+    def merge(self, model: nn.Module) -> bool:
+        """Nothing to fold: the trained model is the plain architecture already."""
+        return True
+
     card = Card(
         name="top_layers",
         title="Top layers",
@@ -29,13 +53,6 @@ class TopLayers(Method):
             " costs."
         ),
         citation="lee2019elsa",
-        bibtex="""@misc{lee2019elsa,
-  author = {Lee, Jaejun and Tang, Raphael and Lin, Jimmy},
-  title = {What Would {Elsa} Do? Freezing Layers During Transformer Fine-Tuning},
-  year = {2019},
-  eprint = {1911.03090},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Nine tenths of the quality of full fine-tuning when only a fourth of the layers is tuned.",
@@ -49,24 +66,6 @@ class TopLayers(Method):
             ),
         ),
     )
-
-    lr: LearningRate = 5e-5
-    layers: int = Field(2, ge=1, description="how many of the last transformer layers are trained")
-
-    def out_of_range(self, anatomy: Anatomy) -> str | None:
-        there = len(_last_stack(anatomy))
-        if self.layers > there:
-            return f"layers {self.layers} exceeds the {there} layers of the last stack; it takes 1 to {there}"
-        return None
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        for layer in _last_stack(anatomy)[-self.layers :]:
-            layer.module.requires_grad_(True)
-
-    def merge(self, model: nn.Module) -> bool:
-        """Nothing to fold: the trained model is the plain architecture already."""
-        return True
 
 
 def _last_stack(anatomy: Anatomy) -> list[Layer]:

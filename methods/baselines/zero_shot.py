@@ -7,11 +7,23 @@ Radford, Wu, Child, Luan, Amodei, Sutskever. Language Models are Unsupervised Mu
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from methods.anatomy import Anatomy
-from methods.base import Card, Method, Phase, TaskInfo
+from methods.base import Card, MethodBase, TaskInfo
 
 
-class ZeroShot(Method):
+class ZeroShot(MethodBase):
+    """Radford et al., 2019: asked as it is, without training."""
+
+    @override
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        return prompting_needs_text(anatomy)
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+
     card = Card(
         name="zero_shot",
         title="Zero-shot prompting",
@@ -23,22 +35,7 @@ class ZeroShot(Method):
             " likeliest per character counts. What any tuning has to be held against."
         ),
         citation="radford2019language",
-        bibtex="""@techreport{radford2019language,
-  author = {Radford, Alec and Wu, Jeffrey and Child, Rewon and Luan, David and Amodei, Dario and Sutskever, Ilya},
-  title = {Language Models are Unsupervised Multitask Learners},
-  institution = {OpenAI},
-  year = {2019},
-}""",
     )
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        return prompting_needs_text(anatomy)
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-
-    def phases(self) -> tuple[Phase, ...]:
-        return ()
 
 
 def prompting_needs_text(anatomy: Anatomy) -> str | None:

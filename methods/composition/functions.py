@@ -8,17 +8,21 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from methods.anatomy import Layer, Site
 
 Nonlinearity = Literal["gelu", "relu", "silu", "tanh"]
 NONLINEARITIES: dict[Nonlinearity, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu, "relu": F.relu, "silu": F.silu, "tanh": F.tanh,
-}  # fmt: skip
+    "gelu": F.gelu,
+    "relu": F.relu,
+    "silu": F.silu,
+    "tanh": F.tanh,
+}
 
 
-class Followed(nn.Module):
-    """adapter(base(x)): a part of the backbone, and the module that works on its output."""
+class SequentialAdapterLayer(nn.Module):
+    """adapter(base(x)): a projection, and the module that works on its output."""
 
     def __init__(self, base: nn.Module, adapter: nn.Module) -> None:
         super().__init__()
@@ -30,17 +34,20 @@ class Followed(nn.Module):
         """Some architectures look at a projection's weight for its dtype."""
         return self.base.weight  # type: ignore[return-value]
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        return self.adapter(self.base(x))
+        h: Tensor = self.base(x)  # (…, in) to (…, d)
+        h = self.adapter(h)  # (…, d)
+        return h
 
 
-def insert_after(site: Site, adapter: nn.Module) -> None:
+def insert_sequential_adapter(site: Site, adapter: nn.Module) -> None:
     """The adapter maps the projection's output (…, d) to what takes its place (…, d)."""
-    site.replace(Followed(site.module, adapter))
+    site.replace(SequentialAdapterLayer(site.module, adapter))
 
 
-class Watched(nn.Module):
-    """A projection that keeps its input for a parallel adapter, which takes it away."""
+class InputCapture(nn.Module):
+    """base(x): a projection that keeps x for a parallel adapter, which takes it away."""
 
     def __init__(self, base: nn.Module) -> None:
         super().__init__()
@@ -49,42 +56,50 @@ class Watched(nn.Module):
 
     @property
     def weight(self) -> Tensor:
+        """Some architectures look at a projection's weight for its dtype."""
         return self.base.weight  # type: ignore[return-value]
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        self.input = x
-        return self.base(x)
+        self.input = x  # (…, d)
+        h: Tensor = self.base(x)  # (…, inner)
+        return h
 
     def take(self) -> Tensor:
+        """The last input (…, d), which is then let go."""
         x, self.input = self.input, None
         assert x is not None
         return x
 
 
-class Beside(nn.Module):
+class ParallelAdapterLayer(nn.Module):
     """base(h) + adapter(x), where x went into an earlier projection of the same block."""
 
-    def __init__(self, base: nn.Module, adapter: nn.Module, watched: Watched) -> None:
+    def __init__(self, base: nn.Module, adapter: nn.Module, capture: InputCapture) -> None:
         super().__init__()
         self.base = base
         self.adapter = adapter
         # In a tuple, so that it stays registered in its own place alone.
-        self._watched = (watched,)
+        self._capture = (capture,)
 
     @property
     def weight(self) -> Tensor:
+        """Some architectures look at a projection's weight for its dtype."""
         return self.base.weight  # type: ignore[return-value]
 
+    @override
     def forward(self, h: Tensor) -> Tensor:
-        (watched,) = self._watched
-        return self.base(h) + self.adapter(watched.take())
+        (capture,) = self._capture
+        y: Tensor = self.base(h)  # (…, inner) to (…, d)
+        change: Tensor = self.adapter(capture.take())  # (…, d)
+        return y + change
 
 
-def insert_beside_ffn(layer: Layer, adapter: nn.Module) -> None:
+def insert_parallel_adapter(layer: Layer, adapter: nn.Module) -> None:
     """The adapter maps what the feed-forward block reads (…, d) to what is added to its output (…, d)."""
-    watched = Watched(layer.ffn_in.module)
-    layer.ffn_in.replace(watched)
-    layer.ffn_out.replace(Beside(layer.ffn_out.module, adapter, watched))
+    capture = InputCapture(layer.ffn_in.module)
+    layer.ffn_in.replace(capture)
+    layer.ffn_out.replace(ParallelAdapterLayer(layer.ffn_out.module, adapter, capture))
 
 
 def bottleneck(
@@ -95,10 +110,12 @@ def bottleneck(
     With weights of their own for every example, D (batch × m × d), U (batch × d × m), b_D (batch × m) and
     b_U (batch × d), x is (batch, length, d).
     """
+    sigma = NONLINEARITIES[nonlinearity]
     if down.dim() == 2:
-        return F.linear(NONLINEARITIES[nonlinearity](F.linear(x, down, down_bias)), up, up_bias)
-    inner = NONLINEARITIES[nonlinearity](torch.baddbmm(down_bias[:, None], x, down.mT))
-    return torch.baddbmm(up_bias[:, None], inner, up.mT)
+        inner = sigma(F.linear(x, down, down_bias))  # (…, m)
+        return F.linear(inner, up, up_bias)  # (…, d)
+    inner = sigma(torch.baddbmm(down_bias[:, None], x, down.mT))  # (batch, length, m)
+    return torch.baddbmm(up_bias[:, None], inner, up.mT)  # (batch, length, d)
 
 
 class Bottleneck(nn.Module):
@@ -112,16 +129,19 @@ class Bottleneck(nn.Module):
         self.up_bias = nn.Parameter(like.new_zeros(size))
         self.nonlinearity: Nonlinearity = nonlinearity
 
+    @override
     def forward(self, h: Tensor) -> Tensor:
         return bottleneck(h, self.down, self.down_bias, self.up, self.up_bias, self.nonlinearity)
 
 
 class Residual(nn.Module):
-    """h + change(h)."""
+    """h + change(h), both (…, d)."""
 
     def __init__(self, change: nn.Module) -> None:
         super().__init__()
         self.change = change
 
+    @override
     def forward(self, h: Tensor) -> Tensor:
-        return h + self.change(h)
+        change: Tensor = self.change(h)
+        return h + change

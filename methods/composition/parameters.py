@@ -7,31 +7,38 @@ computes, by a structured matrix that is never formed. Both can be merged, and t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site, bias_of, weight_of
-from methods.composition.settled import fingerprint
+from methods.composition.parameter_cache import fingerprint
 
 
 class _Shifted(torch.autograd.Function):
     """The weight as it stands, whose gradient goes to the chosen entries alone."""
 
     @staticmethod
-    def forward(ctx, weight: Tensor, values: Tensor, delta: SparseDelta) -> Tensor:
+    @override
+    def forward(ctx: Any, weight: Tensor, values: Tensor, delta: SparseDelta) -> Tensor:
         ctx.save_for_backward(delta.indices)
         ctx.delta = delta
         return weight.view_as(weight)
 
     @staticmethod
-    def backward(ctx, *gradients: Tensor) -> tuple[None, Tensor, None]:
-        (indices,) = ctx.saved_tensors
-        dense = gradients[0].reshape(-1)
+    @override
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
+        (indices,) = ctx.saved_tensors  # (k)
+        dense = gradients[0].reshape(-1)  # (n), flat
         ctx.delta.observe(dense)
-        return None, dense.index_select(0, indices), None
+        return None, dense.index_select(0, indices), None  # of the values (k)
+
+
+_shifted: Callable[[Tensor, Tensor, SparseDelta], Tensor] = _Shifted.apply
 
 
 class SparseDelta(nn.Module):
@@ -53,12 +60,13 @@ class SparseDelta(nn.Module):
         self.values = nn.Parameter(torch.zeros_like(self.pretrained))
         self._written: object = None
 
+    @override
     def forward(self, weight: Tensor) -> Tensor:
         now = fingerprint(self, weight)
         if now is None or now != self._written:
             self._write(weight, self.pretrained + self.values.detach())
             self._written = now
-        return _Shifted.apply(weight, self.values, self)
+        return _shifted(weight, self.values, self)
 
     def observe(self, gradient: Tensor) -> None:
         """Sees the dense gradient, flat, before it is given up: once for every use of the weight in a backward
@@ -193,9 +201,9 @@ def add_states(*states: dict[str, Tensor]) -> dict[str, Tensor]:
     return total
 
 
-def top_entries(scores: dict[str, Tensor], count: int) -> dict[str, Tensor]:
+def top_entries(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     """The `count` highest of all entries of all tensors: sorted flat indices into each; none is left empty."""
-    flat = torch.cat([score.reshape(-1) for score in scores.values()])
+    flat = torch.cat([score.reshape(-1) for score in scores.values()])  # (all entries)
     return split_entries(flat.topk(count, sorted=False).indices.sort().values, scores)
 
 
@@ -233,6 +241,7 @@ class LinearUpdate(nn.Module, ABC):
         return x
 
     @abstractmethod
+    @override
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """What stands in place of the pretrained projection's output y (…, out) for the input x (…, in)."""
 
@@ -252,9 +261,11 @@ class AddedUpdate(LinearUpdate):
     def matrix(self) -> Tensor:
         """ΔW itself, (out, in)."""
 
+    @override
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return y + self.change(x)
 
+    @override
     def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         return weight + self.matrix().to(weight.dtype), bias
 
@@ -276,17 +287,20 @@ class UpdatedLinear(nn.Module):
 
     @property
     def bias(self) -> Tensor | None:
+        """For the same reason."""
         return self.base.bias  # type: ignore[return-value]
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         if self.parts == 1:
             (update,) = self.updates.values()
             x = update.before(x)  # type: ignore[operator]
-            return update(x, self.base(x))
-        shares = list(self.base(x).chunk(self.parts, dim=-1))
+            y: Tensor = update(x, self.base(x))  # (…, in) to (…, out)
+            return y
+        shares = list(self.base(x).chunk(self.parts, dim=-1))  # each (…, out / parts)
         for share, update in self.updates.items():
             shares[int(share)] = update(x, shares[int(share)])
-        return torch.cat(shares, dim=-1)
+        return torch.cat(shares, dim=-1)  # (…, out)
 
 
 def add_linear_update(site: Site, update: LinearUpdate) -> None:

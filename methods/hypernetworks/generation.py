@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import TaskInfo
 from methods.composition.functions import Nonlinearity, bottleneck
-from methods.composition.settled import Kept
+from methods.composition.parameter_cache import ParameterCache
 
 
 class Batch:
@@ -27,7 +28,10 @@ class Batch:
         self.tasks = tasks
         self.task_ids: Tensor | None = None
 
-    def take_task_ids(self, model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    def take_task_ids(
+        self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """A hook: takes `task_ids` off the model's arguments. Raises ValueError where they are missing."""
         kwargs = dict(kwargs)
         self.task_ids = kwargs.pop("task_ids", None)
         if self.task_ids is None:
@@ -55,13 +59,14 @@ class Hypernetwork(nn.Module, ABC):
     def generate(self, *place: int) -> tuple[Tensor, ...]:
         """The weights at a place, each (tasks, …)."""
 
+    @override
     def forward(self, *place: int) -> tuple[Tensor, ...]:
         # In full precision: rounding here would be the same for all tokens, and would not average out.
         with torch.autocast(next(self.parameters()).device.type, enabled=False):
             return self.generate(*place)
 
 
-class Source:
+class GeneratedWeights:
     """The weights of one place: those of the task, or, in a mixture, (batch, …) with each example's own. They are
     generated anew in training, and kept between evaluation batches.
 
@@ -71,15 +76,16 @@ class Source:
     def __init__(self, hypernetwork: Hypernetwork, *place: int) -> None:
         self.hypernetwork = hypernetwork
         self.place = place
-        self._kept = Kept[tuple[Tensor, ...]]()
+        self._cache = ParameterCache[tuple[Tensor, ...]]()
 
     def __call__(self) -> tuple[Tensor, ...]:
-        weights = self._kept.get(lambda: self.hypernetwork(*self.place), self.hypernetwork)
+        """In the order in which the hypernetwork generates them."""
+        weights = self._cache.get(lambda: self.hypernetwork(*self.place), self.hypernetwork)
         batch = self.hypernetwork.batch
         if len(batch.tasks) == 1:
-            return tuple(weight[0] for weight in weights)
+            return tuple(weight[0] for weight in weights)  # from (1, …)
         assert batch.task_ids is not None
-        return tuple(weight.index_select(0, batch.task_ids) for weight in weights)
+        return tuple(weight.index_select(0, batch.task_ids) for weight in weights)  # (tasks, …) to (batch, …)
 
 
 class AdapterWeights(NamedTuple):
@@ -93,7 +99,7 @@ class AdapterWeights(NamedTuple):
     shift: Tensor | None = None
 
 
-class AdapterMaps(nn.Module):
+class AdapterGenerator(nn.Module):
     """Linear maps from a condition (…, c) to an adapter's weights (…, m, d) and so on.
 
     Generated matrices start with variance 1 / in, as those of an ordinary layer, and all else from zero; without a
@@ -103,14 +109,18 @@ class AdapterMaps(nn.Module):
     def __init__(self, condition: int, size: int, width: int, norm: bool) -> None:
         super().__init__()
         shapes: dict[str, tuple[int, ...]] = {
-            "down": (width, size), "down_bias": (width,), "up": (size, width), "up_bias": (size,),
-        }  # fmt: skip
+            "down": (width, size),
+            "down_bias": (width,),
+            "up": (size, width),
+            "up_bias": (size,),
+        }
         self.shapes = shapes | ({"scale": (size,), "shift": (size,)} if norm else {})
         random = ("down", "up") if norm else ("down",)
         self.maps = nn.ModuleDict(
-            {name: generating(condition, shape, name in random) for name, shape in self.shapes.items()}
+            {name: weight_generator(condition, shape, name in random) for name, shape in self.shapes.items()}
         )
 
+    @override
     def forward(self, condition: Tensor) -> tuple[Tensor, ...]:
         """In the order of `AdapterWeights`."""
         return tuple(
@@ -118,7 +128,7 @@ class AdapterMaps(nn.Module):
         )
 
 
-def generating(condition: int, shape: tuple[int, ...], random: bool) -> nn.Linear:
+def weight_generator(condition: int, shape: tuple[int, ...], random: bool) -> nn.Linear:
     """From a condition whose entries are of about unit variance to the entries of a tensor: of variance 1 / in,
     where `in` is its last dimension, if `random`; else zero at the start."""
     linear = nn.Linear(condition, math.prod(shape))
@@ -135,10 +145,11 @@ class GeneratedAdapter(nn.Module):
         self.source = source
         self.nonlinearity: Nonlinearity = nonlinearity
 
+    @override
     def forward(self, h: Tensor) -> Tensor:
         w = AdapterWeights(*self.source())
-        rows = by_example(h, w.down) if w.down.dim() == 3 else h
-        change = bottleneck(rows, w.down, w.down_bias, w.up, w.up_bias, self.nonlinearity)
+        rows = by_example(h, w.down) if w.down.dim() == 3 else h  # (batch, rows, d), or (…, d) with weights for all
+        change = bottleneck(rows, w.down, w.down_bias, w.up, w.up_bias, self.nonlinearity)  # as rows
         if w.scale is not None and w.shift is not None:
             scale, shift = (part.to(change.dtype) for part in (w.scale, w.shift))
             if scale.dim() == 1:

@@ -25,12 +25,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, Method, TaskInfo
-from methods.composition.functions import Nonlinearity, insert_beside_ffn
+from methods.composition.functions import Nonlinearity, insert_parallel_adapter
 from methods.composition.inputs import by_name
-from methods.hypernetworks.generation import AdapterMaps, GeneratedAdapter, read_tasks
+from methods.hypernetworks.generation import AdapterGenerator, GeneratedAdapter, read_tasks
 
 
 class InputHypernetwork(nn.Module):
@@ -40,17 +41,21 @@ class InputHypernetwork(nn.Module):
         super().__init__()
         self.layer = nn.Parameter(torch.randn(layers, embedding))
         self.project = nn.Linear(source + embedding, condition)
-        self.weights = AdapterMaps(condition, size, width, norm=False)
+        self.weights = AdapterGenerator(condition, size, width, norm=False)
         # Of the present input; it stays until the next, since gradient checkpointing runs layers again.
         self.summary: Tensor | None = None
 
+    @override
     def forward(self, layer: int) -> tuple[Tensor, ...]:
         assert self.summary is not None
         with torch.autocast(self.layer.device.type, enabled=False):
-            where = self.layer[layer].expand(len(self.summary), -1)
-            return self.weights(self.project(torch.cat([self.summary, where], dim=1)).relu())
+            where = self.layer[layer].expand(len(self.summary), -1)  # (batch, embedding)
+            condition = self.project(torch.cat([self.summary, where], dim=1)).relu()  # (batch, c)
+            weights: tuple[Tensor, ...] = self.weights(condition)  # each (batch, …)
+            return weights
 
-    def read_embeddings(self, backbone: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+    def read_embeddings(self, backbone: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A hook: summarises the word embeddings of the input."""
         inputs = by_name(backbone, args, kwargs)
         if (cache := inputs.get("past_key_values")) is not None and cache.get_seq_length():
             return  # a generated token belongs to the input that was summarised
@@ -59,22 +64,23 @@ class InputHypernetwork(nn.Module):
             states = backbone.get_input_embeddings()(inputs["input_ids"])  # type: ignore[operator]
         self._summarise(states, inputs.get("attention_mask"))
 
-    def read_encoder(self, decoder: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+    def read_encoder(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A hook: summarises the encoder's output."""
         inputs = by_name(decoder, args, kwargs)
         self._summarise(inputs["encoder_hidden_states"], inputs.get("encoder_attention_mask"))
 
     def _summarise(self, states: Tensor, mask: Tensor | None) -> None:
         # Nothing beneath is trained, so that no gradient is wanted.
-        states = states.detach().to(self.layer.dtype)
+        states = states.detach().to(self.layer.dtype)  # (batch, length, e)
         if mask is None:
             mean = states.mean(dim=1)
         else:
-            shares = mask.to(states.dtype)
+            shares = mask.to(states.dtype)  # (batch, length)
             mean = (states * shares[..., None]).sum(dim=1) / shares.sum(dim=1, keepdim=True).clamp(min=1)
-        self.summary = F.layer_norm(mean, mean.shape[-1:])
+        self.summary = F.layer_norm(mean, mean.shape[-1:])  # (batch, e)
 
 
-class LayerSource:
+class GeneratedLayerWeights:
     """Each example's weights of one layer's adapter. No module, so that parameters are registered once."""
 
     def __init__(self, hypernetwork: InputHypernetwork, layer: int) -> None:
@@ -82,10 +88,49 @@ class LayerSource:
         self.layer = layer
 
     def __call__(self) -> tuple[Tensor, ...]:
-        return self.hypernetwork(self.layer)
+        """Each (batch, …), in the order of `AdapterWeights`."""
+        weights: tuple[Tensor, ...] = self.hypernetwork(self.layer)
+        return weights
 
 
 class Hyperdecoder(Method):
+    """Ivison and Peters, Findings of EMNLP 2022: adapters generated for every input."""
+
+    bottleneck: int = Field(8, ge=1, le=4096, description="width m of the generated adapters")
+    embedding: int = Field(10, ge=1, le=4096, description="size of the layer embeddings")
+    condition: int = Field(32, ge=1, le=4096, description="size c of what the weights are generated from")
+    nonlinearity: Nonlinearity = Field("relu", description="σ between the two projections")
+
+    @override
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        # Its input is the prompt and the answer together, whichever task is put to it as text.
+        if anatomy.causal and (not anatomy.head or task.kind in ("generation", "language modelling")):
+            return (
+                f"on {anatomy.config.model_type}, a decoder alone, adapters would be made from what is to be predicted"
+            )
+        return None
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        read_tasks(anatomy, task)  # which are taken off the inputs, and not needed
+        like, both = anatomy.word_embeddings.weight, anatomy.encodes_and_decodes
+        layers = [layer for layer in anatomy.layers if layer.cross or not both]
+        source = anatomy.hidden_size if both else like.shape[1]
+        hypernetwork = InputHypernetwork(
+            len(layers), source, anatomy.hidden_size, self.bottleneck, self.embedding, self.condition
+        ).to(like)
+        anatomy.backbone.add_module("hypernetwork", hypernetwork)
+        for index, layer in enumerate(layers):
+            insert_parallel_adapter(
+                layer, GeneratedAdapter(GeneratedLayerWeights(hypernetwork, index), self.nonlinearity)
+            )
+        if both:
+            decoder = anatomy.backbone.get_decoder()
+            decoder.register_forward_pre_hook(hypernetwork.read_encoder, with_kwargs=True)
+        else:
+            anatomy.reader.register_forward_pre_hook(hypernetwork.read_embeddings, with_kwargs=True)
+
     card = Card(
         name="hyperdecoder",
         title="Hyperdecoder",
@@ -101,14 +146,6 @@ class Hyperdecoder(Method):
             " its own."
         ),
         citation="ivison2022hyperdecoders",
-        bibtex="""@inproceedings{ivison2022hyperdecoders,
-  author = {Ivison, Hamish and Peters, Matthew E.},
-  title = {Hyperdecoders: Instance-specific decoders for multi-task {NLP}},
-  booktitle = {Findings of the Association for Computational Linguistics: EMNLP 2022},
-  year = {2022},
-  eprint = {2203.08304},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Weights generated for each input score higher than weights generated for each task.",
@@ -121,34 +158,3 @@ class Hyperdecoder(Method):
             ),
         ),
     )
-
-    bottleneck: int = Field(8, ge=1, le=4096, description="width m of the generated adapters")
-    embedding: int = Field(10, ge=1, le=4096, description="size of the layer embeddings")
-    condition: int = Field(32, ge=1, le=4096, description="size c of what the weights are generated from")
-    nonlinearity: Nonlinearity = Field("relu", description="σ between the two projections")
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        # Its input is the prompt and the answer together, whichever task is put to it as text.
-        if anatomy.causal and (not anatomy.head or task.kind in ("generation", "language modelling")):
-            return (
-                f"on {anatomy.config.model_type}, a decoder alone, adapters would be made from what is to be predicted"
-            )
-        return None
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        read_tasks(anatomy, task)  # which are taken off the inputs, and not needed
-        like, both = anatomy.word_embeddings.weight, anatomy.encodes_and_decodes
-        layers = [layer for layer in anatomy.layers if layer.cross or not both]
-        source = anatomy.hidden_size if both else like.shape[1]
-        hypernetwork = InputHypernetwork(
-            len(layers), source, anatomy.hidden_size, self.bottleneck, self.embedding, self.condition
-        ).to(like)
-        anatomy.backbone.add_module("hypernetwork", hypernetwork)
-        for index, layer in enumerate(layers):
-            insert_beside_ffn(layer, GeneratedAdapter(LayerSource(hypernetwork, index), self.nonlinearity))
-        if both:
-            decoder = anatomy.backbone.get_decoder()
-            decoder.register_forward_pre_hook(hypernetwork.read_encoder, with_kwargs=True)
-        else:
-            anatomy.reader.register_forward_pre_hook(hypernetwork.read_embeddings, with_kwargs=True)

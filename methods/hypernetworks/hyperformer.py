@@ -21,16 +21,17 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, Method, TaskInfo
-from methods.composition.functions import Nonlinearity, Residual, insert_after
+from methods.composition.functions import Nonlinearity, Residual, insert_sequential_adapter
 from methods.hypernetworks.generation import (
-    AdapterMaps,
+    AdapterGenerator,
     Batch,
     GeneratedAdapter,
+    GeneratedWeights,
     Hypernetwork,
-    Source,
     read_tasks,
 )
 
@@ -43,8 +44,10 @@ class TaskNetwork(nn.Module):
         self.task = nn.Parameter(torch.randn(tasks, embedding))
         self.project = nn.Sequential(nn.Linear(embedding, embedding), nn.ReLU(), nn.Linear(embedding, condition))
 
+    @override
     def forward(self) -> Tensor:
-        return self.project(self.task)
+        condition: Tensor = self.project(self.task)  # (tasks, embedding) to (tasks, c)
+        return condition
 
 
 class LayerHypernetwork(Hypernetwork):
@@ -53,15 +56,38 @@ class LayerHypernetwork(Hypernetwork):
     def __init__(self, batch: Batch, shared: TaskNetwork, positions: int, size: int, width: int, condition: int):
         super().__init__(batch)
         self.shared = shared
-        self.weights = nn.ModuleList([AdapterMaps(condition, size, width, norm=True) for _ in range(positions)])
+        self.weights = nn.ModuleList([AdapterGenerator(condition, size, width, norm=True) for _ in range(positions)])
 
+    @override
     def generate(self, *place: int) -> tuple[Tensor, ...]:
         (position,) = place
-        return self.weights[position](self.shared())
+        weights: tuple[Tensor, ...] = self.weights[position](self.shared())  # each (tasks, …)
+        return weights
 
 
 class HyperFormer(Method):
+    """Karimi Mahabadi et al., ACL 2021: a hypernetwork for each layer generates its adapters."""
+
     revision: ClassVar[int] = 2
+
+    bottleneck: int = Field(8, ge=1, le=4096, description="width m of the generated adapters")
+    embedding: int = Field(32, ge=1, le=4096, description="size of the task embeddings")
+    condition: int = Field(8, ge=1, le=4096, description="size c of what the weights are generated from")
+    nonlinearity: Nonlinearity = Field("gelu", description="σ between the two projections")
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        like, batch = anatomy.word_embeddings.weight, read_tasks(anatomy, task)
+        shared = TaskNetwork(len(task.members), self.embedding, self.condition).to(like)
+        hypernetworks = nn.ModuleList()
+        for layer in anatomy.layers:
+            own = LayerHypernetwork(batch, shared, 2, anatomy.hidden_size, self.bottleneck, self.condition).to(like)
+            hypernetworks.append(own)
+            for position, site in enumerate((layer.attention_output, layer.ffn_out)):
+                weights = GeneratedWeights(own, position)
+                insert_sequential_adapter(site, Residual(GeneratedAdapter(weights, self.nonlinearity)))
+        anatomy.backbone.add_module("hypernetworks", hypernetworks)
 
     card = Card(
         name="hyperformer",
@@ -78,15 +104,6 @@ class HyperFormer(Method):
             " step; at inference it is done once, and what remains is the cost of adapters."
         ),
         citation="mahabadi2021hyperformer",
-        bibtex="""@inproceedings{mahabadi2021hyperformer,
-  author = {Karimi Mahabadi, Rabeeh and Ruder, Sebastian and Dehghani, Mostafa and Henderson, James},
-  title = {Parameter-efficient Multi-task Fine-tuning for Transformers via Shared Hypernetworks},
-  booktitle = {Proceedings of the 59th Annual Meeting of the Association for Computational Linguistics and the
-    11th International Joint Conference on Natural Language Processing (ACL-IJCNLP)},
-  year = {2021},
-  eprint = {2106.04489},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Generating the adapters scores higher than training separate ones.",
@@ -99,20 +116,3 @@ class HyperFormer(Method):
             ),
         ),
     )
-
-    bottleneck: int = Field(8, ge=1, le=4096, description="width m of the generated adapters")
-    embedding: int = Field(32, ge=1, le=4096, description="size of the task embeddings")
-    condition: int = Field(8, ge=1, le=4096, description="size c of what the weights are generated from")
-    nonlinearity: Nonlinearity = Field("gelu", description="σ between the two projections")
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        like, batch = anatomy.word_embeddings.weight, read_tasks(anatomy, task)
-        shared = TaskNetwork(len(task.members), self.embedding, self.condition).to(like)
-        hypernetworks = nn.ModuleList()
-        for layer in anatomy.layers:
-            own = LayerHypernetwork(batch, shared, 2, anatomy.hidden_size, self.bottleneck, self.condition).to(like)
-            hypernetworks.append(own)
-            for position, site in enumerate((layer.attention_output, layer.ffn_out)):
-                insert_after(site, Residual(GeneratedAdapter(Source(own, position), self.nonlinearity)))
-        anatomy.backbone.add_module("hypernetworks", hypernetworks)

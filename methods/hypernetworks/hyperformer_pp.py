@@ -18,16 +18,17 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, Method, TaskInfo
-from methods.composition.functions import Nonlinearity, Residual, insert_after
+from methods.composition.functions import Nonlinearity, Residual, insert_sequential_adapter
 from methods.hypernetworks.generation import (
-    AdapterMaps,
+    AdapterGenerator,
     Batch,
     GeneratedAdapter,
+    GeneratedWeights,
     Hypernetwork,
-    Source,
     read_tasks,
 )
 
@@ -45,15 +46,39 @@ class AdapterHypernetwork(Hypernetwork):
         self.project = nn.Sequential(
             nn.Linear(3 * embedding, embedding), nn.ReLU(), nn.Linear(embedding, condition), nn.LayerNorm(condition)
         )
-        self.weights = AdapterMaps(condition, size, width, norm=True)
+        self.weights = AdapterGenerator(condition, size, width, norm=True)
 
+    @override
     def generate(self, *place: int) -> tuple[Tensor, ...]:
         layer, position = place
+        # (tasks, 2 · embedding)
         where = torch.cat([self.layer[layer], self.position[position]]).expand(len(self.task), -1)
-        return self.weights(self.project(torch.cat([self.task, where], dim=1)))
+        condition = self.project(torch.cat([self.task, where], dim=1))  # (tasks, c)
+        weights: tuple[Tensor, ...] = self.weights(condition)  # each (tasks, …)
+        return weights
 
 
 class HyperFormerPP(Method):
+    """Karimi Mahabadi et al., ACL 2021: one hypernetwork generates the adapters of all layers."""
+
+    bottleneck: int = Field(16, ge=1, le=4096, description="width m of the generated adapters")
+    embedding: int = Field(32, ge=1, le=4096, description="size of the task, layer and position embeddings")
+    condition: int = Field(16, ge=2, le=4096, description="size c of what the weights are generated from")
+    nonlinearity: Nonlinearity = Field("gelu", description="σ between the two projections")
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        like, batch = anatomy.word_embeddings.weight, read_tasks(anatomy, task)
+        hypernetwork = AdapterHypernetwork(
+            batch, anatomy.num_layers, 2, anatomy.hidden_size, self.bottleneck, self.embedding, self.condition
+        ).to(like)
+        anatomy.backbone.add_module("hypernetwork", hypernetwork)
+        for layer in anatomy.layers:
+            for position, site in enumerate((layer.attention_output, layer.ffn_out)):
+                source = GeneratedWeights(hypernetwork, layer.index, position)
+                insert_sequential_adapter(site, Residual(GeneratedAdapter(source, self.nonlinearity)))
+
     card = Card(
         name="hyperformer_pp",
         title="HyperFormer++",
@@ -69,15 +94,6 @@ class HyperFormerPP(Method):
             " inference it is done once, and what remains is the cost of adapters."
         ),
         citation="mahabadi2021hyperformer",
-        bibtex="""@inproceedings{mahabadi2021hyperformer,
-  author = {Karimi Mahabadi, Rabeeh and Ruder, Sebastian and Dehghani, Mostafa and Henderson, James},
-  title = {Parameter-efficient Multi-task Fine-tuning for Transformers via Shared Hypernetworks},
-  booktitle = {Proceedings of the 59th Annual Meeting of the Association for Computational Linguistics and the
-    11th International Joint Conference on Natural Language Processing (ACL-IJCNLP)},
-  year = {2021},
-  eprint = {2106.04489},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Generating the adapters scores higher than training separate ones.",
@@ -106,20 +122,3 @@ class HyperFormerPP(Method):
             ),
         ),
     )
-
-    bottleneck: int = Field(16, ge=1, le=4096, description="width m of the generated adapters")
-    embedding: int = Field(32, ge=1, le=4096, description="size of the task, layer and position embeddings")
-    condition: int = Field(16, ge=2, le=4096, description="size c of what the weights are generated from")
-    nonlinearity: Nonlinearity = Field("gelu", description="σ between the two projections")
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        hypernetwork = AdapterHypernetwork(
-            read_tasks(anatomy, task), anatomy.num_layers, 2, anatomy.hidden_size, self.bottleneck, self.embedding,
-            self.condition,
-        ).to(anatomy.word_embeddings.weight)  # fmt: skip
-        anatomy.backbone.add_module("hypernetwork", hypernetwork)
-        for layer in anatomy.layers:
-            for position, site in enumerate((layer.attention_output, layer.ffn_out)):
-                source = Source(hypernetwork, layer.index, position)
-                insert_after(site, Residual(GeneratedAdapter(source, self.nonlinearity)))

@@ -14,16 +14,12 @@ Mangrulkar et al. PEFT: State-of-the-art Parameter-Efficient Fine-Tuning methods
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
-import linecache
 import types
 import typing
-import warnings
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import peft
@@ -34,29 +30,32 @@ from pydantic import Field, TypeAdapter, create_model
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Card, Method, Phase, TaskInfo
 from methods.composition.inputs import count_positions, length_out_of_range
 from methods.library.peft_prompts import ADAPTER, CACHES, WRAPPERS, Tasks, forward_with_prompt
+from methods.library.peft_trials import few_tokens, on_purpose, one_line, quiet, without_weights
 from methods.library.peft_types import FAMILIES
+from methods.papers import PAPERS
 
 REVISION = f"peft-{peft.__version__}"
-
-_BIBTEX = r"""@misc{mangrulkar2022peft,
-  author = {Mangrulkar, Sourab and Gugger, Sylvain and Debut, Lysandre and Belkada, Younes and Paul, Sayak and
-    Bossan, Benjamin and Tietz, Marian},
-  title = {{PEFT}: State-of-the-art Parameter-Efficient Fine-Tuning methods},
-  year = {2022},
-  url = {https://github.com/huggingface/peft},
-}"""
 
 # Fields of peft's configurations that say where a model comes from or what is done with it, which is not the user's
 # choice here; and the number of training steps, which the budget decides.
 _OURS = {
-    "auto_mapping", "base_model_name_or_path", "inference_mode", "modules_to_save", "peft_type", "peft_version",
-    "revision", "runtime_config", "task_type", "total_step",
-}  # fmt: skip
+    "auto_mapping",
+    "base_model_name_or_path",
+    "inference_mode",
+    "modules_to_save",
+    "peft_type",
+    "peft_version",
+    "revision",
+    "runtime_config",
+    "task_type",
+    "total_step",
+}
 # What a cell has no place for.
 _OUT_OF_PLACE = {"xlora": "mixes LoRAs that were trained before, where a cell starts from the backbone alone"}
 # Where peft has no default, or one that does not suit a process without a terminal.
@@ -74,7 +73,7 @@ def get(kind: str) -> type[Method]:
     """The method for a type. Raises KeyError where the installed version has none of that name."""
     config_class = _config_classes()[kind]
     fields = dict(_fields(config_class))
-    made = create_model(f"Peft_{kind}", __base__=_Bridge, __module__=__name__, **fields)
+    made = create_model(f"Peft_{kind}", __base__=_PeftMethod, __module__=__name__, **fields)
     made.card = _card(kind, config_class)
     made.kind = kind
     made.config_class = config_class
@@ -136,7 +135,7 @@ def _card(kind: str, config_class: type[peft.PeftConfig]) -> Card:
             " other method here. The entry cited is the library's, whose documentation names the method's paper."
         ),
         citation="mangrulkar2022peft",
-        bibtex=_BIBTEX,
+        bibtex=PAPERS.bibtex(["mangrulkar2022peft"]),
     )
 
 
@@ -148,7 +147,7 @@ class _Handle:
     gradients: dict[nn.Parameter, Tensor] = dataclasses.field(default_factory=dict)
 
 
-class _Bridge(Method):
+class _PeftMethod(Method):
     """A method of peft. Subclasses are made by `get`, one for each type."""
 
     revision: ClassVar[int] = 2
@@ -174,6 +173,7 @@ class _Bridge(Method):
         return self.config_class(**options)
 
     @property
+    @override
     def extra_positions(self) -> int:
         """A prompt's, and those of keys and values in a cache, after which models count on."""
         prompts = issubclass(self.config_class, peft.PromptLearningConfig)
@@ -191,47 +191,50 @@ class _Bridge(Method):
         inner = {site.attribute for site in anatomy.sites(["ffn_out"])}
         return {"target_modules": sorted(targets | inner), "feedforward_modules": sorted(inner)}
 
+    @override
     def out_of_range(self, anatomy: Anatomy) -> str | None:
         if self.model_fields_set - Method.model_fields.keys():
             try:
-                with _quiet():
+                with quiet():
                     config = self.config(anatomy)
             except Exception as error:
-                if not _on_purpose(error):
+                if not on_purpose(error):
                     raise
-                return _one_line(error)
+                return one_line(error)
             if config.is_prompt_learning and config.peft_type not in CACHES:
                 return length_out_of_range(cast("Any", config).num_virtual_tokens, anatomy)
         return None
 
+    @override
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         """What peft says when it is tried: without weights first; and since some types look at weights, what fails
         there is tried on a copy of the model. An error that nobody raised on purpose is no reason, and is raised."""
         if self.kind in _OUT_OF_PLACE:
             return _OUT_OF_PLACE[self.kind]
         try:
-            self._try(_without_weights(anatomy), anatomy, task)
+            self._try(without_weights(anatomy), anatomy, task)
         except Exception:
             try:
-                self._try(_copy(anatomy), anatomy, task)
+                self._try(copy.deepcopy(anatomy.model), anatomy, task)
             except Exception as error:
-                if not _on_purpose(error):
+                if not on_purpose(error):
                     raise
-                return _one_line(error)
+                return one_line(error)
         return None
 
     def _try(self, model: PreTrainedModel, anatomy: Anatomy, task: TaskInfo) -> None:
-        with _quiet(), torch.random.fork_rng():
+        with quiet(), torch.random.fork_rng():
             self.adapt(Anatomy(model, anatomy.head), task)
             model.train()
-            model(**_few_tokens(model)).logits.sum().backward()
+            model(**few_tokens(model)).logits.sum().backward()
 
+    @override
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         """Raises UnsupportedBackbone where there is nothing to adapt, or the task head would be."""
         model = anatomy.model
         if reason := _not_offered(self.kind, anatomy):
             raise UnsupportedBackbone(reason)
-        with _quiet():
+        with quiet():
             config = self.config(anatomy)
             tuner = self._prompt(anatomy, config) if config.is_prompt_learning else self._inject(model, config)
         object.__setattr__(model, "peft_handle", _Handle(tuner))
@@ -272,6 +275,7 @@ class _Bridge(Method):
                 anatomy.backbone.register_forward_hook(prompted.bring_forward)
         return prompted
 
+    @override
     def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
         tuner = _tuner(anatomy.model)
         if (allocator := getattr(tuner, "rankallocator", None)) is not None:
@@ -283,12 +287,14 @@ class _Bridge(Method):
             config.total_step = steps
             allocator.set_total_step(steps)
 
+    @override
     def after_backward(self, anatomy: Anatomy, step: int) -> None:
         """peft's allocation of rank wants gradients after the optimiser's step, by when they are gone."""
         if hasattr(_tuner(anatomy.model), "update_and_allocate"):
             kept = {p: p.grad for p in anatomy.model.parameters() if p.grad is not None}
             _handle(anatomy.model).gradients = kept
 
+    @override
     def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
         tuner = _tuner(anatomy.model)
         if not hasattr(tuner, "update_and_allocate"):
@@ -301,26 +307,28 @@ class _Bridge(Method):
             parameter.grad = None
         gradients.clear()
 
+    @override
     def state(self, model: nn.Module) -> dict[str, Tensor]:
         """What is trainable, and the whole of a prompt: a cartridge's first vectors are drawn and not trained. What
         else peft draws and does not train, it draws from a seed among the options."""
         return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad or n.startswith(_PROMPT)}
 
+    @override
     def merge(self, model: nn.Module) -> bool:
         """By peft's own merging, where it has one and the predictions stay: both are tried on a copy first."""
         if not isinstance(_tuner(model), BaseTuner):
             return False
         try:
-            with _quiet(), torch.no_grad():
+            with quiet(), torch.no_grad():
                 twin = copy.deepcopy(model).eval()
-                before = twin(**_few_tokens(twin)).logits
+                before = twin(**few_tokens(twin)).logits
                 _merge(twin)
-                after = twin(**_few_tokens(twin)).logits
+                after = twin(**few_tokens(twin)).logits
         except Exception:
             return False
         if not torch.allclose(before, after, rtol=1e-2, atol=1e-3):
             return False
-        with _quiet():
+        with quiet():
             _merge(model)
         return True
 
@@ -367,51 +375,3 @@ def _handle(model: nn.Module) -> _Handle:
 def _tuner(model: nn.Module) -> Any:
     """A tuner of peft's, or, for a prompt, its wrapper."""
     return _handle(model).tuner
-
-
-def _without_weights(anatomy: Anatomy) -> PreTrainedModel:
-    with torch.device("meta"):
-        return type(anatomy.model)(copy.deepcopy(anatomy.config))
-
-
-def _copy(anatomy: Anatomy) -> PreTrainedModel:
-    return copy.deepcopy(anatomy.model)
-
-
-def _few_tokens(model: nn.Module) -> dict[str, Tensor]:
-    """One example, of which some heads read the end."""
-    device = next(model.parameters()).device
-    end = getattr(model.config, "eos_token_id", None)
-    ids = torch.tensor([[3, 4, 5, end if isinstance(end, int) else 6]], device=device)
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if getattr(model.config, "is_encoder_decoder", False) and cast("PreTrainedModel", model).can_generate():
-        inputs["decoder_input_ids"] = ids
-    return inputs
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _on_purpose(error: Exception) -> bool:
-    """Whether peft, or this bridge, says that something is not to be had: it stands in a `raise` of theirs, where a
-    mistake comes out of something that was tried."""
-    if isinstance(error, UnsupportedBackbone):
-        return True
-    if not isinstance(error, (ValueError, TypeError, AttributeError, NotImplementedError)) or not str(error).strip():
-        return False
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return False
-    file = trace.tb_frame.f_code.co_filename
-    line = linecache.getline(file, trace.tb_lineno).strip()
-    return Path(file).is_relative_to(Path(peft.__file__).parent) and line.startswith("raise ")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -17,6 +17,7 @@ from peft.peft_model import (
 )
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 ADAPTER = "default"
 # Prompts that are keys and values, not embeddings in front of the input's.
@@ -30,7 +31,10 @@ class Tasks:
     def __init__(self) -> None:
         self.ids: Tensor | None = None
 
-    def take(self, model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    def take(
+        self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """A hook of the model: takes `task_ids` (batch,) off its arguments."""
         ids = (kwargs := dict(kwargs)).pop("task_ids", None)
         if ids is None:
             tokens = args[0] if args else kwargs["input_ids"]
@@ -38,7 +42,10 @@ class Tasks:
         self.ids = ids
         return args, kwargs
 
-    def give(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    def give(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """A hook of peft's layers: gives them the ids."""
         return args, kwargs | {"task_ids": self.ids}
 
 
@@ -54,6 +61,7 @@ class Prompted(PeftModel):
         self.tasks = Tasks()
         self.ends: Tensor | None = None
 
+    @override
     def add_adapter(self, *args: Any, **kwargs: Any) -> None:
         PeftModel.add_adapter(self, *args, **kwargs)
 
@@ -63,7 +71,7 @@ class Prompted(PeftModel):
         config = self.active_peft_config
         return 0 if config.peft_type in CACHES else config.num_virtual_tokens
 
-    def bring_forward(self, backbone: nn.Module, args: tuple, output: Any) -> Any:
+    def bring_forward(self, backbone: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         """A decoder's head reads the last position when it gets embeddings, be it padding or not: what stands at
         each example's last token is put there."""
         if self.ends is None:
@@ -85,15 +93,15 @@ class Prompted(PeftModel):
 
 
 class PromptedClassifier(Prompted, PeftModelForSequenceClassification):
-    pass
+    """Gives logits of a task head."""
 
 
 class PromptedDecoder(Prompted, PeftModelForCausalLM):
-    pass
+    """Gives logits of the next token."""
 
 
 class PromptedEncoderDecoder(Prompted, PeftModelForSeq2SeqLM):
-    pass
+    """Gives logits of a decoder's next token."""
 
 
 # By peft's name for what the model gives.
@@ -105,6 +113,7 @@ WRAPPERS: dict[str, type[Prompted]] = {
 
 
 def forward_with_prompt(self: PreTrainedModel, *args: Any, **kwargs: Any) -> Any:
+    """Stands in for the model's own `forward`, with its arguments and its output."""
     prompted = cast("Any", self).peft_handle.tuner
     if args:
         kwargs["input_ids"], *_ = args

@@ -17,12 +17,14 @@ Frobenius norms as in the authors' code (in the paper: of their squares).
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site
 from methods.base import Card, Claim, Method, Phase, TaskInfo
@@ -35,20 +37,22 @@ from methods.composition.parameters import (
 from methods.composition.targets import Targets, missing_target, rank_out_of_range
 
 
-class Smoothed:
+class MovingAverages:
     """A parameter's sensitivity |w ∂L/∂w|, and its variation, as moving averages."""
 
     def __init__(self, parameter: nn.Parameter) -> None:
         self.sensitivity = torch.zeros_like(parameter)
         self.variation = torch.zeros_like(parameter)
 
-    def see(self, parameter: nn.Parameter, beta1: float, beta2: float) -> None:
+    def update(self, parameter: nn.Parameter, beta1: float, beta2: float) -> None:
+        """Takes the present gradient into account."""
         assert parameter.grad is not None
         now = (parameter.detach() * parameter.grad).abs()
         self.sensitivity.lerp_(now, 1 - beta1)
         self.variation.lerp_((now - self.sensitivity).abs(), 1 - beta2)
 
     def importance(self) -> Tensor:
+        """Of each entry, of the parameter's shape."""
         return self.sensitivity * self.variation
 
 
@@ -63,21 +67,24 @@ class TripletUpdate(AddedUpdate):
         self.scale = alpha / rank
         self.dropout = dropout
         self.kept: Tensor | None = None  # which triplets the last choice left
-        self._smoothed: dict[str, Smoothed] = {}
+        self._smoothed: dict[str, MovingAverages] = {}
 
+    @override
     def change(self, x: Tensor) -> Tensor:
         x = F.dropout(x, self.dropout, self.training)
-        inner = F.linear(x, self.right)
-        return F.linear(inner * (self.scale * self.values).to(inner.dtype), self.left)
+        inner = F.linear(x, self.right)  # (…, rank)
+        inner = inner * (self.scale * self.values).to(inner.dtype)
+        return F.linear(inner, self.left)  # (…, out)
 
+    @override
     def matrix(self) -> Tensor:
         return self.scale * (self.left * self.values) @ self.right
 
     @torch.no_grad()
-    def see(self, beta1: float, beta2: float) -> None:
+    def update_importance(self, beta1: float, beta2: float) -> None:
         """Takes the present gradients into account."""
         for name, parameter in self.named_parameters():
-            self._smoothed.setdefault(name, Smoothed(parameter)).see(parameter, beta1, beta2)
+            self._smoothed.setdefault(name, MovingAverages(parameter)).update(parameter, beta1, beta2)
 
     def importance(self) -> Tensor:
         """Of each triplet (rank)."""
@@ -107,50 +114,7 @@ def remaining(step: int, steps: int, start: int, target: int, warm_up: float, se
 
 
 class AdaLoRA(Method):
-    card = Card(
-        name="adalora",
-        title="AdaLoRA",
-        family="low-rank",
-        composition="parameter",
-        formula=r"h = W_0 x + s P \Lambda Q x, \quad P^\top P \approx Q Q^\top \approx I",
-        summary=(
-            "The update of each chosen projection has the form of a singular value decomposition. While training, the"
-            " singular values that matter least over all projections are set to zero, so that some projections end"
-            " with a higher rank than others. More triplets are trained than are kept, and their importance takes two"
-            " further numbers per parameter. The product can be added to the weights after training; inference then"
-            " costs what the backbone costs."
-        ),
-        citation="zhang2023adalora",
-        bibtex="""@inproceedings{zhang2023adalora,
-  author = {Zhang, Qingru and Chen, Minshuo and Bukharin, Alexander and Karampatziakis, Nikos and He, Pengcheng and
-    Cheng, Yu and Chen, Weizhu and Zhao, Tuo},
-  title = {{AdaLoRA}: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning},
-  booktitle = {International Conference on Learning Representations (ICLR)},
-  year = {2023},
-  eprint = {2303.10512},
-  archiveprefix = {arXiv},
-}""",
-        claims=(
-            Claim(
-                text="Scores higher than LoRA at the same budget of parameters.",
-                source="zhang2023adalora",
-                measure="score",
-                comparator="lora",
-                relation="higher",
-                scope="DeBERTa-v3-base on GLUE and SQuAD, BART-large on summarisation; most at small budgets",
-                matched=("rank", "targets"),
-            ),
-            Claim(
-                text="The gain over LoRA is largest at the smallest budgets.",
-                source="zhang2023adalora",
-                measure="score",
-                comparator="lora",
-                relation="higher",
-                scope="DeBERTa-v3-base on GLUE and SQuAD",
-                untestable="It takes both methods at several ranks, and no suite here pairs them so.",
-            ),
-        ),
-    )
+    """Zhang et al., ICLR 2023: a budget of rank is shared out among projections while training."""
 
     rank: int = Field(8, ge=1, le=4096, description="rank that is left, on average")
     excess: float = Field(1.5, ge=1, le=16, description="initial rank over the rank that is left")
@@ -161,37 +125,54 @@ class AdaLoRA(Method):
     warm_up: float = Field(0.1, ge=0, lt=1, description="share of the steps before any triplet is given up")
     settle: float = Field(0.3, ge=0, lt=1, description="share of the steps, at the end, with the final ranks")
     every: int = Field(5, ge=1, description="steps from one choice of triplets to the next")
-    beta1: float = Field(0.85, ge=0, lt=1, description="smoothing of the sensitivity")
+    beta1: float = Field(0.85, gt=0, lt=1, description="smoothing of the sensitivity")
     beta2: float = Field(0.85, ge=0, lt=1, description="smoothing of its variation")
+
+    @model_validator(mode="after")
+    def _the_schedule_gives_triplets_up(self) -> Self:
+        if self.warm_up + self.settle > 1:
+            raise ValueError(
+                f"warm_up {self.warm_up} and settle {self.settle} are shares of the steps, and exceed them"
+            )
+        if self.initial_rank == self.rank:
+            self.refuse_idle("warm_up", "settle", "every", "beta1", "beta2", unless="excess is above 1")
+        return self
 
     @property
     def initial_rank(self) -> int:
+        """Of every projection, before any triplet is given up."""
         return math.ceil(self.excess * self.rank)
 
+    @override
     def out_of_range(self, anatomy: Anatomy) -> str | None:
         return rank_out_of_range(self.initial_rank, anatomy, self.targets)
 
+    @override
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         return missing_target(anatomy, self.targets)
 
+    @override
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         anatomy.freeze()
         like = anatomy.word_embeddings.weight
         for site in anatomy.sites(self.targets):
             add_linear_update(site, TripletUpdate(site, self.initial_rank, self.alpha, self.dropout, like))
 
+    @override
     def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
         anatomy.model.register_buffer("adalora_steps", torch.tensor(steps), persistent=False)
         for update in _updates(anatomy.model):
             update.kept = None
 
+    @override
     def after_backward(self, anatomy: Anatomy, step: int) -> None:
         updates = _updates(anatomy.model)
         for update in updates:
-            update.see(self.beta1, self.beta2)
+            update.update_importance(self.beta1, self.beta2)
             update.add_penalty_gradient(self.penalty / (2 * len(updates)))
 
     @torch.no_grad()
+    @override
     def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
         steps = int(anatomy.model.get_buffer("adalora_steps"))
         updates = _updates(anatomy.model)
@@ -214,11 +195,13 @@ class AdaLoRA(Method):
         for update, mask in zip(updates, kept.view_as(scores), strict=True):
             update.kept = mask
 
+    @override
     def merge(self, model: nn.Module) -> bool:
         if merged := merge_linear_updates(model):
             model._buffers.pop("adalora_steps", None)
         return merged
 
+    @override
     def state(self, model: nn.Module) -> dict[str, Tensor]:
         """Without the triplets whose λ is zero."""
         state = super().state(model)
@@ -229,6 +212,7 @@ class AdaLoRA(Method):
             state[f"{name}.right"] = update.right.detach()[kept]
         return state
 
+    @override
     def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
         state = dict(state)
         for name, update in _named_updates(model).items():
@@ -237,6 +221,42 @@ class AdaLoRA(Method):
             state[f"{name}.values"] = F.pad(state[f"{name}.values"], (0, missing))
             state[f"{name}.right"] = F.pad(state[f"{name}.right"], (0, 0, 0, missing))
         super().load_state(model, state)
+
+    card = Card(
+        name="adalora",
+        title="AdaLoRA",
+        family="low-rank",
+        composition="parameter",
+        formula=r"h = W_0 x + s P \Lambda Q x, \quad P^\top P \approx Q Q^\top \approx I",
+        summary=(
+            "The update of each chosen projection has the form of a singular value decomposition. While training, the"
+            " singular values that matter least over all projections are set to zero, so that some projections end"
+            " with a higher rank than others. More triplets are trained than are kept, and their importance takes two"
+            " further numbers per parameter. The product can be added to the weights after training; inference then"
+            " costs what the backbone costs."
+        ),
+        citation="zhang2023adalora",
+        claims=(
+            Claim(
+                text="Scores higher than LoRA at the same budget of parameters.",
+                source="zhang2023adalora",
+                measure="score",
+                comparator="lora",
+                relation="higher",
+                scope="DeBERTa-v3-base on GLUE and SQuAD, BART-large on summarisation; most at small budgets",
+                matched=("rank", "targets"),
+            ),
+            Claim(
+                text="The gain over LoRA is largest at the smallest budgets.",
+                source="zhang2023adalora",
+                measure="score",
+                comparator="lora",
+                relation="higher",
+                scope="DeBERTa-v3-base on GLUE and SQuAD",
+                untestable="It takes both methods at several ranks, and no suite here pairs them so.",
+            ),
+        ),
+    )
 
 
 def _named_updates(model: nn.Module) -> dict[str, TripletUpdate]:

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site, bias_of, weight_of
 from methods.base import Card, Claim, TaskInfo
@@ -38,9 +39,11 @@ class DirectedUpdate(LowRankUpdate):
 
     def _ratio(self, weight: Tensor) -> Tensor:
         """m / ‖W + ΔW‖, whose gradient goes to m alone."""
-        norm = (weight + self.matrix().detach().to(weight.dtype)).norm(dim=1)
-        return self.magnitude / norm.clamp(min=torch.finfo(norm.dtype).tiny)
+        norm: Tensor = (weight + self.matrix().detach().to(weight.dtype)).norm(dim=1)  # (out)
+        ratio: Tensor = self.magnitude / norm.clamp(min=torch.finfo(norm.dtype).tiny)
+        return ratio
 
+    @override
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         weight, bias = self._pretrained()
         ratio = self._ratio(weight).to(y.dtype)
@@ -48,11 +51,21 @@ class DirectedUpdate(LowRankUpdate):
         changed = ratio * (plain + self.change(x))
         return changed if bias is None else changed + bias.to(y.dtype)
 
+    @override
     def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         return self._ratio(weight)[:, None] * (weight + self.matrix().to(weight.dtype)), bias
 
 
 class DoRA(LoRA):
+    """Liu et al., ICML 2024: LoRA on the direction of a weight's rows, beside their trained lengths."""
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        like = anatomy.word_embeddings.weight
+        for site in anatomy.sites(self.targets):
+            add_linear_update(site, DirectedUpdate(site, self.rank, self.scaling, self.dropout, like))
+
     card: ClassVar[Card] = Card(
         name="dora",
         title="DoRA",
@@ -66,15 +79,6 @@ class DoRA(LoRA):
             " of the weight, and inference costs what the backbone costs."
         ),
         citation="liu2024dora",
-        bibtex="""@inproceedings{liu2024dora,
-  author = {Liu, Shih-Yang and Wang, Chien-Yi and Yin, Hongxu and Molchanov, Pavlo and Wang, Yu-Chiang Frank and
-    Cheng, Kwang-Ting and Chen, Min-Hung},
-  title = {{DoRA}: Weight-Decomposed Low-Rank Adaptation},
-  booktitle = {Proceedings of the 41st International Conference on Machine Learning (ICML)},
-  year = {2024},
-  eprint = {2402.09353},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Scores higher than LoRA at the same rank.",
@@ -95,9 +99,3 @@ class DoRA(LoRA):
             ),
         ),
     )
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        like = anatomy.word_embeddings.weight
-        for site in anatomy.sites(self.targets):
-            add_linear_update(site, DirectedUpdate(site, self.rank, self.scaling, self.dropout, like))

@@ -16,11 +16,12 @@ Adaptation of Large Models. ICML 2024).
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site
 from methods.base import Card, Claim, Method, TaskInfo
@@ -39,11 +40,14 @@ class LowRankUpdate(AddedUpdate):
         self.dropout = dropout
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
+    @override
     def change(self, x: Tensor) -> Tensor:
         x = F.dropout(x, self.dropout, self.training)
         # Scaled where it is cheapest: rank numbers per token rather than out.
-        return F.linear(self.scale * F.linear(x, self.down), self.up)
+        inner = self.scale * F.linear(x, self.down)  # (…, rank)
+        return F.linear(inner, self.up)  # (…, out)
 
+    @override
     def matrix(self) -> Tensor:
         return self.scale * self.up @ self.down
 
@@ -56,12 +60,15 @@ class LowRankMethod(Method):
     targets: Targets = ("query", "value")
     lr_ratio: float = Field(1.0, gt=0, le=100, description="learning rate of B over that of A (LoRA+)")
 
+    @override
     def out_of_range(self, anatomy: Anatomy) -> str | None:
         return rank_out_of_range(self.rank, anatomy, self.targets)
 
+    @override
     def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
         return missing_target(anatomy, self.targets)
 
+    @override
     def parameter_groups(self, anatomy: Anatomy) -> list[dict[str, Any]]:
         """With `lr_ratio` λ, up (the paper's B) learns at λ times the rate of the rest (LoRA+)."""
         ups = {id(u.up) for u in linear_updates(anatomy.model).values() if isinstance(u, LowRankUpdate)}
@@ -71,11 +78,35 @@ class LowRankMethod(Method):
             {"params": [p for p in trainable if id(p) in ups], "lr": self.lr * self.lr_ratio},
         ]
 
+    @override
     def merge(self, model: nn.Module) -> bool:
         return merge_linear_updates(model)
 
 
 class LoRA(LowRankMethod):
+    """Hu et al., ICLR 2022: ΔW = (α / r) B A beside chosen projections."""
+
+    alpha: float = Field(16.0, gt=0, description="the update is scaled by alpha / rank")
+    rank_stabilised: bool = Field(False, description="scale by alpha / √rank instead (rsLoRA)")
+
+    @model_validator(mode="after")
+    def _one_has_no_other_root(self) -> Self:
+        if self.rank == 1:
+            self.refuse_idle("rank_stabilised", unless="rank is above 1")
+        return self
+
+    @property
+    def scaling(self) -> float:
+        """The factor of B A."""
+        return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        like = anatomy.word_embeddings.weight
+        for site in anatomy.sites(self.targets):
+            add_linear_update(site, LowRankUpdate(site, self.rank, self.scaling, self.dropout, like))
+
     card: ClassVar[Card] = Card(
         name="lora",
         title="LoRA",
@@ -89,38 +120,6 @@ class LoRA(LowRankMethod):
             " the weights after training; inference then costs what the backbone costs."
         ),
         citation="hu2022lora",
-        bibtex="""@inproceedings{hu2022lora,
-  author = {Hu, Edward J. and Shen, Yelong and Wallis, Phillip and Allen-Zhu, Zeyuan and Li, Yuanzhi and
-    Wang, Shean and Wang, Lu and Chen, Weizhu},
-  title = {{LoRA}: Low-Rank Adaptation of Large Language Models},
-  booktitle = {International Conference on Learning Representations (ICLR)},
-  year = {2022},
-  eprint = {2106.09685},
-  archiveprefix = {arXiv},
-}
-@misc{kalajdzievski2023rslora,
-  author = {Kalajdzievski, Damjan},
-  title = {A Rank Stabilization Scaling Factor for Fine-Tuning with {LoRA}},
-  year = {2023},
-  eprint = {2312.03732},
-  archiveprefix = {arXiv},
-}
-@inproceedings{hayou2024loraplus,
-  author = {Hayou, Soufiane and Ghosh, Nikhil and Yu, Bin},
-  title = {{LoRA+}: Efficient Low Rank Adaptation of Large Models},
-  booktitle = {Proceedings of the 41st International Conference on Machine Learning (ICML)},
-  year = {2024},
-  eprint = {2402.12354},
-  archiveprefix = {arXiv},
-}
-@inproceedings{chen2022revisiting,
-  author = {Chen, Guanzheng and Liu, Fangyu and Meng, Zaiqiao and Liang, Shangsong},
-  title = {Revisiting Parameter-Efficient Tuning: Are We Really There Yet?},
-  booktitle = {Proceedings of the 2022 Conference on Empirical Methods in Natural Language Processing (EMNLP)},
-  year = {2022},
-  eprint = {2202.07962},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="On par with or better than full fine-tuning.",
@@ -193,16 +192,3 @@ class LoRA(LowRankMethod):
             ),
         ),
     )
-
-    alpha: float = Field(16.0, gt=0, description="the update is scaled by alpha / rank")
-    rank_stabilised: bool = Field(False, description="scale by alpha / √rank instead (rsLoRA)")
-
-    @property
-    def scaling(self) -> float:
-        return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        like = anatomy.word_embeddings.weight
-        for site in anatomy.sites(self.targets):
-            add_linear_update(site, LowRankUpdate(site, self.rank, self.scaling, self.dropout, like))

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site, weight_of
 from methods.base import Card, Claim, TaskInfo
@@ -53,6 +54,33 @@ class PrincipalUpdate(LowRankUpdate):
 
 
 class PiSSA(LowRankMethod):
+    """Meng et al., NeurIPS 2024: LoRA from the weight's principal singular triplets."""
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        like = anatomy.word_embeddings.weight
+        for site in anatomy.sites(self.targets):
+            add_linear_update(site, PrincipalUpdate(site, self.rank, self.dropout, like))
+
+    @override
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """A and B as trained, and, under `<where>.first_down` and `<where>.first_up`, as they began."""
+        state = super().state(model)
+        for name, update in linear_updates(model).items():
+            assert isinstance(update, PrincipalUpdate)
+            state |= {f"{name}.first_down": update.first_down, f"{name}.first_up": update.first_up}
+        return state
+
+    @override
+    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
+        first = {name: value for name, value in state.items() if name.endswith((".first_down", ".first_up"))}
+        for name, update in linear_updates(model).items():
+            assert isinstance(update, PrincipalUpdate)
+            # Singular vectors have a sign that may differ from machine to machine.
+            update.begin(first[f"{name}.first_down"].to(update.down), first[f"{name}.first_up"].to(update.up))
+        super().load_state(model, {name: value for name, value in state.items() if name not in first})
+
     card: ClassVar[Card] = Card(
         name="pissa",
         title="PiSSA",
@@ -67,14 +95,6 @@ class PiSSA(LowRankMethod):
             " be added back to the weights after training."
         ),
         citation="meng2024pissa",
-        bibtex="""@inproceedings{meng2024pissa,
-  author = {Meng, Fanxu and Wang, Zhaohui and Zhang, Muhan},
-  title = {{PiSSA}: Principal Singular Values and Singular Vectors Adaptation of Large Language Models},
-  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
-  year = {2024},
-  eprint = {2404.02948},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Scores higher than LoRA at the same rank.",
@@ -96,25 +116,3 @@ class PiSSA(LowRankMethod):
             ),
         ),
     )
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        like = anatomy.word_embeddings.weight
-        for site in anatomy.sites(self.targets):
-            add_linear_update(site, PrincipalUpdate(site, self.rank, self.dropout, like))
-
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
-        """A and B as trained, and, under `<where>.first_down` and `<where>.first_up`, as they began."""
-        state = super().state(model)
-        for name, update in linear_updates(model).items():
-            assert isinstance(update, PrincipalUpdate)
-            state |= {f"{name}.first_down": update.first_down, f"{name}.first_up": update.first_up}
-        return state
-
-    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
-        first = {name: value for name, value in state.items() if name.endswith((".first_down", ".first_up"))}
-        for name, update in linear_updates(model).items():
-            assert isinstance(update, PrincipalUpdate)
-            # Singular vectors have a sign that may differ from machine to machine.
-            update.begin(first[f"{name}.first_down"].to(update.down), first[f"{name}.first_up"].to(update.up))
-        super().load_state(model, {name: value for name, value in state.items() if name not in first})

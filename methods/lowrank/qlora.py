@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, ClassVar, get_args
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, SiteName, weight_of
 from methods.base import Card, Claim, TaskInfo
 from methods.composition.parameters import merge_linear_updates
-from methods.composition.targets import Targets
+from methods.composition.targets import Targets, missing_target
 from methods.lowrank.lora import LoRA
 
 if TYPE_CHECKING:
@@ -69,13 +70,15 @@ class NF4Linear(nn.Module):
         """Without entries: some architectures look at a projection's weight for its dtype."""
         return self.magnitude_units.new_empty(0, dtype=self.dtype)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         from bitsandbytes import matmul_4bit
 
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        return matmul_4bit(x, self.packed.t(), quant_state=self._state(x.dtype), bias=bias)
+        y: Tensor = matmul_4bit(x, self.packed.t(), quant_state=self._state(x.dtype), bias=bias)  # (…, in) to (…, out)
+        return y
 
     @torch.no_grad()
     def dequantise(self) -> nn.Linear | Conv1D:
@@ -115,6 +118,35 @@ class NF4Linear(nn.Module):
 
 
 class QLoRA(LoRA):
+    """Dettmers et al., NeurIPS 2023: LoRA on projections in four bits."""
+
+    targets: Targets = ALL
+
+    @override
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        if importlib.util.find_spec("bitsandbytes") is None:
+            return "4-bit weights need the package bitsandbytes, which is not installed"
+        # By default whatever there is of them.
+        return None if self.targets == ALL else missing_target(anatomy, self.targets)
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        # Updates first, while the projections can still be asked for their dimensions.
+        present = tuple(name for name in self.targets if anatomy.sites([name]))
+        LoRA.adapt(self.model_copy(update={"targets": present}), anatomy, task)
+        if not anatomy.word_embeddings.weight.is_meta:
+            for layer in anatomy.layers:
+                for parent, attribute, child in _children(layer.module):
+                    if isinstance(child, (nn.Linear, Conv1D)):
+                        setattr(parent, attribute, NF4Linear(child))
+
+    @override
+    def merge(self, model: nn.Module) -> bool:
+        for parent, attribute, child in _children(model):
+            if isinstance(child, NF4Linear):
+                setattr(parent, attribute, child.dequantise())
+        return merge_linear_updates(model)
+
     card: ClassVar[Card] = Card(
         name="qlora",
         title="QLoRA",
@@ -128,14 +160,6 @@ class QLoRA(LoRA):
             " Embeddings and normalisation stay as they are."
         ),
         citation="dettmers2023qlora",
-        bibtex="""@inproceedings{dettmers2023qlora,
-  author = {Dettmers, Tim and Pagnoni, Artidoro and Holtzman, Ari and Zettlemoyer, Luke},
-  title = {{QLoRA}: Efficient Finetuning of Quantized {LLMs}},
-  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
-  year = {2023},
-  eprint = {2305.14314},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Matches full fine-tuning in 16 bits.",
@@ -157,29 +181,6 @@ class QLoRA(LoRA):
             ),
         ),
     )
-
-    targets: Targets = ALL
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        if importlib.util.find_spec("bitsandbytes") is None:
-            return "4-bit weights need the package bitsandbytes, which is not installed"
-        return None
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        # Updates first, while the projections can still be asked for their dimensions.
-        present = tuple(name for name in self.targets if anatomy.sites([name]))
-        LoRA.adapt(self.model_copy(update={"targets": present}), anatomy, task)
-        if not anatomy.word_embeddings.weight.is_meta:
-            for layer in anatomy.layers:
-                for parent, attribute, child in _children(layer.module):
-                    if isinstance(child, (nn.Linear, Conv1D)):
-                        setattr(parent, attribute, NF4Linear(child))
-
-    def merge(self, model: nn.Module) -> bool:
-        for parent, attribute, child in _children(model):
-            if isinstance(child, NF4Linear):
-                setattr(parent, attribute, child.dequantise())
-        return merge_linear_updates(model)
 
 
 def _children(root: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:

@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, Method, TaskInfo
@@ -44,19 +45,60 @@ class VectorUpdate(AddedUpdate):
         self.d = nn.Parameter(torch.full_like(like.new_empty(shared.down.shape[0]), initial))
         self.b = nn.Parameter(like.new_zeros(shared.up.shape[0]))
 
+    @override
     def change(self, x: Tensor) -> Tensor:
         (shared,) = self._shared
         # In the dtype that the products come in, which under autocast is not that of x.
-        inner = F.linear(x, shared.down)
-        outer = F.linear(self.d.to(inner.dtype) * inner, shared.up)
+        inner = F.linear(x, shared.down)  # (…, rank)
+        outer = F.linear(self.d.to(inner.dtype) * inner, shared.up)  # (…, out)
         return self.b.to(outer.dtype) * outer
 
+    @override
     def matrix(self) -> Tensor:
         (shared,) = self._shared
         return self.b[:, None] * (shared.up @ (self.d[:, None] * shared.down))
 
 
 class VeRA(Method):
+    """Kopiczko et al., ICLR 2024: trained vectors rescale shared random factors."""
+
+    lr: LearningRate = 1e-2
+    rank: int = Field(256, ge=1, le=65536, description="rank r of the shared matrices")
+    initial: float = Field(0.1, gt=0, le=10, description="initial value of d")
+    targets: Targets = ("query", "value")
+    seed: int = Field(0, ge=0, lt=2**63, description="of the shared matrices")
+
+    @override
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        return missing_target(anatomy, self.targets)
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        like = anatomy.word_embeddings.weight
+        shared: dict[str, SharedMatrices] = {}
+        for site in anatomy.sites(self.targets):
+            shape = f"{site.in_features}x{site.out_features}"
+            if shape not in shared:
+                shared[shape] = self._draw(site.in_features, site.out_features, like)
+            add_linear_update(site, VectorUpdate(shared[shape], self.initial, like))
+        anatomy.backbone.add_module("random_matrices", nn.ModuleDict(shared))
+
+    def _draw(self, inputs: int, outputs: int, like: Tensor) -> SharedMatrices:
+        # On the CPU with a generator of their own: the same on every device, whatever was drawn before.
+        generator = torch.Generator().manual_seed(self.seed)
+        down, up = (
+            nn.init.kaiming_uniform_(torch.empty(shape, device="cpu"), generator=generator)
+            for shape in ((self.rank, inputs), (outputs, self.rank))
+        )
+        return SharedMatrices(down.to(like), up.to(like))
+
+    @override
+    def merge(self, model: nn.Module) -> bool:
+        if merged := merge_linear_updates(model):
+            del model.base_model.random_matrices  # type: ignore[union-attr]
+        return merged
+
     card = Card(
         name="vera",
         title="VeRA",
@@ -70,14 +112,6 @@ class VeRA(Method):
             " computation rather than parameters. The product can be added to the weights after training."
         ),
         citation="kopiczko2024vera",
-        bibtex="""@inproceedings{kopiczko2024vera,
-  author = {Kopiczko, Dawid J. and Blankevoort, Tijmen and Asano, Yuki M.},
-  title = {{VeRA}: Vector-based Random Matrix Adaptation},
-  booktitle = {International Conference on Learning Representations (ICLR)},
-  year = {2024},
-  eprint = {2310.11454},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="LoRA's quality.",
@@ -101,37 +135,3 @@ class VeRA(Method):
             ),
         ),
     )
-
-    lr: LearningRate = 1e-2
-    rank: int = Field(256, ge=1, le=65536, description="rank r of the shared matrices")
-    initial: float = Field(0.1, gt=0, le=10, description="initial value of d")
-    targets: Targets = ("query", "value")
-    seed: int = Field(0, ge=0, lt=2**63, description="of the shared matrices")
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        return missing_target(anatomy, self.targets)
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        like = anatomy.word_embeddings.weight
-        shared: dict[str, SharedMatrices] = {}
-        for site in anatomy.sites(self.targets):
-            shape = f"{site.in_features}x{site.out_features}"
-            if shape not in shared:
-                shared[shape] = self._draw(site.in_features, site.out_features, like)
-            add_linear_update(site, VectorUpdate(shared[shape], self.initial, like))
-        anatomy.backbone.add_module("random_matrices", nn.ModuleDict(shared))
-
-    def _draw(self, inputs: int, outputs: int, like: Tensor) -> SharedMatrices:
-        # On the CPU with a generator of their own: the same on every device, whatever was drawn before.
-        generator = torch.Generator().manual_seed(self.seed)
-        down, up = (
-            nn.init.kaiming_uniform_(torch.empty(shape, device="cpu"), generator=generator)
-            for shape in ((self.rank, inputs), (outputs, self.rank))
-        )
-        return SharedMatrices(down.to(like), up.to(like))
-
-    def merge(self, model: nn.Module) -> bool:
-        if merged := merge_linear_updates(model):
-            del model.base_model.random_matrices  # type: ignore[union-attr]
-        return merged

@@ -20,11 +20,12 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, Method, TaskInfo
 from methods.composition.inputs import Prompt, insert_prompt, length_out_of_range
-from methods.composition.settled import Kept
+from methods.composition.parameter_cache import ParameterCache
 
 EncoderKind = Literal["lstm", "mlp"]
 
@@ -44,34 +45,78 @@ class PromptEncoder(nn.Module):
                 nn.Linear(size, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size)
             )
 
+    @override
     def forward(self) -> Tensor:
         # In full precision: rounding here would be the same for every input, and would not average out.
         with torch.autocast(self.embedding.device.type, enabled=False):
+            # (length, size), or of an LSTM (length, 2 · width)
             hidden = self.embedding if self.lstm is None else self.lstm(self.embedding)[0]
-            return self.mlp(hidden)
+            vectors: Tensor = self.mlp(hidden)  # (length, size)
+            return vectors
 
 
 class EncodedPrompt(Prompt):
-    """A prompt that comes out of an encoder, until it is settled."""
+    """A prompt that comes out of an encoder, until the encoder is dropped."""
 
     def __init__(self, length: int, encoder: PromptEncoder) -> None:
         super().__init__(length)
         self.encoder: PromptEncoder | None = encoder
         self.vectors: nn.Parameter | None = None
-        self._kept = Kept[Tensor]()
+        self._cache = ParameterCache[Tensor]()
 
-    def settle(self, vectors: Tensor) -> None:
+    def drop_encoder(self, vectors: Tensor) -> None:
         """From here on the vectors are parameters, and the encoder is gone."""
         self.encoder, self.vectors = None, nn.Parameter(vectors)
 
+    @override
     def forward(self) -> Tensor:
         if self.encoder is None:
             assert self.vectors is not None
             return self.vectors
-        return self._kept.get(self.encoder, self.encoder)
+        return self._cache.get(self.encoder, self.encoder)
 
 
 class PTuning(Method):
+    """Liu et al., 2021: a prompt that an encoder produces while training."""
+
+    lr: LearningRate = 1e-3
+    length: int = Field(20, ge=1, le=1024, description="number of vectors")
+    encoder: EncoderKind = Field("lstm", description="what produces the vectors while training")
+    width: int = Field(64, ge=1, le=65536, description="units of the encoder, of each direction for an LSTM")
+
+    @property
+    @override
+    def extra_positions(self) -> int:
+        return self.length
+
+    @override
+    def out_of_range(self, anatomy: Anatomy) -> str | None:
+        return length_out_of_range(self.length, anatomy)
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        like = anatomy.word_embeddings.weight
+        encoder = PromptEncoder(self.encoder, self.length, like.shape[1], self.width).to(like)
+        insert_prompt(anatomy, EncodedPrompt(self.length, encoder))
+
+    @override
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """The resulting vectors, `<where>.vectors`; and the head."""
+        ((where, prompt),) = _prompts(model).items()
+        inserted = {id(p) for p in prompt.parameters()}
+        state = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad and id(p) not in inserted}
+        with torch.no_grad():
+            state[f"{where}.vectors"] = prompt().detach().clone()
+        return state
+
+    @override
+    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
+        """The vectors are free ones afterwards."""
+        ((where, prompt),) = _prompts(model).items()
+        prompt.drop_encoder(state[f"{where}.vectors"].to(next(prompt.parameters()), copy=True))
+        super().load_state(model, state)
+
     card = Card(
         name="p_tuning",
         title="P-tuning",
@@ -86,15 +131,6 @@ class PTuning(Method):
             " what it costs with prompt tuning."
         ),
         citation="liu2021ptuning",
-        bibtex="""@article{liu2021ptuning,
-  author = {Liu, Xiao and Zheng, Yanan and Du, Zhengxiao and Ding, Ming and Qian, Yujie and Yang, Zhilin and
-    Tang, Jie},
-  title = {{GPT} Understands, Too},
-  journal = {arXiv preprint arXiv:2103.10385},
-  year = {2021},
-  eprint = {2103.10385},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="A prompt from an encoder scores higher than one that is trained directly.",
@@ -114,39 +150,6 @@ class PTuning(Method):
             ),
         ),
     )
-
-    lr: LearningRate = 1e-3
-    length: int = Field(20, ge=1, le=1024, description="number of vectors")
-    encoder: EncoderKind = Field("lstm", description="what produces the vectors while training")
-    width: int = Field(64, ge=1, le=65536, description="units of the encoder, of each direction for an LSTM")
-
-    @property
-    def extra_positions(self) -> int:
-        return self.length
-
-    def out_of_range(self, anatomy: Anatomy) -> str | None:
-        return length_out_of_range(self.length, anatomy)
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        like = anatomy.word_embeddings.weight
-        encoder = PromptEncoder(self.encoder, self.length, like.shape[1], self.width).to(like)
-        insert_prompt(anatomy, EncodedPrompt(self.length, encoder))
-
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
-        """The resulting vectors, `<where>.vectors`; and the head."""
-        ((where, prompt),) = _prompts(model).items()
-        inserted = {id(p) for p in prompt.parameters()}
-        state = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad and id(p) not in inserted}
-        with torch.no_grad():
-            state[f"{where}.vectors"] = prompt().detach().clone()
-        return state
-
-    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
-        """The vectors are free ones afterwards."""
-        ((where, prompt),) = _prompts(model).items()
-        prompt.settle(state[f"{where}.vectors"].to(next(prompt.parameters()), copy=True))
-        super().load_state(model, state)
 
 
 def _prompts(model: nn.Module) -> dict[str, EncodedPrompt]:

@@ -26,6 +26,10 @@ from methods.prompts.prefix_tuning import PrefixTuning
 
 
 class PTuningV2(PrefixTuning):
+    """Liu et al., ACL 2022: prefixes with dropout."""
+
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the prefixes")
+
     card = Card(
         name="p_tuning_v2",
         title="P-tuning v2",
@@ -40,15 +44,6 @@ class PTuningV2(PrefixTuning):
             " inference. A network that produces them while training is an option."
         ),
         citation="liu2022ptuningv2",
-        bibtex="""@inproceedings{liu2022ptuningv2,
-  author = {Liu, Xiao and Ji, Kaixuan and Fu, Yicheng and Tam, Weng and Du, Zhengxiao and Yang, Zhilin and
-    Tang, Jie},
-  title = {{P}-Tuning: Prompt Tuning Can Be Comparable to Fine-tuning Across Scales and Tasks},
-  booktitle = {Proceedings of the 60th Annual Meeting of the Association for Computational Linguistics (ACL)},
-  year = {2022},
-  eprint = {2110.07602},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Comparable to full fine-tuning across scales and tasks.",
@@ -68,5 +63,3 @@ class PTuningV2(PrefixTuning):
             ),
         ),
     )
-
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the prefixes")

@@ -13,12 +13,13 @@ is smaller than that of hidden states, and E as small as in huggingface/peft.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, Method, TaskInfo
@@ -34,6 +35,7 @@ class FreePrefix(Prefix):
         self.value = nn.Parameter(value)
         self.dropout = dropout
 
+    @override
     def forward(self) -> tuple[Tensor, Tensor]:
         return F.dropout(self.key, self.dropout, self.training), F.dropout(self.value, self.dropout, self.training)
 
@@ -48,9 +50,11 @@ class ReparametrisedPrefix(Prefix):
         self.heads = heads
         self.dropout = dropout
 
+    @override
     def forward(self) -> tuple[Tensor, Tensor]:
-        hidden = F.dropout(self.own(self.shared()), self.dropout, self.training)
-        key, value = hidden.view(len(hidden), 2, self.heads, -1).permute(1, 2, 0, 3)
+        hidden = self.own(self.shared())  # (length, 2 · heads · d)
+        hidden = F.dropout(hidden, self.dropout, self.training)
+        key, value = hidden.view(len(hidden), 2, self.heads, -1).permute(1, 2, 0, 3)  # each (heads, length, d)
         return key, value
 
 
@@ -62,11 +66,78 @@ class SharedPart(nn.Module):
         self.embedding = nn.Parameter(torch.randn(length, size))
         self.project = nn.Linear(size, width)
 
+    @override
     def forward(self) -> Tensor:
-        return self.project(self.embedding).tanh()
+        hidden: Tensor = self.project(self.embedding)  # (length, size) to (length, width)
+        return hidden.tanh()
 
 
 class PrefixTuning(Method):
+    """Li and Liang, ACL 2021: learned keys and values in every attention."""
+
+    revision: ClassVar[int] = 2
+
+    lr: LearningRate = 1e-2
+    length: int = Field(20, ge=1, le=1024, description="keys and values per attention")
+    reparametrise: bool = Field(False, description="whether a network produces the prefixes while training")
+    width: int = Field(512, ge=1, le=65536, description="hidden width of that network")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the prefixes")
+
+    @model_validator(mode="after")
+    def _width_is_the_networks(self) -> Self:
+        if not self.reparametrise:
+            self.refuse_idle("width", unless="reparametrise is true")
+        return self
+
+    @override
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        if not anatomy.uses_attention_interface:
+            return f"the attention of {anatomy.config.model_type} cannot be exchanged (no AttentionInterface)"
+        return None
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        heads, head_dim = anatomy.num_kv_heads, anatomy.head_dim
+        like = anatomy.word_embeddings.weight
+
+        def prefix(shared: SharedPart | None) -> Prefix:
+            if shared is not None:
+                return ReparametrisedPrefix(shared, self.width, heads, head_dim, self.dropout).to(like)
+            key, value = 0.02 * torch.randn(2, heads, self.length, head_dim).to(like)
+            return FreePrefix(key, value, self.dropout)
+
+        prefixes: dict[nn.Module, Prefix] = {}
+        for attentions in anatomy.attentions():
+            shared = SharedPart(self.length, heads * head_dim, self.width).to(like) if self.reparametrise else None
+            prefixes |= {attention: prefix(shared) for attention in attentions}
+        insert_prefixes(anatomy, prefixes)
+
+    @override
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """The resulting prefixes, `<where>.key` and `<where>.value`, however they were made; and the head."""
+        prefixes = _prefixes(model)
+        inserted = {id(p) for prefix in prefixes.values() for p in prefix.parameters()}
+        state = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad and id(p) not in inserted}
+        with torch.no_grad():
+            for name, prefix in prefixes.items():
+                training = prefix.training
+                prefix.eval()
+                state[f"{name}.key"], state[f"{name}.value"] = (part.detach().clone() for part in prefix())
+                prefix.train(training)
+        return state
+
+    @override
+    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
+        """Prefixes that were produced by a network are free ones afterwards."""
+        for name in _prefixes(model):
+            parent, _, attribute = name.rpartition(".")
+            like = next(model.get_submodule(name).parameters())
+            key, value = (state[f"{name}.{part}"].to(like, copy=True) for part in ("key", "value"))
+            free = FreePrefix(key, value, self.dropout).train(model.training)
+            setattr(model.get_submodule(parent), attribute, free)
+        super().load_state(model, state)
+
     card = Card(
         name="prefix_tuning",
         title="Prefix tuning",
@@ -81,15 +152,6 @@ class PrefixTuning(Method):
             " Optionally they are produced by a small network while training, which is then discarded."
         ),
         citation="li2021prefix",
-        bibtex="""@inproceedings{li2021prefix,
-  author = {Li, Xiang Lisa and Liang, Percy},
-  title = {Prefix-Tuning: Optimizing Continuous Prompts for Generation},
-  booktitle = {Proceedings of the 59th Annual Meeting of the Association for Computational Linguistics and the
-    11th International Joint Conference on Natural Language Processing (ACL-IJCNLP)},
-  year = {2021},
-  eprint = {2101.00190},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Comparable to full fine-tuning when there is ample training data.",
@@ -120,59 +182,6 @@ class PrefixTuning(Method):
             ),
         ),
     )
-
-    revision: ClassVar[int] = 2
-
-    lr: LearningRate = 1e-2
-    length: int = Field(20, ge=1, le=1024, description="keys and values per attention")
-    reparametrise: bool = Field(False, description="whether a network produces the prefixes while training")
-    width: int = Field(512, ge=1, le=65536, description="hidden width of that network")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the prefixes")
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        if not anatomy.uses_attention_interface:
-            return f"the attention of {anatomy.config.model_type} cannot be exchanged (no AttentionInterface)"
-        return None
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        heads, head_dim = anatomy.num_kv_heads, anatomy.head_dim
-        like = anatomy.word_embeddings.weight
-
-        def prefix(shared: SharedPart | None) -> Prefix:
-            if shared is not None:
-                return ReparametrisedPrefix(shared, self.width, heads, head_dim, self.dropout).to(like)
-            key, value = 0.02 * torch.randn(2, heads, self.length, head_dim).to(like)
-            return FreePrefix(key, value, self.dropout)
-
-        prefixes: dict[nn.Module, Prefix] = {}
-        for attentions in anatomy.attentions():
-            shared = SharedPart(self.length, heads * head_dim, self.width).to(like) if self.reparametrise else None
-            prefixes |= {attention: prefix(shared) for attention in attentions}
-        insert_prefixes(anatomy, prefixes)
-
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
-        """The resulting prefixes, `<where>.key` and `<where>.value`, however they were made; and the head."""
-        prefixes = _prefixes(model)
-        inserted = {id(p) for prefix in prefixes.values() for p in prefix.parameters()}
-        state = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad and id(p) not in inserted}
-        with torch.no_grad():
-            for name, prefix in prefixes.items():
-                training = prefix.training
-                prefix.eval()
-                state[f"{name}.key"], state[f"{name}.value"] = (part.detach().clone() for part in prefix())
-                prefix.train(training)
-        return state
-
-    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
-        """Prefixes that were produced by a network are free ones afterwards."""
-        for name in _prefixes(model):
-            parent, _, attribute = name.rpartition(".")
-            like = next(model.get_submodule(name).parameters())
-            key, value = (state[f"{name}.{part}"].to(like, copy=True) for part in ("key", "value"))
-            free = FreePrefix(key, value, self.dropout).train(model.training)
-            setattr(model.get_submodule(parent), attribute, free)
-        super().load_state(model, state)
 
 
 def _prefixes(model: nn.Module) -> dict[str, Prefix]:

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, Method, TaskInfo
@@ -28,11 +29,62 @@ class FreePrompt(Prompt):
         super().__init__(len(vectors))
         self.vectors = nn.Parameter(vectors)
 
+    @override
     def forward(self) -> Tensor:
         return self.vectors
 
 
 class PromptTuning(Method):
+    """Lester et al., EMNLP 2021: learned vectors among the word embeddings."""
+
+    lr: LearningRate = 1e-2
+    length: int = Field(20, ge=1, le=1024, description="number of vectors")
+    init: Literal["vocabulary", "random", "text"] = Field(
+        "vocabulary",
+        description="start from the embeddings of random words, from uniform noise in [-0.5, 0.5], or from the"
+        " embeddings of init_token_ids",
+    )
+    init_token_ids: tuple[Annotated[int, Field(ge=0, strict=True)], ...] = Field(
+        (), description="tokens to start from with init text, repeated up to the prompt's length"
+    )
+
+    @model_validator(mode="after")
+    def _token_ids_come_with_text(self) -> Self:
+        if (self.init == "text") != bool(self.init_token_ids):
+            raise ValueError("init_token_ids must be given with init text, and with no other init")
+        if len(self.init_token_ids) > self.length:
+            raise ValueError(
+                f"a prompt of length {self.length} has no place for {len(self.init_token_ids)} init_token_ids"
+            )
+        return self
+
+    @property
+    @override
+    def extra_positions(self) -> int:
+        return self.length
+
+    @override
+    def out_of_range(self, anatomy: Anatomy) -> str | None:
+        words = anatomy.word_embeddings.num_embeddings
+        if self.init_token_ids and max(self.init_token_ids) >= words:
+            return f"token {max(self.init_token_ids)} is not in the vocabulary; init_token_ids take 0 to {words - 1}"
+        return length_out_of_range(self.length, anatomy)
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        insert_prompt(anatomy, FreePrompt(self._start(anatomy.word_embeddings.weight.detach())))
+
+    def _start(self, words: Tensor) -> Tensor:
+        if self.init == "random":
+            return words.new_empty(self.length, words.shape[1]).uniform_(-0.5, 0.5)
+        if self.init == "text":
+            given = torch.tensor(self.init_token_ids)
+            ids = given[torch.arange(self.length) % len(given)]
+        else:
+            ids = torch.randint(len(words), (self.length,))
+        return words[ids.to(words.device)]
+
     card = Card(
         name="prompt_tuning",
         title="Prompt tuning",
@@ -46,14 +98,6 @@ class PromptTuning(Method):
             " inference."
         ),
         citation="lester2021prompt",
-        bibtex="""@inproceedings{lester2021prompt,
-  author = {Lester, Brian and Al-Rfou, Rami and Constant, Noah},
-  title = {The Power of Scale for Parameter-Efficient Prompt Tuning},
-  booktitle = {Proceedings of the 2021 Conference on Empirical Methods in Natural Language Processing (EMNLP)},
-  year = {2021},
-  eprint = {2104.08691},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="On small models prompt tuning lags behind full fine-tuning.",
@@ -82,44 +126,3 @@ class PromptTuning(Method):
             ),
         ),
     )
-
-    lr: LearningRate = 1e-2
-    length: int = Field(20, ge=1, le=1024, description="number of vectors")
-    init: Literal["vocabulary", "random", "text"] = Field(
-        "vocabulary",
-        description="start from the embeddings of random words, from uniform noise in [-0.5, 0.5], or from the"
-        " embeddings of init_token_ids",
-    )
-    init_token_ids: tuple[Annotated[int, Field(ge=0, strict=True)], ...] = Field(
-        (), description="tokens to start from with init text, repeated or cut to the prompt's length"
-    )
-
-    @model_validator(mode="after")
-    def _token_ids_come_with_text(self) -> Self:
-        if (self.init == "text") != bool(self.init_token_ids):
-            raise ValueError("init_token_ids must be given with init text, and with no other init")
-        return self
-
-    @property
-    def extra_positions(self) -> int:
-        return self.length
-
-    def out_of_range(self, anatomy: Anatomy) -> str | None:
-        words = anatomy.word_embeddings.num_embeddings
-        if self.init_token_ids and max(self.init_token_ids) >= words:
-            return f"token {max(self.init_token_ids)} is not in the vocabulary; init_token_ids take 0 to {words - 1}"
-        return length_out_of_range(self.length, anatomy)
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        insert_prompt(anatomy, FreePrompt(self._start(anatomy.word_embeddings.weight.detach())))
-
-    def _start(self, words: Tensor) -> Tensor:
-        if self.init == "random":
-            return words.new_empty(self.length, words.shape[1]).uniform_(-0.5, 0.5)
-        if self.init == "text":
-            given = torch.tensor(self.init_token_ids)
-            ids = given[torch.arange(self.length) % len(given)]
-        else:
-            ids = torch.randint(len(words), (self.length,))
-        return words[ids.to(words.device)]

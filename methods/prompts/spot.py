@@ -11,6 +11,7 @@ their training; here the source is one task, and both phases are paid from the o
 from __future__ import annotations
 
 from pydantic import Field
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, Phase, TaskInfo
@@ -18,6 +19,31 @@ from methods.prompts.prompt_tuning import PromptTuning
 
 
 class SPoT(PromptTuning):
+    """Vu et al., ACL 2022: prompt tuning that starts from another task's prompt."""
+
+    source: str = Field("imdb", min_length=1, description="task on which the prompt is learnt first")
+    source_share: float = Field(0.5, gt=0, lt=1, description="share of the budget that the source task takes")
+
+    @override
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        if self.source in task.members:
+            return f"{self.source} is the source of the prompt, and would be its own source"
+        return super().unsupported(anatomy, task)
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        super().adapt(anatomy, task)
+        anatomy.remember()
+
+    @override
+    def phases(self) -> tuple[Phase, ...]:
+        return (Phase("source", self.source_share, task=self.source), Phase("tune", 1 - self.source_share))
+
+    @override
+    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
+        if phase.name == "tune":
+            anatomy.rewind(anatomy.head)
+
     card = Card(
         name="spot",
         title="SPoT",
@@ -31,14 +57,6 @@ class SPoT(PromptTuning):
             " A source prompt can be learnt once and used for many tasks, which the budget here does not credit."
         ),
         citation="vu2022spot",
-        bibtex="""@inproceedings{vu2022spot,
-  author = {Vu, Tu and Lester, Brian and Constant, Noah and Al-Rfou, Rami and Cer, Daniel},
-  title = {{SPoT}: Better Frozen Model Adaptation through Soft Prompt Transfer},
-  booktitle = {Proceedings of the 60th Annual Meeting of the Association for Computational Linguistics (ACL)},
-  year = {2022},
-  eprint = {2110.07904},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Starting from a source task's prompt scores higher than prompt tuning alone.",
@@ -50,22 +68,3 @@ class SPoT(PromptTuning):
             ),
         ),
     )
-
-    source: str = Field("imdb", min_length=1, description="task on which the prompt is learnt first")
-    source_share: float = Field(0.5, gt=0, lt=1, description="share of the budget that the source task takes")
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        if self.source in task.members:
-            return f"{self.source} is the source of the prompt, and would be its own source"
-        return super().unsupported(anatomy, task)
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        super().adapt(anatomy, task)
-        anatomy.remember()
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("source", self.source_share, task=self.source), Phase("tune", 1 - self.source_share))
-
-    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
-        if phase.name == "tune":
-            anatomy.rewind(anatomy.head)

@@ -12,12 +12,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from torch import nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, LearningRate, Method, TaskInfo
 
 
 class BitFit(Method):
+    """Ben Zaken et al., ACL 2022: bias terms alone are trained."""
+
+    lr: LearningRate = 2e-3
+
+    @override
+    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
+        if not any(True for _ in _biases(anatomy)):
+            return f"the architecture {anatomy.config.model_type} has no bias terms"
+        return None
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        for bias in _biases(anatomy):
+            bias.requires_grad_(True)
+
+    @override
+    def merge(self, model: nn.Module) -> bool:
+        """Nothing to fold: the trained model is the plain architecture already."""
+        return True
+
     card = Card(
         name="bitfit",
         title="BitFit",
@@ -31,22 +53,6 @@ class BitFit(Method):
             " Architectures without biases, such as Llama, offer nothing to train."
         ),
         citation="benzaken2022bitfit",
-        bibtex="""@inproceedings{benzaken2022bitfit,
-  author = {Ben Zaken, Elad and Goldberg, Yoav and Ravfogel, Shauli},
-  title = {{BitFit}: Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models},
-  booktitle = {Proceedings of the 60th Annual Meeting of the Association for Computational Linguistics (ACL)},
-  year = {2022},
-  eprint = {2106.10199},
-  archiveprefix = {arXiv},
-}
-@inproceedings{chen2022revisiting,
-  author = {Chen, Guanzheng and Liu, Fangyu and Meng, Zaiqiao and Liang, Shangsong},
-  title = {Revisiting Parameter-Efficient Tuning: Are We Really There Yet?},
-  booktitle = {Proceedings of the 2022 Conference on Empirical Methods in Natural Language Processing (EMNLP)},
-  year = {2022},
-  eprint = {2202.07962},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="With small to medium training data, training the biases alone is competitive with full"
@@ -77,22 +83,6 @@ class BitFit(Method):
             ),
         ),
     )
-
-    lr: LearningRate = 2e-3
-
-    def unsupported(self, anatomy: Anatomy, task: TaskInfo) -> str | None:
-        if not any(True for _ in _biases(anatomy)):
-            return f"the architecture {anatomy.config.model_type} has no bias terms"
-        return None
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        for bias in _biases(anatomy):
-            bias.requires_grad_(True)
-
-    def merge(self, model: nn.Module) -> bool:
-        """Nothing to fold: the trained model is the plain architecture already."""
-        return True
 
 
 def _biases(anatomy: Anatomy) -> Iterator[nn.Parameter]:

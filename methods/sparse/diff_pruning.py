@@ -18,25 +18,18 @@ phases are paid from the one budget of optimiser steps.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, Phase, TaskInfo
-from methods.composition.parameters import (
-    add_sparse_delta,
-    load_sparse_state,
-    mask_candidates,
-    remove_sparse_deltas,
-    reparametrisations,
-    reparametrise,
-    restore,
-    sparse_state,
-    top_entries,
-)
+from methods.base import Card, Claim, LearningRate, Phase, TaskInfo
+from methods.composition.parameters import mask_candidates, reparametrisations, reparametrise, restore
+from methods.sparse.masked import MaskedMethod
 
 # l and r, between which a gate is stretched before it is cut off at 0 and 1; α at the start. As in the authors' code.
 LOWER, UPPER, START = -1.5, 1.5, 5.0
@@ -46,17 +39,22 @@ class _Gating(torch.autograd.Function):
     """θ + z ⊙ w for s. Keeps s alone beside the parameters, where autograd would keep every step from s to the sum."""
 
     @staticmethod
-    def forward(ctx, weight: Tensor, change: Tensor, alpha: Tensor, s: Tensor) -> Tensor:
+    @override
+    def forward(ctx: Any, weight: Tensor, change: Tensor, alpha: Tensor, s: Tensor) -> Tensor:
         ctx.save_for_backward(change, s)
         return weight + _gate(s) * change
 
     @staticmethod
-    def backward(ctx, *gradients: Tensor) -> tuple[None, Tensor, Tensor, None]:
+    @override
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor, None]:
         change, s = ctx.saved_tensors
         z = _gate(s)
         slope = (UPPER - LOWER) * s * (1 - s)
         alpha = torch.where((z > 0) & (z < 1), gradients[0] * change * slope, 0.0)
         return None, gradients[0] * z, alpha, None
+
+
+_gated_sum: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = _Gating.apply
 
 
 def _gate(s: Tensor) -> Tensor:
@@ -71,11 +69,12 @@ class GatedChange(nn.Module):
         self.change = nn.Parameter(torch.zeros_like(weight))
         self.alpha = nn.Parameter(torch.full_like(weight, START))
 
+    @override
     def forward(self, weight: Tensor) -> Tensor:
         logits = self.alpha.detach()
         if self.training:
             logits = logits + torch.rand_like(logits).logit_(eps=1e-6)
-        return _Gating.apply(weight, self.change, self.alpha, logits.sigmoid())
+        return _gated_sum(weight, self.change, self.alpha, logits.sigmoid())
 
     @torch.no_grad()
     def add_penalty_gradient(self, strength: float) -> None:
@@ -90,7 +89,50 @@ class GatedChange(nn.Module):
         return _gate(self.alpha.sigmoid()) * self.change
 
 
-class DiffPruning(Method):
+class DiffPruning(MaskedMethod):
+    """Guo et al., ACL 2021: a difference with trained gates, of which the largest entries are kept."""
+
+    lr: LearningRate = 5e-5
+    density: float = Field(0.005, gt=0, le=1, description="share of the backbone's entries that are kept")
+    search_share: float = Field(0.5, gt=0, lt=1, description="share of the budget that the search takes")
+    gate_lr: float = Field(0.1, gt=0, le=10, description="learning rate of the gates' logits")
+    penalty: float = Field(1.25e-7, ge=0, le=1, description="weight of the expected number of open gates")
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        for name, parameter in mask_candidates(anatomy).items():
+            reparametrise(anatomy.model, name, GatedChange(parameter))
+
+    @override
+    def phases(self) -> tuple[Phase, ...]:
+        return (Phase("search", self.search_share), Phase("tune", 1 - self.search_share))
+
+    @override
+    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
+        if phase.name != "tune":
+            return
+        gated = _gated(anatomy.model)
+        differences = {name: change.difference() for name, change in gated.items()}
+        for change in gated.values():
+            restore(anatomy.model, change)
+        self.tune_highest(anatomy, {name: each.abs() for name, each in differences.items()}, differences)
+
+    @override
+    def parameter_groups(self, anatomy: Anatomy) -> list[dict[str, Any]]:
+        """The gates' logits learn at a rate of their own and do not decay."""
+        gates = {id(change.alpha) for change in _gated(anatomy.model).values()}
+        trainable = [p for p in anatomy.model.parameters() if p.requires_grad]
+        return [
+            {"params": [p for p in trainable if id(p) not in gates]},
+            {"params": [p for p in trainable if id(p) in gates], "lr": self.gate_lr, "weight_decay": 0.0},
+        ]
+
+    @override
+    def after_backward(self, anatomy: Anatomy, step: int) -> None:
+        for change in _gated(anatomy.model).values():
+            change.add_penalty_gradient(self.penalty)
+
     card = Card(
         name="diff_pruning",
         title="Diff pruning",
@@ -105,14 +147,6 @@ class DiffPruning(Method):
             " positions and values. They are added to the weights, so inference costs what the backbone costs."
         ),
         citation="guo2021diffpruning",
-        bibtex="""@inproceedings{guo2021diffpruning,
-  author = {Guo, Demi and Rush, Alexander M. and Kim, Yoon},
-  title = {Parameter-Efficient Transfer Learning with Diff Pruning},
-  booktitle = {Proceedings of the 59th Annual Meeting of the Association for Computational Linguistics (ACL)},
-  year = {2021},
-  eprint = {2012.07463},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Matches full fine-tuning while changing 0.5 % of the parameters.",
@@ -142,54 +176,6 @@ class DiffPruning(Method):
             ),
         ),
     )
-
-    lr: LearningRate = 5e-5
-    density: float = Field(0.005, gt=0, le=1, description="share of the backbone's entries that are kept")
-    search_share: float = Field(0.5, gt=0, lt=1, description="share of the budget that the search takes")
-    gate_lr: float = Field(0.1, gt=0, le=10, description="learning rate of the gates' logits")
-    penalty: float = Field(1.25e-7, ge=0, le=1, description="weight of the expected number of open gates")
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        for name, parameter in mask_candidates(anatomy).items():
-            reparametrise(anatomy.model, name, GatedChange(parameter))
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("search", self.search_share), Phase("tune", 1 - self.search_share))
-
-    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
-        if phase.name != "tune":
-            return
-        gated = _gated(anatomy.model)
-        differences = {name: change.difference() for name, change in gated.items()}
-        count = max(1, int(self.density * sum(each.numel() for each in differences.values())))
-        chosen = top_entries({name: each.abs() for name, each in differences.items()}, count)
-        for change in gated.values():
-            restore(anatomy.model, change)
-        for name, indices in chosen.items():
-            add_sparse_delta(anatomy.model, name, indices, differences[name].view(-1)[indices])
-
-    def parameter_groups(self, anatomy: Anatomy) -> list[dict[str, Any]]:
-        """The gates' logits learn at a rate of their own and do not decay."""
-        gates = {id(change.alpha) for change in _gated(anatomy.model).values()}
-        trainable = [p for p in anatomy.model.parameters() if p.requires_grad]
-        return [
-            {"params": [p for p in trainable if id(p) not in gates]},
-            {"params": [p for p in trainable if id(p) in gates], "lr": self.gate_lr, "weight_decay": 0.0},
-        ]
-
-    def after_backward(self, anatomy: Anatomy, step: int) -> None:
-        for change in _gated(anatomy.model).values():
-            change.add_penalty_gradient(self.penalty)
-
-    def merge(self, model: nn.Module) -> bool:
-        return remove_sparse_deltas(model, merge=True)
-
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
-        return sparse_state(model)
-
-    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
-        load_sparse_state(model, state)
 
 
 def _gated(model: nn.Module) -> dict[str, GatedChange]:

@@ -15,38 +15,34 @@ same things.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, Phase, TaskInfo
-from methods.composition.parameters import (
-    add_sparse_delta,
-    load_sparse_state,
-    mask_candidates,
-    remove_sparse_deltas,
-    sparse_state,
-    top_entries,
-)
+from methods.base import Card, Claim, LearningRate, Phase, TaskInfo
+from methods.composition.parameters import mask_candidates
+from methods.sparse.masked import SelectingMethod
 
 
 class SquaredGradients(nn.Module):
-    """Σ g² of every entry of the `watched` parameters.
+    """Σ g² of every entry of the `parameters`.
 
     A gradient is given up as soon as it has been added: it exists for one parameter at a time, the optimiser never
     meets it, and so keeps no state for it.
     """
 
-    def __init__(self, watched: dict[str, nn.Parameter]) -> None:
+    def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
         super().__init__()
-        self._watched = watched
+        self._summed = parameters
         self._sums: dict[str, Tensor] = {}
         self._hooks = [
             parameter.register_post_accumulate_grad_hook(partial(self._take, name))
-            for name, parameter in watched.items()
+            for name, parameter in parameters.items()
         ]
 
     def _take(self, name: str, parameter: Tensor) -> None:
@@ -56,15 +52,46 @@ class SquaredGradients(nn.Module):
         parameter.grad = None
 
     def finish(self) -> dict[str, Tensor]:
-        """The sums, zero for what never had a gradient. Nothing is watched any more."""
+        """The sums, zero for what never had a gradient. From here on gradients stay."""
         for hook in self._hooks:
             hook.remove()
-        for name, parameter in self._watched.items():
+        for name, parameter in self._summed.items():
             self._sums.setdefault(name, torch.zeros_like(parameter, dtype=torch.float32))
-        return {name: self._sums[name] for name in self._watched}
+        return {name: self._sums[name] for name in self._summed}
 
 
-class FishMask(Method):
+class FishMask(SelectingMethod):
+    """Sung et al., NeurIPS 2021: the entries of largest Fisher information are trained."""
+
+    lr: LearningRate = 5e-4
+    select_share: float = Field(0.1, gt=0, lt=1, description="share of the budget that selection takes")
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        for parameter in mask_candidates(anatomy).values():
+            parameter.requires_grad_(True)
+
+    @override
+    def phases(self) -> tuple[Phase, ...]:
+        """Nothing is changed while gradients are looked at."""
+        select, tune = super().phases()
+        return (replace(select, lr_scale=0.0), tune)
+
+    @override
+    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
+        if phase.name == "select":
+            anatomy.model.add_module("fisher", SquaredGradients(mask_candidates(anatomy)))
+        super().on_phase(anatomy, phase, steps)
+
+    @override
+    def end_selection(self, anatomy: Anatomy) -> dict[str, Tensor]:
+        """The Fisher information of every entry, as estimated."""
+        fisher = anatomy.model.get_submodule("fisher")
+        assert isinstance(fisher, SquaredGradients)
+        del anatomy.model.fisher
+        return fisher.finish()
+
     card = Card(
         name="fish_mask",
         title="FISH Mask",
@@ -82,14 +109,6 @@ class FishMask(Method):
             " and values. They are added to the weights, so inference costs what the backbone costs."
         ),
         citation="sung2021fish",
-        bibtex="""@inproceedings{sung2021fish,
-  author = {Sung, Yi-Lin and Nair, Varun and Raffel, Colin},
-  title = {Training Neural Networks with Fixed Sparse Masks},
-  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
-  year = {2021},
-  eprint = {2111.09839},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="The entries of largest Fisher information are a better choice than random ones.",
@@ -111,38 +130,3 @@ class FishMask(Method):
             ),
         ),
     )
-
-    lr: LearningRate = 5e-4
-    density: float = Field(0.05, gt=0, le=1, description="share of the backbone's entries that are tuned")
-    select_share: float = Field(0.1, gt=0, lt=1, description="share of the budget that selection takes")
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        for parameter in mask_candidates(anatomy).values():
-            parameter.requires_grad_(True)
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("select", self.select_share, lr_scale=0.0), Phase("tune", 1 - self.select_share))
-
-    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
-        model = anatomy.model
-        if phase.name == "select":
-            model.add_module("fisher", SquaredGradients(mask_candidates(anatomy)))
-            return
-        fisher = model.get_submodule("fisher")
-        assert isinstance(fisher, SquaredGradients)
-        information = fisher.finish()
-        del model.fisher
-        count = max(1, int(self.density * sum(each.numel() for each in information.values())))
-        anatomy.freeze()
-        for name, indices in top_entries(information, count).items():
-            add_sparse_delta(model, name, indices)
-
-    def merge(self, model: nn.Module) -> bool:
-        return remove_sparse_deltas(model, merge=True)
-
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
-        return sparse_state(model)
-
-    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
-        load_sparse_state(model, state)

@@ -10,12 +10,25 @@ normalisation only. Norms outside the layers, after the embeddings or after the 
 from __future__ import annotations
 
 from torch import nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
 from methods.base import Card, Claim, Method, TaskInfo
 
 
 class LayerNormTuning(Method):
+    """Qi et al., 2022: normalisation layers alone are trained."""
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        anatomy.unfreeze_norms()
+
+    @override
+    def merge(self, model: nn.Module) -> bool:
+        """Nothing to fold: the trained model is the plain architecture already."""
+        return True
+
     card = Card(
         name="layernorm",
         title="LN-tuning",
@@ -29,13 +42,6 @@ class LayerNormTuning(Method):
             " task, and inference costs what the backbone costs."
         ),
         citation="qi2022lntuning",
-        bibtex="""@misc{qi2022lntuning,
-  author = {Qi, Wang and Ruan, Yu-Ping and Zuo, Yuan and Li, Taihao},
-  title = {Parameter-Efficient Tuning on Layer Normalization for Pre-trained Language Models},
-  year = {2022},
-  eprint = {2211.08682},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Scores higher than other methods that train less than a thousandth of the parameters.",
@@ -47,14 +53,3 @@ class LayerNormTuning(Method):
             ),
         ),
     )
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        norms = set(anatomy.norm_names)
-        for name, parameter in anatomy.backbone_parameters():
-            if name in norms:
-                parameter.requires_grad_(True)
-
-    def merge(self, model: nn.Module) -> bool:
-        """Nothing to fold: the trained model is the plain architecture already."""
-        return True

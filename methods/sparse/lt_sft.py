@@ -14,20 +14,34 @@ the pretrained weights is left out. Both phases are paid from the one budget of 
 from __future__ import annotations
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, Method, Phase, TaskInfo
-from methods.composition.parameters import (
-    add_sparse_delta,
-    load_sparse_state,
-    remove_sparse_deltas,
-    sparse_state,
-    top_entries,
-)
+from methods.base import Card, Claim, TaskInfo
+from methods.composition.parameters import mask_candidates
+from methods.sparse.masked import SelectingMethod
 
 
-class LTSFT(Method):
+class LTSFT(SelectingMethod):
+    """Ansell et al., ACL 2022: the entries that moved furthest in full fine-tuning are trained."""
+
+    lr: float = Field(1e-4, gt=0, le=10, description="peak learning rate of AdamW, in both phases")
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        for parameter in mask_candidates(anatomy).values():
+            parameter.requires_grad_(True)
+        anatomy.remember()
+
+    @override
+    def end_selection(self, anatomy: Anatomy) -> dict[str, Tensor]:
+        """How far every entry moved. The head starts afresh as well."""
+        moved = {name: score for name, score in anatomy.movement().items() if name not in anatomy.head}
+        anatomy.rewind()
+        return moved
+
     card = Card(
         name="lt_sft",
         title="LT-SFT",
@@ -42,14 +56,6 @@ class LTSFT(Method):
             " what the backbone costs."
         ),
         citation="ansell2022ltsft",
-        bibtex="""@inproceedings{ansell2022ltsft,
-  author = {Ansell, Alan and Ponti, Edoardo and Korhonen, Anna and Vuli{\\'c}, Ivan},
-  title = {Composable Sparse Fine-Tuning for Cross-Lingual Transfer},
-  booktitle = {Proceedings of the 60th Annual Meeting of the Association for Computational Linguistics (ACL)},
-  year = {2022},
-  eprint = {2110.07560},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="The entries that move furthest in full fine-tuning are a better choice than random ones.",
@@ -79,37 +85,3 @@ class LTSFT(Method):
             ),
         ),
     )
-
-    lr: float = Field(1e-4, gt=0, le=10, description="peak learning rate of AdamW, in both phases")
-    density: float = Field(0.05, gt=0, le=1, description="share of the backbone's entries that are tuned")
-    select_share: float = Field(0.5, gt=0, lt=1, description="share of the budget that selection takes")
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        norms = set(anatomy.norm_names)
-        for name, parameter in anatomy.backbone_parameters():
-            parameter.requires_grad_(name not in norms)
-        anatomy.remember()
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("select", self.select_share), Phase("tune", 1 - self.select_share))
-
-    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
-        if phase.name != "tune":
-            return
-        moved = {name: score for name, score in anatomy.movement().items() if name not in anatomy.head}
-        count = max(1, int(self.density * sum(score.numel() for score in moved.values())))
-        chosen = top_entries(moved, count)
-        anatomy.rewind()
-        anatomy.freeze()
-        for name, indices in chosen.items():
-            add_sparse_delta(anatomy.model, name, indices)
-
-    def merge(self, model: nn.Module) -> bool:
-        return remove_sparse_deltas(model, merge=True)
-
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
-        return sparse_state(model)
-
-    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
-        load_sparse_state(model, state)

@@ -12,23 +12,25 @@ sparse fine-tuning is a baseline; there it is trained for as many steps as LT-SF
 
 from __future__ import annotations
 
-from pydantic import Field
-from torch import Tensor, nn
+from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, LearningRate, Method, TaskInfo
-from methods.composition.parameters import (
-    add_sparse_delta,
-    load_sparse_state,
-    mask_candidates,
-    random_entries,
-    remove_sparse_deltas,
-    sparse_state,
-    split_entries,
-)
+from methods.base import Card, LearningRate, TaskInfo
+from methods.composition.parameters import mask_candidates, random_entries, split_entries
+from methods.sparse.masked import MaskedMethod
 
 
-class RandomMask(Method):
+class RandomMask(MaskedMethod):
+    """Ansell et al., ACL 2022, the baseline: entries drawn by chance are trained."""
+
+    lr: LearningRate = 5e-4
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        candidates = mask_candidates(anatomy)
+        total = sum(parameter.numel() for parameter in candidates.values())
+        self.tune(anatomy, split_entries(random_entries(total, self.count(candidates)), candidates))
+
     card = Card(
         name="random_mask",
         title="Random mask",
@@ -42,32 +44,4 @@ class RandomMask(Method):
             " They are added to the weights, so inference costs what the backbone costs."
         ),
         citation="ansell2022ltsft",
-        bibtex="""@inproceedings{ansell2022ltsft,
-  author = {Ansell, Alan and Ponti, Edoardo and Korhonen, Anna and Vuli{\\'c}, Ivan},
-  title = {Composable Sparse Fine-Tuning for Cross-Lingual Transfer},
-  booktitle = {Proceedings of the 60th Annual Meeting of the Association for Computational Linguistics (ACL)},
-  year = {2022},
-  eprint = {2110.07560},
-  archiveprefix = {arXiv},
-}""",
     )
-
-    lr: LearningRate = 5e-4
-    density: float = Field(0.05, gt=0, le=1, description="share of the backbone's entries that are tuned")
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        candidates = mask_candidates(anatomy)
-        total = sum(parameter.numel() for parameter in candidates.values())
-        chosen = random_entries(total, max(1, int(self.density * total)))
-        for name, indices in split_entries(chosen, candidates).items():
-            add_sparse_delta(anatomy.model, name, indices)
-
-    def merge(self, model: nn.Module) -> bool:
-        return remove_sparse_deltas(model, merge=True)
-
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
-        return sparse_state(model)
-
-    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
-        load_sparse_state(model, state)

@@ -18,42 +18,37 @@ was accumulated; where layers share a weight, candidates come from the gradient 
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Self, get_args
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from typing_extensions import override
 
 from methods.anatomy import Anatomy, SiteName
-from methods.base import Card, Claim, LearningRate, Method, Phase, TaskInfo
-from methods.composition.parameters import (
-    SparseDelta,
-    add_sparse_delta,
-    load_sparse_state,
-    random_entries,
-    remove_sparse_deltas,
-    reparametrisations,
-    sparse_state,
-)
+from methods.base import Card, Claim, LearningRate, Phase, TaskInfo
+from methods.composition.parameters import SparseDelta, add_sparse_delta, random_entries, reparametrisations
+from methods.sparse.masked import SparseMethod
 
 
 class GrowingDelta(SparseDelta):
-    """A sparse delta that, while it is `watching`, accumulates the gradients of k candidates."""
+    """A sparse delta that, while it is `accumulating`, adds up the gradients of k candidates."""
 
     def __init__(self, weight: Tensor, indices: Tensor) -> None:
         super().__init__(weight, indices)
         self.steps = 0  # of the phase
-        self.watch(False)
+        self.restart(False)
 
-    def watch(self, watching: bool) -> None:
-        """Begins without candidates."""
-        self.watching = watching
+    def restart(self, accumulating: bool) -> None:
+        """Begins, or ends, without candidates."""
+        self.accumulating = accumulating
         self.candidates: Tensor | None = None
         self.seen = 0
 
+    @override
     def observe(self, gradient: Tensor) -> None:
-        if not self.watching:
+        if not self.accumulating:
             return
         if self.candidates is None:
             self.candidates = gradient.abs().topk(len(self.values)).indices
@@ -91,7 +86,59 @@ class GrowingDelta(SparseDelta):
         return places, self.sums[best] / self.seen, self.squares[best] / self.seen
 
 
-class SpIEL(Method):
+class SpIEL(SparseMethod):
+    """Ansell et al., 2024: the entries that are trained are exchanged along the way."""
+
+    lr: LearningRate = 5e-4
+    density: float = Field(0.05, gt=0, lt=1, description="share of each projection's entries that are tuned")
+    every: int = Field(20, ge=1, description="steps from one exchange of entries to the next")
+    accumulate: int = Field(5, ge=1, description="steps over which gradients of candidates add up; at most `every`")
+    rate: float = Field(0.2, ge=0, le=1, description="share of the entries that is exchanged, at the start")
+
+    @model_validator(mode="after")
+    def _exchanges_do_not_overlap(self) -> Self:
+        if self.accumulate > self.every:
+            raise ValueError(
+                f"accumulate {self.accumulate} exceeds every {self.every}; it takes 1 to {self.every}: set both"
+            )
+        if not self.rate:
+            self.refuse_idle("every", unless="rate is above 0")
+        return self
+
+    @override
+    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
+        anatomy.freeze()
+        names = {id(parameter): name for name, parameter in anatomy.model.named_parameters()}
+        # A dictionary, since the parts of a fused projection are one weight.
+        weights = {names[id(p)]: p for p in (site.projection.weight for site in anatomy.sites(get_args(SiteName)))}
+        for name, weight in weights.items():
+            indices = random_entries(weight.numel(), max(1, int(self.density * weight.numel())))
+            add_sparse_delta(anatomy.model, name, indices, kind=GrowingDelta)
+
+    @override
+    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
+        for delta, _ in _growing(anatomy):
+            delta.steps = steps
+            delta.restart(True)
+
+    @override
+    def after_backward(self, anatomy: Anatomy, step: int) -> None:
+        if (step - 1) % self.every < self.accumulate:
+            for delta, _ in _growing(anatomy):
+                delta.end_step()
+
+    @override
+    def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
+        if (step - 1) % self.every == self.accumulate - 1:
+            for delta, weight in _growing(anatomy):
+                share = 1.0 if step == self.accumulate else self.rate * (1 - step / delta.steps)
+                places, mean, square = delta.regrow(weight, int(share * len(delta.values)))
+                _give_moments(optimizer, delta.values, places, mean, square)
+                delta.restart(False)
+        if step % self.every == 0:
+            for delta, _ in _growing(anatomy):
+                delta.restart(True)
+
     card = Card(
         name="spiel",
         title="SpIEL",
@@ -106,13 +153,6 @@ class SpIEL(Method):
             " so inference costs what the backbone costs."
         ),
         citation="ansell2024spiel",
-        bibtex="""@misc{ansell2024spiel,
-  author = {Ansell, Alan and Vuli{\\'c}, Ivan and Sterz, Hannah and Korhonen, Anna and Ponti, Edoardo M.},
-  title = {Scaling Sparse Fine-Tuning to Large Language Models},
-  year = {2024},
-  eprint = {2401.16405},
-  archiveprefix = {arXiv},
-}""",
         claims=(
             Claim(
                 text="Often better than LoRA at the same number of parameters.",
@@ -133,55 +173,6 @@ class SpIEL(Method):
             ),
         ),
     )
-
-    lr: LearningRate = 5e-4
-    density: float = Field(0.05, gt=0, le=1, description="share of each projection's entries that are tuned")
-    every: int = Field(20, ge=1, description="steps from one exchange of entries to the next")
-    accumulate: int = Field(5, ge=1, description="steps over which gradients of candidates add up; at most `every`")
-    rate: float = Field(0.2, ge=0, le=1, description="share of the entries that is exchanged, at the start")
-
-    def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
-        anatomy.freeze()
-        names = {id(parameter): name for name, parameter in anatomy.model.named_parameters()}
-        # A dictionary, since the parts of a fused projection are one weight.
-        weights = {names[id(p)]: p for p in (site.projection.weight for site in anatomy.sites(get_args(SiteName)))}
-        for name, weight in weights.items():
-            indices = random_entries(weight.numel(), max(1, int(self.density * weight.numel())))
-            add_sparse_delta(anatomy.model, name, indices, kind=GrowingDelta)
-
-    def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
-        for delta, _ in _growing(anatomy):
-            delta.steps = steps
-            delta.watch(True)
-
-    def after_backward(self, anatomy: Anatomy, step: int) -> None:
-        if (step - 1) % self.every < self._window:
-            for delta, _ in _growing(anatomy):
-                delta.end_step()
-
-    def after_step(self, anatomy: Anatomy, step: int, optimizer: Optimizer) -> None:
-        if (step - 1) % self.every == self._window - 1:
-            for delta, weight in _growing(anatomy):
-                share = 1.0 if step == self._window else self.rate * (1 - step / delta.steps)
-                places, mean, square = delta.regrow(weight, int(share * len(delta.values)))
-                _give_moments(optimizer, delta.values, places, mean, square)
-                delta.watch(False)
-        if step % self.every == 0:
-            for delta, _ in _growing(anatomy):
-                delta.watch(True)
-
-    @property
-    def _window(self) -> int:
-        return min(self.accumulate, self.every)
-
-    def merge(self, model: nn.Module) -> bool:
-        return remove_sparse_deltas(model, merge=True)
-
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
-        return sparse_state(model)
-
-    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
-        load_sparse_state(model, state)
 
 
 def _growing(anatomy: Anatomy) -> list[tuple[GrowingDelta, Tensor]]:

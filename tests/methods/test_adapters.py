@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM,
 from transformers.pytorch_utils import Conv1D
 
 from methods.adapters.adapterdrop import AdapterDrop
-from methods.adapters.compacter import Compacter, Kronecker
+from methods.adapters.compacter import Compacter, LPHMLinear
 from methods.adapters.ia3 import IA3
 from methods.adapters.madx import MADX
 from methods.adapters.mam import MAM
@@ -175,7 +175,7 @@ def test_mam_stores_resulting_prefixes_and_adapters_without_the_network():
     torch.testing.assert_close(logits(fresh.model, batch()), logits(anatomy.model, batch()), rtol=0, atol=1e-6)
 
 
-def kronecker(layer: Kronecker) -> torch.Tensor:
+def kronecker(layer: LPHMLinear) -> torch.Tensor:
     return sum(torch.kron(a, s @ t.T) for a, s, t in zip(layer.rule, layer.left, layer.right, strict=True))
 
 

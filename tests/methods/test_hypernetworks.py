@@ -194,7 +194,8 @@ def test_a_hyperdecoder_does_not_read_what_is_to_be_predicted(architecture, appl
 
 @pytest.mark.parametrize("form", ["global", "share"])
 def test_hyperprompt_generates_keys_and_values_through_a_bottleneck(form):
-    anatomy = adapt(HyperPrompt(length=3, bottleneck=4, embedding=6, condition=5, form=form), tiny("llama"))
+    sizes = {"embedding": 6, "condition": 5} if form == "global" else {}
+    anatomy = adapt(HyperPrompt(length=3, bottleneck=4, form=form, **sizes), tiny("llama"))
     perturb(trainable(anatomy.model).items())
     assert (anatomy.num_kv_heads, anatomy.head_dim) == (2, 8)
     for index, layer in enumerate(anatomy.layers):

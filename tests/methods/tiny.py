@@ -86,7 +86,7 @@ CONFIGURATIONS: dict[str, dict] = {
     "fish_mask": {"density": 0.1},
     "lt_sft": {"density": 0.1},
     "random_mask": {"density": 0.1},
-    "spiel": {"density": 0.1, "every": 2},
+    "spiel": {"density": 0.1, "every": 2, "accumulate": 2},
     "lora": {"rank": 4, "targets": ("query", "value", "ffn_out")},
     "lora@plus": {"rank": 4, "rank_stabilised": True, "lr_ratio": 4.0},
     "dora": {"rank": 4, "targets": ("query", "value", "ffn_out")},

@@ -1,4 +1,4 @@
-"""When it is safe to reuse what was computed from parameters."""
+"""What is computed from parameters, kept for as long as they stay as they are."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ def fingerprint(module: nn.Module, *others: Tensor) -> tuple[tuple[int, int], ..
     return tuple(marks)
 
 
-class Kept(Generic[T]):
-    """What was last computed from a module's parameters, for as long as they stay as they were."""
+class ParameterCache(Generic[T]):
+    """What was last computed from a module's parameters; empty in training."""
 
     def __init__(self) -> None:
-        self._kept: tuple[object, T] | None = None
+        self._cached: tuple[object, T] | None = None
 
     def get(self, compute: Callable[[], T], module: nn.Module) -> T:
+        """What `compute` gives, which depends on the module's parameters alone: cached, or computed now."""
         now = fingerprint(module)
         if now is None:
-            self._kept = None
+            self._cached = None
             return compute()
-        if self._kept is None or self._kept[0] != now:
-            self._kept = now, compute()
-        return self._kept[1]
+        if self._cached is None or self._cached[0] != now:
+            self._cached = now, compute()
+        return self._cached[1]
