@@ -19,8 +19,8 @@ from bench import __version__, terminal
 from bench.durations import seconds_of
 from bench.path import leave_current_folder
 from records.record import Record
-from records.redaction import printable
 from records.store import RecordStore, ResultsError
+from records.text import printable
 
 RESULTS = Path("results")
 KINDS = ("methods", "tasks", "backbones", "suites")

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from records.text import described
+
 # How the modules of plugin files are called.
 PREFIX = "bench_plugin_"
 
@@ -101,18 +103,6 @@ def digest_of(module: str) -> str:
     code = _Code(None)
     code.add(module.partition(".")[0], own=True)
     return code.digest()
-
-
-def described(error: BaseException, file: Path | None = None) -> str:
-    """An exception in one line; with where in `file` it was raised, if it was."""
-    text = " ".join(str(error).split())
-    found = f"{type(error).__name__}: {text}".removesuffix(": ")
-    trace, line = error.__traceback__, None
-    while trace is not None:
-        if file is not None and trace.tb_frame.f_code.co_filename == str(file):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return f"{found} (line {line})" if line else found
 
 
 class _Code:

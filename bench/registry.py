@@ -9,7 +9,6 @@ a module with `get(description, registry)`.
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import importlib.util
 import inspect
@@ -22,7 +21,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
 
 from bench import plugin_files
-from bench.plugin_files import PluginError, described
+from bench.plugin_files import PluginError
+from records.text import described
+from records.vocabulary import closest
 
 __all__ = ["Kind", "Plugin", "PluginError", "Registry"]
 
@@ -132,8 +133,8 @@ class Registry:
             cls = bridge.get(name)
         except KeyError:
             known = bridge.names()
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean '{library}:{close[0]}'? " if close else ""
+            close = closest(name, known)
+            hint = f"did you mean '{library}:{close}'? " if close else ""
             raise PluginError(f"{library} has no method {name!r}; {hint}known: {', '.join(known)}") from None
         return Plugin(cls.card.name, cls, f"{_revision(cls, _libraries()[library])}+{bridge.REVISION}")
 

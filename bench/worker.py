@@ -43,6 +43,7 @@ from records.cell import Budget
 from records.record import DataUse, Record
 from records.redaction import redacted
 from records.store import RecordStore, ResultsError
+from records.text import one_line
 from tasks.base import Task, TaskUnavailable
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
 
 # How much general text tells what was forgotten, and in which windows.
 GENERAL_TEXT = Budget(train_examples=1, validation_examples=1, test_examples=32, batch_size=8, max_length=256)
+
+# Characters of the reason why a cell failed.
+LONGEST_REASON = 500
 
 # Exceptions whose message is meant for the user; of others the report shows the type as well.
 EXPECTED = (BackboneError, DataError, Diverged, PluginError, ScoreError, TaskUnavailable)
@@ -91,7 +95,7 @@ def _train(job: Job, record: Record, line: Lifeline) -> None:
         record.environment = work.environment()
         work.train(record)
     except (NotApplicable, NoSuchForm, UnsupportedBackbone) as reason:
-        record.status, record.reason = "n/a", one_line(reason)
+        record.status, record.reason = "n/a", _said(reason)
     except BaseException as error:
         record.status, record.reason = "failed", _failure(error)
     record.wall_seconds = time.perf_counter() - clock
@@ -102,7 +106,7 @@ def _profiled(job: Job, store: RecordStore, empty: Record, line: Lifeline) -> Re
     try:
         record = store.read(job.cell.id, job.cell)
     except ResultsError as error:
-        empty.reason = one_line(error)
+        empty.reason = _said(error)
         return empty
     if record is None:
         empty.reason = "its record was gone before its cost could be profiled"
@@ -272,22 +276,18 @@ def _failure(error: BaseException) -> str:
     """The reason for a record, after the traceback has gone to the log."""
     with contextlib.suppress(Exception):  # the log's disk may be full, or its descriptor closed
         print(redacted("".join(traceback.format_exception(error))), file=sys.stderr)
-    text = one_line(error)
+    text = _said(error)
     if isinstance(error, SystemExit):
-        code = redacted(repr(error.code))[:500]
+        code = redacted(repr(error.code))[:LONGEST_REASON]
         return f"a plugin's code, or a library, ended the process: sys.exit({code}) {_place(error)}"
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in text:
         return f"out of memory: {text}"
     return text if isinstance(error, EXPECTED) else f"{type(error).__name__}: {text}"
 
 
-def one_line(error: BaseException) -> str:
+def _said(error: BaseException) -> str:
     """An exception's text, fit for a record."""
-    try:
-        text = str(error)
-    except Exception:
-        text = "(its message cannot be shown)"
-    return redacted(" ".join(text.split())[:500])
+    return redacted(one_line(error, LONGEST_REASON))
 
 
 def _place(error: BaseException) -> str:

@@ -19,7 +19,7 @@ import psutil
 from bench import environment
 from bench.launchers import server
 from bench.lifeline import NOT_WRITTEN, Lifeline, die_with, watch_scheduler
-from bench.plugin_files import described
+from records.text import described
 
 if TYPE_CHECKING:
     from bench.job import Job

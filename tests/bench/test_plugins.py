@@ -205,7 +205,7 @@ def test_cells_depend_on_the_plugins_they_need_and_no_others(write_suite, tmp_pa
         plugins=list(map(str, (mine, kinds, colours))),
     )  # fmt: skip
     suite = Suite.load(str(path))
-    needed = {(cell.label, cell.task.partition(":")[0]): suite.plugins[cell.id] for cell in suite.cells.values()}
+    needed = {(cell.label, cell.task.partition(":")[0]): suite.plugin_files(cell) for cell in suite.cells.values()}
     assert needed == {
         ("head", "colours"): (colours,), ("head", "mixture"): (colours,), ("head", "tags"): (kinds,),
         ("mine", "colours"): (mine, colours), ("mine", "mixture"): (mine, colours), ("mine", "tags"): (mine, kinds),
