@@ -37,9 +37,11 @@ ORIGIN = "origin.json"
 
 
 @dataclass(frozen=True)
-class Splits:
-    """Features as the form makes them, `input_ids` among them; the same for every method of a given seed."""
+class TaskData:
+    """A task in its form, ready to be trained and tested on: features as the form makes them, `input_ids` among them,
+    the same for every method of a given seed."""
 
+    form: Form
     train: Dataset
     validation: Dataset
     test: Dataset
@@ -49,7 +51,9 @@ class Splits:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-def prepare(form: Form, budget: Budget, seed: int, positions: int | None = None, revision: str | None = None) -> Splits:
+def prepare(
+    form: Form, budget: Budget, seed: int, positions: int | None = None, revision: str | None = None
+) -> TaskData:
     """Training examples are drawn by seed; validation and test examples are the same for all seeds. `revision` is the
     task's as its cells have it, which says more of a plugin than the class knows: what it imports.
 
@@ -76,15 +80,14 @@ def prepare(form: Form, budget: Budget, seed: int, positions: int | None = None,
             f"an example of {form.task.name} takes {longest} tokens with its answer, which is beyond the {positions}"
             f" positions of {form.tokenizer.name_or_path}; lower max_length by {longest - positions} or more"
         )
-    form.see(train)
-    return Splits(train, validation, test, unknown, **origin)
+    return TaskData(form.trained_on(train), train, validation, test, unknown, **origin)
 
 
 def _needed_positions(form: Form) -> Callable[[Dataset], int]:
     """How many the longest of a split's examples needs. A decoder reads an answer after its prompt, as long as it may
     become; what a head or an encoder reads was cut to length."""
     members = getattr(form, "members", [form])
-    decodes = not any(getattr(member, "encodes", False) for member in members)
+    decodes = not form.encoder_decoder
     spoken = max(getattr(member, "max_target_length", 0) * (member.task.kind == "generation") for member in members)
 
     def longest(split: Dataset) -> int:

@@ -25,7 +25,7 @@ class Mixture(Form):
     def __init__(
         self, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int, members: Sequence[Form]
     ) -> None:
-        super().__init__(task, tokenizer, max_length)
+        super().__init__(task, tokenizer, max_length, any(member.encoder_decoder for member in members))
         self.members = members
         kinds = {member.head.kind for member in members}
         if len(kinds) > 1 or "token" in kinds:
@@ -41,11 +41,6 @@ class Mixture(Form):
     @property
     def key(self) -> str:
         return " ".join(member.key for member in self.members)
-
-    def set_encodes(self, encodes: bool) -> None:
-        super().set_encodes(encodes)
-        for member in self.members:
-            member.set_encodes(encodes)
 
     def encode(self, rows: dict[str, list]) -> dict[str, list]:
         found: list[dict[str, Any]] = []

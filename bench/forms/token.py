@@ -93,14 +93,20 @@ class ExtractiveQA(Form):
     head = Head("token", 2)
     longest_answer = 30  # tokens, as the original code has it
 
-    def __init__(self, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
-        super().__init__(task, tokenizer, max_length)
-        self.may_abstain = False
+    def __init__(
+        self,
+        task: Task,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+        encoder_decoder: bool = False,
+        may_abstain: bool = False,
+    ) -> None:
+        super().__init__(task, tokenizer, max_length, encoder_decoder)
+        self.may_abstain = may_abstain
 
-    def see(self, train: Dataset) -> None:
-        self.may_abstain = any(
-            asked and not answers for asked, answers in zip(train["asked"], train["answers"], strict=True)
-        )
+    def trained_on(self, train: Dataset) -> ExtractiveQA:
+        abstains = any(asked and not answers for asked, answers in zip(train["asked"], train["answers"], strict=True))
+        return ExtractiveQA(self.task, self.tokenizer, self.max_length, self.encoder_decoder, abstains)
 
     def encode(self, rows: dict[str, list]) -> dict[str, list]:
         asked = self._fits(rows["text"])
@@ -137,7 +143,7 @@ class ExtractiveQA(Form):
             elif asked[index]:
                 first = last = nulls[-1]
             spans.append([first, last])
-        features.pop("offset_mapping")
+        read = {name: values for name, values in features.items() if name != "offset_mapping"}
         kept: dict[str, list] = {
             "span": spans,
             "null": nulls,
@@ -145,7 +151,7 @@ class ExtractiveQA(Form):
             "passage": rows["text_pair"],
             "asked": asked,
         }
-        return never_empty(self.tokenizer, dict(features)) | kept | {"answers": rows["answers"]}
+        return never_empty(self.tokenizer, read) | kept | {"answers": rows["answers"]}
 
     def _fits(self, questions: list[str]) -> list[bool]:
         """Which questions leave room for a token of the passage."""
