@@ -196,12 +196,12 @@ def _plugins_of(path: Path, helpers: dict[str, Path]) -> Iterable[tuple[Kind, Pl
     from methods.base import Method
     from tasks.base import Task
 
-    module, digest = plugin_files.import_file(path, helpers)
+    imported = plugin_files.import_file(path, helpers)
     bases: dict[Kind, type] = {"methods": Method, "tasks": Task}
-    classes: list[Any] = [value for value in vars(module).values() if inspect.isclass(value)]
+    classes: list[Any] = [value for value in vars(imported.module).values() if inspect.isclass(value)]
     for cls in classes:
-        if cls.__module__ != module.__name__ or inspect.isabstract(cls):
+        if cls.__module__ != imported.module.__name__ or inspect.isabstract(cls):
             continue
         for kind, base in bases.items():
             if issubclass(cls, base) and hasattr(cls, "card"):
-                yield kind, Plugin(cls.card.name, cls, f"{cls.revision}+{_inherited(cls)}{digest}", (path,))
+                yield kind, Plugin(cls.card.name, cls, f"{cls.revision}+{_inherited(cls)}{imported.digest}", (path,))
