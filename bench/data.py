@@ -218,13 +218,15 @@ class LengthBuckets(Sampler[list[int]]):
         yield from batches
 
 
-def train_loader(split: Dataset, form: Form, batch_size: int, seed: int) -> tuple[DataLoader, LengthBuckets]:
+def train_loader(
+    split: Dataset, form: Form, batch_size: int, seed: int
+) -> tuple[DataLoader[dict[str, Any]], LengthBuckets]:
     """Endless use of a split: call `set_epoch` on the sampler before each pass over the loader."""
     sampler = LengthBuckets([len(ids) for ids in split["input_ids"]], batch_size, seed)
     return DataLoader(split, batch_sampler=sampler, collate_fn=form.collate), sampler
 
 
-def eval_loader(split: Dataset, form: Form, batch_size: int) -> DataLoader:
+def eval_loader(split: Dataset, form: Form, batch_size: int) -> DataLoader[dict[str, Any]]:
     """One pass over a split, longest examples first, so that the largest batch comes before any other."""
     order = sorted(range(len(split)), key=lambda index: -len(split[index]["input_ids"]))
     return DataLoader(split.select(order), batch_size=batch_size, collate_fn=form.collate)

@@ -116,7 +116,8 @@ def profile(
             read()
         peak = memory.bytes()
         unmerged = beside_the_backbone()
-        inference_flops = _count_flops(read)
+        with _frozen(plain, model):
+            inference_flops = _count_flops(read)
         # Counted before merging takes the adapter away; what is stored is what training would leave.
         stored = _bytes_of(method.state(anatomy.model).values())
         merged = beside_the_backbone() if method.merge(anatomy.model) else []
@@ -254,7 +255,7 @@ def _random_ids(size: int, length: int, config: PreTrainedConfig, device: torch.
 def _count_flops(action: Any) -> int:
     with FlopCounterMode(display=False) as counter:
         action()
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 @contextmanager

@@ -155,9 +155,10 @@ def _bridge(library: str) -> ModuleType:
         raise PluginError(f"the methods of {library} need that library: pip install {library}")
     point = _libraries()[library]
     try:
-        return point.load()
+        bridge: ModuleType = point.load()
     except Exception as error:
         raise PluginError(f"the library {library!r} ({point.value}) cannot be imported: {described(error)}") from error
+    return bridge
 
 
 @cache

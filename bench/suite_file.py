@@ -75,7 +75,7 @@ class SuiteFile(BaseModel):
 
     @field_validator("backbones", "seeds")
     @classmethod
-    def _unique(cls, value: list) -> list:
+    def _unique(cls, value: list[Any]) -> list[Any]:
         if len(set(value)) != len(value):
             raise ValueError("an entry is there twice")
         return value

@@ -138,12 +138,15 @@ class CellRun:
 
     @cached_property
     def task(self) -> Task:
-        cls = self._plugin("tasks", self.cell.task, self.cell.task_revision)
+        """The cell's, with its options."""
+        cls: type[Task] = self._plugin("tasks", self.cell.task, self.cell.task_revision)
         return cls(cls.Options(**self.cell.task_options))
 
     @cached_property
     def method(self) -> Method:
-        return self._plugin("methods", self.cell.method, self.cell.method_revision)(**self.cell.hyperparameters)
+        """The cell's, with its hyperparameters."""
+        cls: type[Method] = self._plugin("methods", self.cell.method, self.cell.method_revision)
+        return cls(**self.cell.hyperparameters)
 
     def _plugin(self, kind: Kind, name: str, revision: str) -> Any:
         plugin = self.registry.get(kind, name)
@@ -153,6 +156,7 @@ class CellRun:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The backbone's own."""
         return self.backbone.tokenizer()
 
     @cached_property
@@ -237,12 +241,13 @@ class CellRun:
         model.eval()
         with torch.no_grad():
             found = [form.predict(model, batch) for batch in self.line.alive(loader)]
-        read = sum(count for each in found for _, count in each.references)
+        read: int = sum(count for each in found for _, count in each.references)
         loss = sum(each.loss for each in found)
         require_finite(loss, "general text's", when)
         return loss / read
 
     def profile(self, record: Record) -> None:
+        """Measures what the cell costs, and writes it into the record."""
         memory = PeakMemory(self.accelerator.device)
         anatomy, _ = self.adapted()
         plain, _ = self.load()
@@ -250,6 +255,7 @@ class CellRun:
         record.status, record.reason = "ok", None
 
     def environment(self) -> dict[str, Any]:
+        """Where it runs, the device and its precision included."""
         device = self.accelerator.device
         return environment.describe() | {
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,

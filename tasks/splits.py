@@ -81,7 +81,7 @@ def split_by_hash(rows: Iterable[tuple[str, int]]) -> tuple[DatasetDict, dict[st
     given = list(rows)
     keys = [text_key(text) for text, _ in given]
     kept, dropped = without_duplicates(keys, [label for _, label in given])
-    splits: dict[str, dict[str, list]] = {name: {"text": [], "label": []} for name in SHARES}
+    splits: dict[str, dict[str, list[Any]]] = {name: {"text": [], "label": []} for name in SHARES}
     for index in sorted(kept, key=keys.__getitem__):
         columns = splits[share(keys[index])]
         columns["text"].append(given[index][0])

@@ -74,7 +74,7 @@ class Form(ABC):
         return type(self).__name__
 
     @abstractmethod
-    def encode(self, rows: dict[str, list]) -> dict[str, list]:
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Features of raw rows, column by column, `input_ids` among them: one for each row, or, where a row is
         cut into windows, several. Whatever `predict` needs of the row is a column as well."""
 
@@ -118,7 +118,7 @@ def input_tensors(form: Form, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
     return batch | {"attention_mask": (torch.arange(width) < lengths[:, None]).long()}
 
 
-def never_empty(tokenizer: PreTrainedTokenizerBase, features: dict[str, list]) -> dict[str, list]:
+def never_empty(tokenizer: PreTrainedTokenizerBase, features: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """A text of which a tokenizer makes nothing is read as the token that begins a text, or as padding."""
     begin = tokens.beginning(tokenizer)
     for index, ids in enumerate(features["input_ids"]):

@@ -220,8 +220,8 @@ class Likelihood(Prompted):
     def answer(self, row: Row) -> str:
         return self.answers(row)[row["label"]]
 
-    def encode(self, rows: dict[str, list]) -> dict[str, list]:
-        features: dict[str, list] = {
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        features: dict[str, list[Any]] = {
             name: [] for name in ("input_ids", "context", "target", "choices", "characters", "label")
         }
         for values in zip(*rows.values(), strict=True):
@@ -265,8 +265,8 @@ class Generation(Prompted):
     def answer(self, row: Row) -> str:
         return row["targets"][0] if row["targets"] else ""
 
-    def encode(self, rows: dict[str, list]) -> dict[str, list]:
-        features: dict[str, list] = {name: [] for name in ("input_ids", "context", "target", "targets")}
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        features: dict[str, list[Any]] = {name: [] for name in ("input_ids", "context", "target", "targets")}
         for values in zip(*rows.values(), strict=True):
             row = dict(zip(rows, values, strict=True))
             start, [target] = self._split(row, [self.answer(row)])
@@ -335,8 +335,8 @@ class LanguageModelling(Form):
 
     head = Head("language")
 
-    def encode(self, rows: dict[str, list]) -> dict[str, list]:
-        features: dict[str, list] = {"input_ids": [], "bytes": []}
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        features: dict[str, list[Any]] = {"input_ids": [], "bytes": []}
         begin = _needed(tokens.beginning(self.tokenizer), "begins")
         for text in rows["text"]:
             read = tokens.tokens(self.tokenizer, text)

@@ -205,7 +205,7 @@ class LocalLauncher:
         while not run.reports.closed and run.reports.poll() and run.listen():
             pass
         run.reports.close()
-        return run.process.exitcode
+        return int(run.process.exitcode)
 
     def stop(self) -> None:
         """Ends every job at once, also one that an interrupt caught while it was started: else the interpreter would
