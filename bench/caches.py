@@ -1,6 +1,6 @@
 """Folders that are made once, kept under BENCH_CACHE and opened again: whole and as written, or made anew.
 
-Importing this needs nothing but Python.
+Importing this needs no library.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from records.text import reason
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -127,8 +129,7 @@ def _remove(path: Path) -> None:
 
 
 def _unwritable(folder: Path, error: Exception) -> CacheError:
-    said = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())[:200]
     return CacheError(
-        f"the cache cannot be written at {folder.parent}: {said}; set BENCH_CACHE to a folder with room that can be"
-        " written to"
+        f"the cache cannot be written at {folder.parent}: {reason(error, 200)}; set BENCH_CACHE to a folder"
+        " with room that can be written to"
     )

@@ -17,10 +17,9 @@ from rich.table import Table
 
 from bench import __version__, terminal
 from bench.durations import seconds_of
-from bench.path import leave_current_folder
 from records.record import Record
-from records.redaction import printable
 from records.store import RecordStore, ResultsError
+from records.text import printable
 
 RESULTS = Path("results")
 KINDS = ("methods", "tasks", "backbones", "suites")
@@ -32,7 +31,7 @@ class UsageError(Exception):
 
 
 def main() -> None:
-    leave_current_folder()
+    """Carries out what the command line asks for, and exits with its status."""
     terminal.prepare()
     arguments = _parser().parse_args()
     # A polite kill ends a run as Ctrl-C does: workers stopped, finished cells kept.

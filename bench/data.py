@@ -37,9 +37,11 @@ ORIGIN = "origin.json"
 
 
 @dataclass(frozen=True)
-class Splits:
-    """Features as the form makes them, `input_ids` among them; the same for every method of a given seed."""
+class TaskData:
+    """A task in its form, ready to be trained and tested on: features as the form makes them, `input_ids` among them,
+    the same for every method of a given seed."""
 
+    form: Form
     train: Dataset
     validation: Dataset
     test: Dataset
@@ -49,7 +51,9 @@ class Splits:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-def prepare(form: Form, budget: Budget, seed: int, positions: int | None = None, revision: str | None = None) -> Splits:
+def prepare(
+    form: Form, budget: Budget, seed: int, positions: int | None = None, revision: str | None = None
+) -> TaskData:
     """Training examples are drawn by seed; validation and test examples are the same for all seeds. `revision` is the
     task's as its cells have it, which says more of a plugin than the class knows: what it imports.
 
@@ -76,15 +80,14 @@ def prepare(form: Form, budget: Budget, seed: int, positions: int | None = None,
             f"an example of {form.task.name} takes {longest} tokens with its answer, which is beyond the {positions}"
             f" positions of {form.tokenizer.name_or_path}; lower max_length by {longest - positions} or more"
         )
-    form.see(train)
-    return Splits(train, validation, test, unknown, **origin)
+    return TaskData(form.trained_on(train), train, validation, test, unknown, **origin)
 
 
 def _needed_positions(form: Form) -> Callable[[Dataset], int]:
     """How many the longest of a split's examples needs. A decoder reads an answer after its prompt, as long as it may
     become; what a head or an encoder reads was cut to length."""
     members = getattr(form, "members", [form])
-    decodes = not any(getattr(member, "encodes", False) for member in members)
+    decodes = not form.encoder_decoder
     spoken = max(getattr(member, "max_target_length", 0) * (member.task.kind == "generation") for member in members)
 
     def longest(split: Dataset) -> int:
@@ -215,13 +218,15 @@ class LengthBuckets(Sampler[list[int]]):
         yield from batches
 
 
-def train_loader(split: Dataset, form: Form, batch_size: int, seed: int) -> tuple[DataLoader, LengthBuckets]:
+def train_loader(
+    split: Dataset, form: Form, batch_size: int, seed: int
+) -> tuple[DataLoader[dict[str, Any]], LengthBuckets]:
     """Endless use of a split: call `set_epoch` on the sampler before each pass over the loader."""
     sampler = LengthBuckets([len(ids) for ids in split["input_ids"]], batch_size, seed)
     return DataLoader(split, batch_sampler=sampler, collate_fn=form.collate), sampler
 
 
-def eval_loader(split: Dataset, form: Form, batch_size: int) -> DataLoader:
+def eval_loader(split: Dataset, form: Form, batch_size: int) -> DataLoader[dict[str, Any]]:
     """One pass over a split, longest examples first, so that the largest batch comes before any other."""
     order = sorted(range(len(split)), key=lambda index: -len(split[index]["input_ids"]))
     return DataLoader(split.select(order), batch_size=batch_size, collate_fn=form.collate)

@@ -20,7 +20,7 @@ from bench.durations import duration
 from bench.job import Job, Stage
 from records.cell import Cell
 from records.record import Record
-from records.redaction import printable
+from records.text import printable
 
 if TYPE_CHECKING:
     from bench.launchers.local import Running

@@ -14,10 +14,13 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from records.text import described
 
 # How the modules of plugin files are called.
 PREFIX = "bench_plugin_"
@@ -35,6 +38,14 @@ class PluginError(Exception):
     """A plugin is missing or broken; the message is one line."""
 
 
+@dataclass(frozen=True)
+class Imported:
+    """A plugin file's module, and the digest of its code as it was then."""
+
+    module: ModuleType
+    digest: str
+
+
 class _Helpers:
     """Finds helpers: by name, the file or the package's folder."""
 
@@ -46,43 +57,65 @@ class _Helpers:
         return None if place is None or path is not None else _spec(name, place)
 
     def offer(self, name: str, place: Path) -> None:
-        """From now on `name` is this one, as it is now, whatever it was for plugins of another suite."""
+        """From now on `name` is this one, as it is now, whatever it was for plugins of another suite. A plugin file
+        that was imported already, and is another's helper too, is that module."""
         for loaded in [module for module in sys.modules if module == name or module.startswith(f"{name}.")]:
             del sys.modules[loaded]
         self.places[name] = place
+        if (plugin := _imported.get(place)) is not None and plugin.digest == _code_of(place).digest():
+            sys.modules[name] = plugin.module
         if self not in sys.meta_path:
             # First, so that stray folders without code in them do not count: what is installed is not among the places.
             sys.meta_path.insert(0, self)
 
+    def loaded(self, place: Path) -> ModuleType | None:
+        """The module of a helper that has been imported."""
+        return next(
+            (sys.modules[name] for name, at in self.places.items() if at == place and name in sys.modules), None
+        )
+
 
 _helpers = _Helpers()
+# By path: a file is executed once in a process, unless its code has changed since.
+_imported: dict[Path, Imported] = {}
 
 
-def import_file(path: Path, helpers: dict[str, Path]) -> tuple[ModuleType, str]:
-    """The module of a plugin file, and the digest of its code. `helpers` are those of the plugin files before it, and
-    are added to. Raises PluginError."""
+def import_file(path: Path, helpers: dict[str, Path]) -> Imported:
+    """A plugin file's module. `helpers` are those of the plugin files before it, and are added to. Raises
+    PluginError."""
     name = f"{PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
     try:
         there = path.is_file()
     except (OSError, ValueError):  # a name that no file can have
         there = False
     spec = importlib.util.spec_from_file_location(name, path) if there else None
-    if spec is None or spec.loader is None:
+    if spec is None:
         raise PluginError(f"{path}: no such plugin file; `plugins` takes paths of Python files, seen from the suite")
-    code = _Code(path.parent)
     try:
-        code.follow(path, "")
+        code = _code_of(path)
+        known = _imported.get(path)
+        changed = known is None or known.digest != code.digest()
     except OSError as error:
         raise PluginError(f"{path}: cannot be read: {error}") from None
     for helper, place in code.helpers.items():
-        if helper not in helpers:
+        if helper not in helpers and (changed or _helpers.places.get(helper) != place):
             _helpers.offer(helper, place)
         if (other := helpers.setdefault(helper, place)) != place:
             raise PluginError(f"{path}: imports {place}, and a plugin before it {other}; give one of them another name")
+    if known is None or changed:
+        helper_of_another = _helpers.loaded(path) if path in helpers.values() else None
+        module = helper_of_another or _executed(spec, path)
+        # The digest is taken once more: the file may have added folders to the path.
+        known = _imported[path] = Imported(module, _code_of(path).digest())
+    return known
+
+
+def _executed(spec: ModuleSpec, path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    sys.modules[spec.name] = module
     here = os.getcwd()
     try:
+        assert spec.loader is not None
         spec.loader.exec_module(module)
     except KeyboardInterrupt:
         raise
@@ -90,10 +123,14 @@ def import_file(path: Path, helpers: dict[str, Path]) -> tuple[ModuleType, str]:
         raise PluginError(f"{path}: cannot be imported: {described(error, path)}") from error
     finally:
         os.chdir(here)  # paths are seen from there, wherever the plugin has gone
-    # Once more: the file may have added folders to the path.
+    return module
+
+
+def _code_of(path: Path) -> _Code:
+    """Raises OSError."""
     code = _Code(path.parent)
     code.follow(path, "")
-    return module, code.digest()
+    return code
 
 
 def digest_of(module: str) -> str:
@@ -101,18 +138,6 @@ def digest_of(module: str) -> str:
     code = _Code(None)
     code.add(module.partition(".")[0], own=True)
     return code.digest()
-
-
-def described(error: BaseException, file: Path | None = None) -> str:
-    """An exception in one line; with where in `file` it was raised, if it was."""
-    text = " ".join(str(error).split())
-    found = f"{type(error).__name__}: {text}".removesuffix(": ")
-    trace, line = error.__traceback__, None
-    while trace is not None:
-        if file is not None and trace.tb_frame.f_code.co_filename == str(file):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return f"{found} (line {line})" if line else found
 
 
 class _Code:

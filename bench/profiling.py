@@ -9,7 +9,6 @@ and a latency is the backbone's, times the median ratio of such neighbours.
 
 from __future__ import annotations
 
-import itertools
 import resource
 import statistics
 import sys
@@ -23,7 +22,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.forms.base import Form
-from bench.training import optimizer_of, trained_by
+from bench.step import PhaseTrainer
 from methods.base import Method, Phase
 from records.cell import Budget
 from records.record import Cost, Parameters, PhaseCost
@@ -31,10 +30,12 @@ from records.record import Cost, Parameters, PhaseCost
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor, nn
-    from torch.optim import Optimizer
     from transformers import PreTrainedConfig, PreTrainedModel
 
     from methods.anatomy import Anatomy
+
+# Seconds of neighbouring passes, of the plain and of the adapted model.
+Pairs = list[tuple[float, float]]
 
 WARM_UP_STEPS = 2
 TIMED_STEPS = 5
@@ -86,112 +87,104 @@ def profile(
     `plain` is the backbone before any adaptation, for comparison of latencies; `memory` was set up before
     the adapted model was loaded.
     """
-    ids = _random_ids(budget.batch_size, budget.max_length, anatomy.config, accelerator.device)
+    device = accelerator.device
+    ids = _random_ids(budget.batch_size, budget.max_length, anatomy.config, device)
     model = accelerator.prepare(anatomy.model)
-    phases = []
-    for phase in method.phases():
-        method.on_phase(anatomy, phase, WARM_UP_STEPS + TIMED_STEPS)
-        phases.append(_train_cost(accelerator, model, anatomy, method, phase, form, ids, budget))
-    step_seconds = sum(phase.share * phase.step_seconds for phase in phases) if phases else None
+    steps = WARM_UP_STEPS + TIMED_STEPS
+    phases = [
+        _train_cost(PhaseTrainer(accelerator, model, anatomy, method, phase, steps, form, budget), phase, ids)
+        for phase in method.phases()
+    ]
     weights = _bytes_of([*model.parameters(), *model.buffers()])
 
     # What a prompt shows is read with every question, and is the method's price: not part of the protocol.
-    question = _question(form, budget.max_length, anatomy.config, accelerator.device)
-    length = budget.max_length * (1 + method.demonstrations())
-    asked = _question(form, length, anatomy.config, accelerator.device)
+    question = _question(form, budget.max_length, anatomy.config, device)
+    asked = _question(form, budget.max_length * (1 + method.demonstrations()), anatomy.config, device)
+    plain = accelerator.prepare(plain).eval()
 
     def read() -> Any:
         return form.read(model, asked)
 
-    def read_plainly() -> Any:
-        return form.read(plain, question)
-
-    plain = accelerator.prepare(plain).eval()
-    model.eval()
-    if not phases:
-        with torch.no_grad():
-            read()
-    peak = memory.bytes()
-    with torch.no_grad():
+    def beside_the_backbone() -> Pairs:
+        model.eval()
         with _frozen(plain, model):
-            neighbours = _in_turn(read_plainly, read, accelerator.device)
+            return _in_turn(lambda: form.read(plain, question), read, device)
+
+    with torch.no_grad():
+        model.eval()
+        if not phases:
+            read()
+        peak = memory.bytes()
+        unmerged = beside_the_backbone()
+        with _frozen(plain, model):
             inference_flops = _count_flops(read)
         # Counted before merging takes the adapter away; what is stored is what training would leave.
         stored = _bytes_of(method.state(anatomy.model).values())
-        merged_neighbours: list[tuple[float, float]] = []
-        if method.merge(anatomy.model):
-            model.eval()
-            with _frozen(plain, model):
-                merged_neighbours = _in_turn(read_plainly, read, accelerator.device)
-    plain_seconds = statistics.median(plainly for plainly, _ in neighbours + merged_neighbours)
+        merged = beside_the_backbone() if method.merge(anatomy.model) else []
+    plain_seconds = statistics.median(plainly for plainly, _ in unmerged + merged)
     return Cost(
-        protocol={
-            "train_batch": [budget.batch_size, budget.max_length],
-            "inference_batch": [INFERENCE_BATCH, budget.max_length],
-            "warm_up_steps": WARM_UP_STEPS,
-            "timed_steps": TIMED_STEPS,
-            "inference_pairs": INFERENCE_PAIRS,
-        },
+        protocol=_protocol(budget),
         peak_memory_bytes=peak,
         weights_bytes=weights,
-        gradient_bytes=max((phase.gradient_bytes for phase in phases), default=0),
-        optimizer_bytes=max((phase.optimizer_bytes for phase in phases), default=0),
-        activation_bytes=max((phase.activation_bytes for phase in phases), default=0),
         stored_bytes=stored,
-        step_seconds=step_seconds,
-        train_tokens_per_second=budget.batch_size * budget.max_length / step_seconds if step_seconds else None,
-        train_flops=round(sum(phase.share * phase.train_flops for phase in phases)),
         inference_flops=inference_flops,
-        inference_seconds=plain_seconds * _median_ratio(neighbours),
-        merged_inference_seconds=plain_seconds * _median_ratio(merged_neighbours) if merged_neighbours else None,
+        inference_seconds=plain_seconds * _median_ratio(unmerged),
+        merged_inference_seconds=plain_seconds * _median_ratio(merged) if merged else None,
         backbone_inference_seconds=plain_seconds,
-        phases=phases,
+        **_of_all(phases, ids.numel()),
     )
 
 
-def _train_cost(
-    accelerator: Accelerator,
-    model: nn.Module,
-    anatomy: Anatomy,
-    method: Method,
-    phase: Phase,
-    form: Form,
-    ids: Tensor,
-    budget: Budget,
-) -> PhaseCost:
-    model.train()
-    optimizer: Optimizer = accelerator.prepare(optimizer_of(anatomy, method, phase))
-    trainable = trained_by(optimizer)
-    steps = itertools.count(1)
+def _protocol(budget: Budget) -> dict[str, Any]:
+    return {
+        "train_batch": [budget.batch_size, budget.max_length],
+        "inference_batch": [INFERENCE_BATCH, budget.max_length],
+        "warm_up_steps": WARM_UP_STEPS,
+        "timed_steps": TIMED_STEPS,
+        "inference_pairs": INFERENCE_PAIRS,
+    }
 
-    def forward() -> Tensor:
-        return form.loss(model, form.synthetic(ids))
+
+def _of_all(phases: list[PhaseCost], tokens: int) -> dict[str, Any]:
+    """Figures of the whole training, of steps of so many tokens: time and FLOPs by share, bytes of the worst phase."""
+    seconds = sum(phase.share * phase.step_seconds for phase in phases) if phases else None
+    return {
+        "gradient_bytes": max((phase.gradient_bytes for phase in phases), default=0),
+        "optimizer_bytes": max((phase.optimizer_bytes for phase in phases), default=0),
+        "activation_bytes": max((phase.activation_bytes for phase in phases), default=0),
+        "step_seconds": seconds,
+        "train_tokens_per_second": tokens / seconds if seconds else None,
+        "train_flops": round(sum(phase.share * phase.train_flops for phase in phases)),
+        "phases": phases,
+    }
+
+
+def _train_cost(trainer: PhaseTrainer, phase: Phase, ids: Tensor) -> PhaseCost:
+    """What a step costs on a batch of such token ids (batch, length)."""
 
     def step() -> None:
-        number = next(steps)
-        accelerator.backward(forward())
-        method.after_backward(anatomy, number)
-        accelerator.clip_grad_norm_(trainable, budget.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        method.after_step(anatomy, number, optimizer)
+        trainer.step(trainer.form.synthetic(ids))
+
+    def forward() -> Tensor:
+        return trainer.loss(trainer.form.synthetic(ids))
 
     for _ in range(WARM_UP_STEPS):
         step()
-    seconds = statistics.median(_timed(step, accelerator.device) for _ in range(TIMED_STEPS))
-    flops = _count_flops(lambda: accelerator.backward(forward()))
-    gradients = _bytes_of([parameter.grad for parameter in trainable if parameter.grad is not None])
+    seconds = statistics.median(_timed(step, ids.device) for _ in range(TIMED_STEPS))
+    flops = _count_flops(lambda: trainer.accelerator.backward(forward()))
+    gradients = _bytes_of([parameter.grad for parameter in trainer.trained if parameter.grad is not None])
+    optimizer = trainer.optimizer
     optimizer.zero_grad()
-    with _saved_tensors(model) as saved:
+    with _saved_tensors(trainer.model) as saved:
         loss = forward()
     del loss
     states = [value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)]
     return PhaseCost(
         name=phase.name,
         share=phase.share,
-        trainable_parameters=sum(parameter.numel() for parameter in trainable),
+        trainable_parameters=sum(parameter.numel() for parameter in trainer.trained),
         step_seconds=seconds,
-        tokens_per_second=budget.batch_size * budget.max_length / seconds,
+        tokens_per_second=ids.numel() / seconds,
         train_flops=flops,
         gradient_bytes=gradients,
         optimizer_bytes=_bytes_of(states),
@@ -213,7 +206,7 @@ def _frozen(*models: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _in_turn(plainly: Callable[[], Any], adapted: Callable[[], Any], device: torch.device) -> list[tuple[float, float]]:
+def _in_turn(plainly: Callable[[], Any], adapted: Callable[[], Any], device: torch.device) -> Pairs:
     """(plain, adapted): seconds of a pass of either, pair by pair; who goes first changes from pair to pair."""
     pairs = []
     for number in range(WARM_UP_STEPS + INFERENCE_PAIRS):
@@ -225,7 +218,7 @@ def _in_turn(plainly: Callable[[], Any], adapted: Callable[[], Any], device: tor
     return pairs[WARM_UP_STEPS:]
 
 
-def _median_ratio(pairs: list[tuple[float, float]]) -> float:
+def _median_ratio(pairs: Pairs) -> float:
     return statistics.median(adapted / plainly for plainly, adapted in pairs)
 
 
@@ -262,7 +255,7 @@ def _random_ids(size: int, length: int, config: PreTrainedConfig, device: torch.
 def _count_flops(action: Any) -> int:
     with FlopCounterMode(display=False) as counter:
         action()
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 @contextmanager

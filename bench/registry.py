@@ -9,7 +9,6 @@ a module with `get(description, registry)`.
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import importlib.util
 import inspect
@@ -22,7 +21,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
 
 from bench import plugin_files
-from bench.plugin_files import PluginError, described
+from bench.plugin_files import PluginError
+from records.text import described
+from records.vocabulary import closest
 
 __all__ = ["Kind", "Plugin", "PluginError", "Registry"]
 
@@ -132,8 +133,8 @@ class Registry:
             cls = bridge.get(name)
         except KeyError:
             known = bridge.names()
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean '{library}:{close[0]}'? " if close else ""
+            close = closest(name, known)
+            hint = f"did you mean '{library}:{close}'? " if close else ""
             raise PluginError(f"{library} has no method {name!r}; {hint}known: {', '.join(known)}") from None
         return Plugin(cls.card.name, cls, f"{_revision(cls, _libraries()[library])}+{bridge.REVISION}")
 
@@ -154,9 +155,10 @@ def _bridge(library: str) -> ModuleType:
         raise PluginError(f"the methods of {library} need that library: pip install {library}")
     point = _libraries()[library]
     try:
-        return point.load()
+        bridge: ModuleType = point.load()
     except Exception as error:
         raise PluginError(f"the library {library!r} ({point.value}) cannot be imported: {described(error)}") from error
+    return bridge
 
 
 @cache
@@ -195,12 +197,12 @@ def _plugins_of(path: Path, helpers: dict[str, Path]) -> Iterable[tuple[Kind, Pl
     from methods.base import MethodBase
     from tasks.base import Task
 
-    module, digest = plugin_files.import_file(path, helpers)
+    imported = plugin_files.import_file(path, helpers)
     bases: dict[Kind, type] = {"methods": MethodBase, "tasks": Task}
-    classes: list[Any] = [value for value in vars(module).values() if inspect.isclass(value)]
+    classes: list[Any] = [value for value in vars(imported.module).values() if inspect.isclass(value)]
     for cls in classes:
-        if cls.__module__ != module.__name__ or inspect.isabstract(cls):
+        if cls.__module__ != imported.module.__name__ or inspect.isabstract(cls):
             continue
         for kind, base in bases.items():
             if issubclass(cls, base) and hasattr(cls, "card"):
-                yield kind, Plugin(cls.card.name, cls, f"{cls.revision}+{_inherited(cls)}{digest}", (path,))
+                yield kind, Plugin(cls.card.name, cls, f"{cls.revision}+{_inherited(cls)}{imported.digest}", (path,))

@@ -161,7 +161,7 @@ class Scheduler:
                 self.profile.append(self._job(cell, "profile"))
 
     def _job(self, cell: Cell, stage: Stage, attempt: int = 1) -> Job:
-        return Job(cell, stage, self.results, self.base, self.suite.plugins[cell.id], attempt)
+        return Job(cell, stage, self.results, self.base, self.suite.plugin_files(cell), attempt)
 
     def _fill(self) -> bool:
         """Starts what can start now; False where nothing is left to start."""

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.durations import seconds_of
 from bench.yaml_lines import Place
 from records.cell import Budget, FormName
+from records.text import composed
+from records.vocabulary import nearest
 
 # NumPy's generators of old, which libraries draw from, take no other.
 MOST_SEED = 2**32 - 1
@@ -73,7 +75,7 @@ class SuiteFile(BaseModel):
 
     @field_validator("backbones", "seeds")
     @classmethod
-    def _unique(cls, value: list) -> list:
+    def _unique(cls, value: list[Any]) -> list[Any]:
         if len(set(value)) != len(value):
             raise ValueError("an entry is there twice")
         return value
@@ -81,20 +83,16 @@ class SuiteFile(BaseModel):
     @field_validator("backbones", "tasks")
     @classmethod
     def _names_that_look_alike(cls, value: Any) -> Any:
-        _refuse_twins(value, _composed, "in how their letters are composed")
+        _refuse_twins(value, composed, "in how their letters are composed")
         return value
 
     @field_validator("methods")
     @classmethod
     def _labels_that_look_alike(cls, value: Any) -> Any:
-        _refuse_twins(value, lambda name: _composed(name).casefold(), "in case alone")
+        _refuse_twins(value, lambda name: composed(name).casefold(), "in case alone")
         if bare := [label for label in value if label.endswith("@")]:
             raise ValueError(f"{bare[0]!r}: a label stands after the @")
         return value
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
 
 
 def _refuse_twins(names: Iterable[str], key: Callable[[str], str], how: str) -> None:
@@ -124,7 +122,7 @@ def odd_values(data: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
         yield place, f"has the control character U+{ord(odd[0]):04X} in it"
 
 
-def explain_type(kind: str, value: Any) -> str:
+def _explain_type(kind: str, value: Any) -> str:
     """What to write in place of a value of another type: a hint to follow the message, or nothing."""
     if kind == "bool_type":
         return "; write true or false"
@@ -139,3 +137,38 @@ def explain_type(kind: str, value: Any) -> str:
     if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9][0-9_]*(\.[0-9]*)?([eE][-+]?[0-9]+)?", value):
         return "; write it without quotes and underscores"
     return ""
+
+
+def explained(
+    error: ValidationError, data: Any, model: type[BaseModel], noun: str
+) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """Each fault that a `model` has found in the data, with its place there; `noun` is what the model's fields are."""
+    for detail in error.errors():
+        yield tuple(_path_in_file(data, detail["loc"])), _explain(detail, model, noun)
+
+
+def _path_in_file(data: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:
+    """The part of an error's location that is a place in the file (pydantic adds names of its own types)."""
+    for step in location:
+        if step == "[key]":  # what pydantic calls a mapping's key itself
+            return
+        yield step
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            return
+
+
+def _explain(detail: Any, model: type[BaseModel], noun: str) -> str:
+    name = str(detail["loc"][-1]) if detail["loc"] else ""
+    if detail["type"] == "extra_forbidden":
+        fields = Budget.model_fields if "budget" in detail["loc"][:1] else model.model_fields
+        if "budget" in detail["loc"][:1]:
+            noun = "budget value"
+        return f"unknown {noun}{nearest(name, fields) or ';'} known: {', '.join(fields) or 'none'}"
+    if detail["type"] == "missing":
+        return f"the key {name!r} is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    got = repr(detail["input"])
+    got = got if len(got) <= 80 else f"{got[:80]}…"
+    return f"{message[0].lower()}{message[1:]}, got {got}{_explain_type(detail['type'], detail['input'])}"

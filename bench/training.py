@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.optim import AdamW, Optimizer
-from transformers import get_linear_schedule_with_warmup
 
-from bench.data import Splits, eval_loader, train_loader
+from bench.data import TaskData, eval_loader, train_loader
 from bench.evaluation import evaluate
-from bench.forms.base import Form
 from bench.scoring import require_finite
+from bench.step import PhaseTrainer
 from methods.base import Method, Phase
 from records.cell import Budget
 from records.record import Evaluation
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+    from torch import Tensor
 
     from methods.anatomy import Anatomy
+    from records.cards import Metric
 
 
 # Reading a loss waits for the device, so it is not done at every step.
@@ -59,36 +60,15 @@ def phase_ends(phases: tuple[Phase, ...], steps: int) -> list[int]:
     return ends
 
 
-def optimizer_of(anatomy: Anatomy, method: Method, phase: Phase) -> AdamW:
-    """AdamW over what is trainable now, the head included."""
-    groups = [{"lr": method.lr} | group for group in method.parameter_groups(anatomy) if group["params"]]
-    for group in groups:
-        group["lr"] *= phase.lr_scale
-    return AdamW(groups, weight_decay=method.weight_decay, fused=True)
-
-
-def trained_by(optimizer: Optimizer) -> list[torch.Tensor]:
-    """Every parameter of every group."""
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
-@dataclass(frozen=True)
-class Material:
-    """A task in its form, with its data, ready to be trained and validated on."""
-
-    form: Form
-    splits: Splits
-
-
 def train(
     accelerator: Accelerator,
     anatomy: Anatomy,
     method: Method,
-    material: Material,
+    data: TaskData,
     budget: Budget,
     seed: int,
     progress: Callable[[int, int], None],
-    sources: Mapping[str, Material] | None = None,
+    sources: Mapping[str, TaskData] | None = None,
     alive: Callable[[Iterable[dict[str, Any]]], Iterable[dict[str, Any]]] = iter,
 ) -> Training:
     """Trains an adapted model in place within the budget, and restores its best checkpoint: the one with
@@ -98,99 +78,107 @@ def train(
     validated. `progress` is called after every step with (steps done, steps in all), and `alive` hands on the batches
     that are validated on: whoever watches learns that the work goes on. Raises Diverged where a loss is not finite.
     """
-    materials: list[tuple[str | None, Material]] = [(None, material), *(sources or {}).items()]
-    courses = {name: _Course(accelerator, each, budget, seed) for name, each in materials}
+    tasks: list[tuple[str | None, TaskData]] = [(None, data), *(sources or {}).items()]
+    streams = {name: TaskStream(accelerator, each, budget, seed) for name, each in tasks}
     model = accelerator.prepare(anatomy.model)
-    steps_per_epoch = courses[None].steps_per_epoch
+    steps_per_epoch = streams[None].steps_per_epoch
     phases = method.phases()
     result = Training(steps=budget.epochs * steps_per_epoch if phases else 0)
     if not phases:
-        only = courses[None]
-        _, result.validation = evaluate(model, alive(only.validation), only.form)
+        _, result.validation = evaluate(model, alive(streams[None].validation), streams[None].form)
         return result
     ends = phase_ends(phases, result.steps)
-    best: tuple[float, float] | None = None
-    checkpoint: dict[str, torch.Tensor] = {}
-    step, since = 0, 0
-    losses = torch.zeros((), device=accelerator.device)
-    tokens = torch.zeros((), device=accelerator.device, dtype=torch.long)
+    seen, best = _Seen(accelerator.device), _Best()
+    step = 0
     for phase, end in zip(phases, ends, strict=True):
-        course = courses[phase.task]
-        start, length = step, end - step
-        method.on_phase(anatomy, phase, length)
-        optimizer = accelerator.prepare(optimizer_of(anatomy, method, phase))
-        schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(budget.warmup * length), length)
-        model.train()
+        stream = streams[phase.task]
+        trainer = PhaseTrainer(accelerator, model, anatomy, method, phase, end - step, stream.form, budget)
         while step < end:
-            batch = next(course.batches)
-            seen = batch["attention_mask"].sum()
-            loss = course.form.loss(model, batch)
-            accelerator.backward(loss)
+            batch = next(stream.batches)
+            seen.add(batch, trainer.step(batch))
             step += 1
-            since += 1
-            method.after_backward(anatomy, step - start)
-            accelerator.clip_grad_norm_(trained_by(optimizer), budget.max_grad_norm)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
-            method.after_step(anatomy, step - start, optimizer)
-            losses += loss.detach()
-            tokens += seen
-            evaluating = step % steps_per_epoch == 0 or step == end
-            if evaluating or step % STEPS_BETWEEN_LOOKS == 0:
-                require_finite(losses.item(), "training", f" at step {step} of {result.steps}")
-            progress(step, result.steps)
-            if not evaluating:
-                continue
             when = f" at step {step} of {result.steps}"
-            validation_loss, scores = evaluate(model, alive(course.validation), course.form, when=when)
-            model.train()
-            result.history.append(
-                Evaluation(
-                    step=step,
-                    epoch=step / steps_per_epoch,
-                    phase=phase.name,
-                    train_loss=losses.item() / since,
-                    validation_loss=validation_loss,
-                    validation=scores,
+            validates = step % steps_per_epoch == 0 or step == end
+            if validates or step % STEPS_BETWEEN_LOOKS == 0:
+                require_finite(seen.loss.item(), "training", when)
+            progress(step, result.steps)
+            if validates:
+                loss, scores = evaluate(model, alive(stream.validation), stream.form, when=when)
+                model.train()
+                result.history.append(
+                    Evaluation(
+                        step=step,
+                        epoch=step / steps_per_epoch,
+                        phase=phase.name,
+                        train_loss=seen.mean_loss(),
+                        validation_loss=loss,
+                        validation=scores,
+                    )
                 )
-            )
-            losses.zero_()
-            since = 0
-            primary = course.form.task.card.primary
-            standing = (primary.standing(scores[primary.name]), -validation_loss)
-            if phase is phases[-1] and (best is None or standing > best):
-                best = standing
-                result.best_step, result.validation = step, scores
-                checkpoint = {name: value.clone() for name, value in method.state(anatomy.model).items()}
+                if phase is phases[-1]:
+                    best.offer(step, loss, scores, stream.form.task.card.primary, partial(method.state, anatomy.model))
     # Before the checkpoint is loaded: of what was trained, a method may store a result alone.
     result.trainable = {name: p.numel() for name, p in anatomy.model.named_parameters() if p.requires_grad}
-    method.load_state(anatomy.model, checkpoint)
-    result.train_tokens = int(tokens)
+    method.load_state(anatomy.model, best.state)
+    result.best_step, result.validation, result.train_tokens = best.step, best.scores, int(seen.tokens)
     return result
 
 
-class _Course:
-    """What a phase trains and validates on: batches without end, epoch after epoch in an order of its own."""
+class TaskStream:
+    """What a phase trains and validates on: a task's batches without end, epoch after epoch in an order of its own."""
 
-    def __init__(
-        self,
-        accelerator: Accelerator,
-        material: Material,
-        budget: Budget,
-        seed: int,
-    ) -> None:
-        self.form = material.form
-        loader, self._sampler = train_loader(material.splits.train, self.form, budget.batch_size, seed)
+    def __init__(self, accelerator: Accelerator, data: TaskData, budget: Budget, seed: int) -> None:
+        self.form = data.form
+        loader, self._sampler = train_loader(data.train, self.form, budget.batch_size, seed)
         self.steps_per_epoch = len(loader)
         self._loader = accelerator.prepare(loader)
-        validation = eval_loader(material.splits.validation, self.form, budget.batch_size * 2)
-        self.validation = accelerator.prepare(validation)
+        self.validation = accelerator.prepare(eval_loader(data.validation, self.form, budget.batch_size * 2))
         self.batches = self._endless()
 
-    def _endless(self) -> Iterator[dict[str, torch.Tensor]]:
+    def _endless(self) -> Iterator[dict[str, Any]]:
         epoch = 0
         while True:
             self._sampler.set_epoch(epoch)
             yield from self._loader
             epoch += 1
+
+
+class _Seen:
+    """What was trained on: tokens in all, and losses since the last look at their mean. Kept on the device, since
+    reading them waits for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.tokens = torch.zeros((), device=device, dtype=torch.long)
+        self.loss = torch.zeros((), device=device)
+        self.steps = 0
+
+    def add(self, batch: Mapping[str, Any], loss: Tensor) -> None:
+        self.tokens += batch["attention_mask"].sum()
+        self.loss += loss
+        self.steps += 1
+
+    def mean_loss(self) -> float:
+        """Of the steps since it was last asked for."""
+        mean = self.loss.item() / self.steps
+        self.loss.zero_()
+        self.steps = 0
+        return mean
+
+
+class _Best:
+    """The best checkpoint so far."""
+
+    def __init__(self) -> None:
+        self.standing: tuple[float, float] | None = None
+        self.step = 0
+        self.scores: dict[str, float] = {}
+        self.state: dict[str, Tensor] = {}
+
+    def offer(
+        self, step: int, loss: float, scores: dict[str, float], primary: Metric, state: Callable[[], dict[str, Tensor]]
+    ) -> None:
+        """Keeps a copy of the state that it may ask for, if the validation scores are better than any before."""
+        standing = (primary.standing(scores[primary.name]), -loss)
+        if self.standing is None or standing > self.standing:
+            self.standing, self.step, self.scores = standing, step, scores
+            self.state = {name: value.clone() for name, value in state().items()}

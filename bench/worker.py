@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -25,24 +26,26 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer  # no
 from bench import environment
 from bench.backbones import Backbone, BackboneError
 from bench.contract import DataError
-from bench.data import demonstrations, eval_loader, prepare
+from bench.data import TaskData, demonstrations, eval_loader, prepare
 from bench.evaluation import evaluate
 from bench.forms.base import Form, NoSuchForm
 from bench.forms.choice import form_of
-from bench.forms.text import LanguageModelling
+from bench.forms.heads import fit
+from bench.forms.text import LanguageModelling, Row
 from bench.forms.token import unasked
 from bench.job import Job
 from bench.lifeline import Lifeline
 from bench.profiling import PeakMemory, count_parameters, profile
 from bench.registry import Kind, PluginError, Registry
 from bench.scoring import Diverged, ScoreError, require_finite
-from bench.training import Material, train
+from bench.training import Training, train
 from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Method
 from records.cell import Budget
 from records.record import DataUse, Record
 from records.redaction import redacted
 from records.store import RecordStore, ResultsError
+from records.text import one_line
 from tasks.base import Task, TaskUnavailable
 
 if TYPE_CHECKING:
@@ -50,6 +53,9 @@ if TYPE_CHECKING:
 
 # How much general text tells what was forgotten, and in which windows.
 GENERAL_TEXT = Budget(train_examples=1, validation_examples=1, test_examples=32, batch_size=8, max_length=256)
+
+# Characters of the reason why a cell failed.
+LONGEST_REASON = 500
 
 # Exceptions whose message is meant for the user; of others the report shows the type as well.
 EXPECTED = (BackboneError, DataError, Diverged, PluginError, ScoreError, TaskUnavailable)
@@ -87,11 +93,11 @@ def _train(job: Job, record: Record, line: Lifeline) -> None:
     """Fills in the record; whatever goes wrong, be it an exit, is its reason."""
     clock = time.perf_counter()
     try:
-        work = Work(job, line)
-        record.environment = work.environment()
-        work.train(record)
+        cell_run = CellRun(job, line)
+        record.environment = cell_run.environment()
+        cell_run.train(record)
     except (NotApplicable, NoSuchForm, UnsupportedBackbone) as reason:
-        record.status, record.reason = "n/a", one_line(reason)
+        record.status, record.reason = "n/a", _said(reason)
     except BaseException as error:
         record.status, record.reason = "failed", _failure(error)
     record.wall_seconds = time.perf_counter() - clock
@@ -102,24 +108,24 @@ def _profiled(job: Job, store: RecordStore, empty: Record, line: Lifeline) -> Re
     try:
         record = store.read(job.cell.id, job.cell)
     except ResultsError as error:
-        empty.reason = one_line(error)
+        empty.reason = _said(error)
         return empty
     if record is None:
         empty.reason = "its record was gone before its cost could be profiled"
         return empty
     try:
         line.at("profiling")
-        work = Work(job, line)
-        here = work.environment()
+        cell_run = CellRun(job, line)
+        here = cell_run.environment()
         record.profiled = {key: value for key, value in here.items() if record.environment.get(key) != value}
-        work.profile(record)
+        cell_run.profile(record)
     except BaseException as error:
         record.reason = f"no cost profile: {_failure(error)}"
     return record
 
 
-class Work:
-    """The parts of a cell, loaded when first asked for."""
+class CellRun:
+    """A cell under way: its parts, loaded when first asked for, and what is done with them."""
 
     def __init__(self, job: Job, line: Lifeline) -> None:
         self.cell = job.cell
@@ -132,12 +138,15 @@ class Work:
 
     @cached_property
     def task(self) -> Task:
-        cls = self._plugin("tasks", self.cell.task, self.cell.task_revision)
+        """The cell's, with its options."""
+        cls: type[Task] = self._plugin("tasks", self.cell.task, self.cell.task_revision)
         return cls(cls.Options(**self.cell.task_options))
 
     @cached_property
     def method(self) -> Method:
-        return self._plugin("methods", self.cell.method, self.cell.method_revision)(**self.cell.hyperparameters)
+        """The cell's, with its hyperparameters."""
+        cls: type[Method] = self._plugin("methods", self.cell.method, self.cell.method_revision)
+        return cls(**self.cell.hyperparameters)
 
     def _plugin(self, kind: Kind, name: str, revision: str) -> Any:
         plugin = self.registry.get(kind, name)
@@ -147,20 +156,26 @@ class Work:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The backbone's own."""
         return self.backbone.tokenizer()
 
     @cached_property
     def form(self) -> Form:
+        """The task in the form that the cell asks for, with the demonstrations that the method shows."""
         shown = demonstrations(self.task, self.cell.budget, self.cell.seed, self.method.demonstrations())
-        return form_of(self.task, self.tokenizer, self.cell.budget, self.cell.form, shown)
+        return self._form_of(self.task, shown)
+
+    def _form_of(self, task: Task, shown: Sequence[Row] = ()) -> Form:
+        both = self.backbone.encodes_and_decodes
+        return form_of(task, self.tokenizer, self.cell.budget, self.cell.form, shown, both)
 
     def load(self) -> tuple[PreTrainedModel, frozenset[str]]:
-        """The backbone with the head that the task's form needs, on the device."""
+        """The backbone with the head that the task's form needs, on the device, and the names of the head's
+        parameters."""
         if self.form.head.kind == "language" and not self.backbone.generates:
             raise NotApplicable("the backbone is an encoder, which has no text to answer with")
         model, head = self.backbone.load(self.form.head, self.cell.seed)
-        self.encodes = bool(model.config.is_encoder_decoder)
-        self.form.meet(model)
+        fit(model, self.form)
         return model.to(self.accelerator.device), head
 
     def adapted(self) -> tuple[Anatomy, int]:
@@ -175,6 +190,7 @@ class Work:
         return anatomy, backbone
 
     def train(self, record: Record) -> None:
+        """Trains and tests, and writes into the record what came of it."""
         cell, line = self.cell, self.line
         trains = bool(self.method.phases())
         measures_forgetting = bool(cell.forgetting) and trains and self.form.head.kind == "language"
@@ -184,46 +200,34 @@ class Work:
             self.accelerator.free_memory()
         anatomy, backbone = self.adapted()
         line.at("reading data")
-        splits = prepare(self.form, cell.budget, cell.seed, self.backbone.positions, cell.task_revision)
-        material, sources = Material(self.form, splits), self._sources()
+        data, sources = self._prepared(self.form, cell.task_revision), self._sources()
         line.at("training" if trains else "validating")
         set_seed(cell.seed)
         training = train(
-            self.accelerator, anatomy, self.method, material, cell.budget, cell.seed, line.progress, sources, line.alive
+            self.accelerator, anatomy, self.method, data, cell.budget, cell.seed, line.progress, sources, line.alive
         )
         line.at("testing")
-        test = self.accelerator.prepare(eval_loader(splits.test, self.form, cell.budget.batch_size * 2))
-        _, record.test = evaluate(anatomy.model, line.alive(test), self.form, "test")
+        test = self.accelerator.prepare(eval_loader(data.test, data.form, cell.budget.batch_size * 2))
+        _, record.test = evaluate(anatomy.model, line.alive(test), data.form, "test")
         if measures_forgetting:
             record.forgetting = {"before": before, "after": self._general_loss(anatomy.model, " after tuning")}
         record.validation, record.history = training.validation, training.history
         record.best_step = training.best_step
         record.parameters = count_parameters(anatomy.head, training.trainable, backbone)
-        record.data = DataUse(
-            train=len(splits.train),
-            validation=len(splits.validation),
-            test=len(splits.test),
-            duplicates_removed=splits.duplicates_removed,
-            unknown_tokens=splits.unknown_tokens,
-            commits=splits.commits,
-            dropped=splits.dropped,
-            train_tokens=training.train_tokens,
-            steps=training.steps,
-            unasked=unasked(splits.test),
-        )
+        record.data = _use_of(data, training)
         record.status = "trained"
 
-    def _sources(self) -> dict[str, Material]:
+    def _prepared(self, form: Form, revision: str) -> TaskData:
+        return prepare(form, self.cell.budget, self.cell.seed, self.backbone.positions, revision)
+
+    def _sources(self) -> dict[str, TaskData]:
         """The other tasks on which the method has a phase."""
         found = {}
         for name, revision in self.cell.sources.items():
-            task: Task = self._plugin("tasks", name, revision)()
-            form = form_of(task, self.tokenizer, self.cell.budget, self.cell.form)
-            form.set_encodes(self.encodes)
+            form = self._form_of(self._plugin("tasks", name, revision)())
             if form.head != self.form.head:
                 raise NotApplicable(f"the source task {name} needs {form.head}, this one {self.form.head}")
-            splits = prepare(form, self.cell.budget, self.cell.seed, self.backbone.positions, revision)
-            found[name] = Material(form, splits)
+            found[name] = self._prepared(form, revision)
         return found
 
     def _general_loss(self, model: PreTrainedModel, when: str) -> float:
@@ -237,12 +241,13 @@ class Work:
         model.eval()
         with torch.no_grad():
             found = [form.predict(model, batch) for batch in self.line.alive(loader)]
-        read = sum(count for each in found for _, count in each.references)
+        read: int = sum(count for each in found for _, count in each.references)
         loss = sum(each.loss for each in found)
         require_finite(loss, "general text's", when)
         return loss / read
 
     def profile(self, record: Record) -> None:
+        """Measures what the cell costs, and writes it into the record."""
         memory = PeakMemory(self.accelerator.device)
         anatomy, _ = self.adapted()
         plain, _ = self.load()
@@ -250,12 +255,28 @@ class Work:
         record.status, record.reason = "ok", None
 
     def environment(self) -> dict[str, Any]:
+        """Where it runs, the device and its precision included."""
         device = self.accelerator.device
         return environment.describe() | {
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "threads": torch.get_num_threads(),
             "precision": self.accelerator.mixed_precision,
         }
+
+
+def _use_of(data: TaskData, training: Training) -> DataUse:
+    return DataUse(
+        train=len(data.train),
+        validation=len(data.validation),
+        test=len(data.test),
+        duplicates_removed=data.duplicates_removed,
+        unknown_tokens=data.unknown_tokens,
+        commits=data.commits,
+        dropped=data.dropped,
+        train_tokens=training.train_tokens,
+        steps=training.steps,
+        unasked=unasked(data.test),
+    )
 
 
 def _precision(asked: str) -> str:
@@ -272,22 +293,18 @@ def _failure(error: BaseException) -> str:
     """The reason for a record, after the traceback has gone to the log."""
     with contextlib.suppress(Exception):  # the log's disk may be full, or its descriptor closed
         print(redacted("".join(traceback.format_exception(error))), file=sys.stderr)
-    text = one_line(error)
+    text = _said(error)
     if isinstance(error, SystemExit):
-        code = redacted(repr(error.code))[:500]
+        code = redacted(repr(error.code))[:LONGEST_REASON]
         return f"a plugin's code, or a library, ended the process: sys.exit({code}) {_place(error)}"
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in text:
         return f"out of memory: {text}"
     return text if isinstance(error, EXPECTED) else f"{type(error).__name__}: {text}"
 
 
-def one_line(error: BaseException) -> str:
+def _said(error: BaseException) -> str:
     """An exception's text, fit for a record."""
-    try:
-        text = str(error)
-    except Exception:
-        text = "(its message cannot be shown)"
-    return redacted(" ".join(text.split())[:500])
+    return redacted(one_line(error, LONGEST_REASON))
 
 
 def _place(error: BaseException) -> str:

@@ -44,13 +44,13 @@ class YamlError(Exception):
 class _Loader(yaml.SafeLoader):
     """Composes nodes; what they are worth is told by `_Reader`."""
 
-    yaml_implicit_resolvers: dict = {}  # noqa: RUF012
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
     entries = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.entries += 1
         if self.entries > MOST_ENTRIES:
-            raise yaml.composer.ComposerError(None, None, _too_many(), self.peek_event().start_mark)
+            raise yaml.composer.ComposerError(None, None, _too_many(), self.peek_event().start_mark)  # type: ignore[no-untyped-call, unused-ignore]
         return super().compose_node(parent, index)
 
 

@@ -1,19 +1,11 @@
-"""What a program printed, fit to be shown: no terminal codes, no secrets."""
+"""What a program printed, fit to be kept and shown: no terminal codes, no secrets."""
 
 from __future__ import annotations
 
 import os
 import re
 
-# Escape sequences as terminals know them: CSI, also where its first sign is written out; then OSC and its like with
-# their text; then two-character ones.
-_SEQUENCES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\\x1b\[[0-9;]*[A-Za-z]|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
-    r"|\x1b[ -/]*[0-~]|\x9b[0-?]*[ -/]*[@-~]"
-)
-# Control characters but for the tab and the line break; characters that turn the direction of what follows; halves of
-# surrogate pairs, which no encoding has.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+from records.text import printable
 
 _SECRETS = (
     # Tokens by the shapes that their makers gave them.
@@ -38,11 +30,6 @@ _SECRETS = (
 _NAMED = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|KEY|CREDENTIALS?)$", re.IGNORECASE)
 _SHORTEST = 8  # of an environment variable's value that is taken for a secret
 MASK = "[secret]"
-
-
-def printable(text: str) -> str:
-    """Without terminal codes, and with nothing that a line of text cannot hold; tabs and line breaks stay."""
-    return _UNPRINTABLE.sub("", _SEQUENCES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def redacted(text: str) -> str:

@@ -24,6 +24,7 @@ from records.cards import Cards
 from records.cell import Cell
 from records.record import SCHEMA, Manifest, Record
 from records.redaction import redacted
+from records.text import one_line
 
 # No record or manifest comes near: what is larger is none.
 LONGEST = 256 * 2**20
@@ -185,7 +186,7 @@ def _faulty_card(error: ValidationError) -> str | None:
     match first["loc"]:
         case ("cards", str(kind), str(name), *place):
             at = ".".join(map(str, place))
-            said = " ".join(f"{at + ': ' if at else ''}{first['msg']}".split())
+            said = one_line(f"{at + ': ' if at else ''}{first['msg']}")
             whose = name if len(name) <= 80 else f"{name[:79]}…"
             return redacted(f"the card of the {kind.removesuffix('s')} {whose!r} cannot be used: {said}")
     return None
@@ -197,7 +198,7 @@ def _first_fault(error: ValidationError) -> str:
     place = ".".join(map(str, first["loc"])).removesuffix(".[key]") or "the file"
     if first["type"] == "string_pattern_mismatch":
         return redacted(f"{place!r}: a cell's id is twelve hexadecimal digits")
-    return redacted(" ".join(f"{place}: {first['msg']}".split()))
+    return redacted(one_line(f"{place}: {first['msg']}"))
 
 
 def _impossible(record: Record, cell_id: str, cell: Cell | None) -> str | None:

@@ -148,7 +148,12 @@ MEMORY = ("weights_bytes", "gradient_bytes", "optimizer_bytes", "activation_byte
 CLAIMABLE: tuple[str, ...] = tuple(quantity.name for quantity in QUANTITIES.values() if quantity.claimable)
 
 
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like this one; None where none is alike."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """What follows the name of something unknown: "; did you mean …?", or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = closest(name, known)
+    return f"; did you mean {close!r}?" if close else ""

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from records.cards import Metric as Metric
+from records.cards import Metric
 from records.cards import TaskCard as Card
-from records.vocabulary import Kind as Kind
+from records.vocabulary import Kind
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
+
+
+__all__ = ["Card", "Kind", "Metric", "Task", "TaskOptions", "TaskUnavailable"]
 
 
 class TaskUnavailable(Exception):

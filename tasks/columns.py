@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any, NoReturn
 
-from tasks.tables import Table, composed, garbling, shown
+from records.text import composed
+from tasks.tables import Table, garbling, shown
 
 # Of at most so many digits: a label of more is a text.
 TRUTHS = {"true": True, "false": False}

@@ -60,7 +60,7 @@ class HellaSwag(Choice):
         }  # fmt: skip
 
     def prompt(self, row: Mapping[str, Any]) -> str:
-        return row["text"]
+        return str(row["text"])
 
 
 def plain(text: str) -> str:
@@ -83,7 +83,7 @@ class WinoGrande(Choice):
         return {"text": before.rstrip(), "choices": choices, "label": int(row["answer"]) - 1}
 
     def prompt(self, row: Mapping[str, Any]) -> str:
-        return row["text"]
+        return str(row["text"])
 
 
 class Lettered(Choice):

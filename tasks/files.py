@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
+from records.text import composed
 from tasks import columns, metrics, tables
 from tasks.base import Card, Task, TaskOptions
 from tasks.splits import SHARES, apart, is_carved, row_key, share, without_duplicates
-from tasks.tables import LARGEST, Table, column_name, composed, garbling
+from tasks.tables import LARGEST, Table, column_name, garbling
 
 if TYPE_CHECKING:
     from datasets import DatasetDict

@@ -32,7 +32,8 @@ class Glue(HubTask):
         return {name: row[column] for name, column in zip(names, self.columns, strict=True)} | {"label": row["label"]}
 
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
-        return getattr(metrics, self.measure)(predictions, references)
+        scores: dict[str, float] = getattr(metrics, self.measure)(predictions, references)
+        return scores
 
     def prompt(self, row: Mapping[str, Any]) -> str:
         return self.question.format_map(row)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from records.text import one_line
 from tasks.base import Task, TaskOptions, TaskUnavailable
 from tasks.splits import carve
 
@@ -199,7 +200,7 @@ def _of_transport(error: BaseException) -> bool:
 def _cause(chain: list[BaseException]) -> str:
     """The innermost error that says something."""
     said = [link for link in chain if str(link).strip()] or chain[:1]
-    return f"{type(said[-1]).__name__}: {' '.join(str(said[-1]).split())[:200]}"
+    return f"{type(said[-1]).__name__}: {one_line(said[-1], 200)}"
 
 
 def _token() -> str | None:

@@ -64,7 +64,7 @@ class MetaMath(GSM8K):
         )  # fmt: skip
 
     def keep(self, row: Row) -> bool:
-        return row.get("type", "GSM").startswith("GSM")
+        return str(row.get("type", "GSM")).startswith("GSM")
 
     def example(self, row: Row) -> dict[str, Any]:
         if "query" not in row:

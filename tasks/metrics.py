@@ -134,7 +134,7 @@ def rouge(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> di
 
     def of(kind: str) -> float:
         def score(given: str, right: str) -> float:
-            return _scorer(_is_latin(right)).score(right, given)[kind].fmeasure
+            return float(_scorer(_is_latin(right)).score(right, given)[kind].fmeasure)
 
         return _best(predictions, references, score)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from records.text import composed
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -29,7 +30,7 @@ def row_key(values: Iterable[Any]) -> bytes:
     """Equal for rows whose values (texts, numbers, lists of either) differ only in case, in white space, or in whether
     an accent is part of its letter."""
     parts = (" ".join(str(value).split()) for value in values)
-    return text_key(unicodedata.normalize("NFC", "\0".join(parts)))
+    return text_key(composed("\0".join(parts)))
 
 
 def position(key: bytes) -> float:
@@ -80,7 +81,7 @@ def split_by_hash(rows: Iterable[tuple[str, int]]) -> tuple[DatasetDict, dict[st
     given = list(rows)
     keys = [text_key(text) for text, _ in given]
     kept, dropped = without_duplicates(keys, [label for _, label in given])
-    splits: dict[str, dict[str, list]] = {name: {"text": [], "label": []} for name in SHARES}
+    splits: dict[str, dict[str, list[Any]]] = {name: {"text": [], "label": []} for name in SHARES}
     for index in sorted(kept, key=keys.__getitem__):
         columns = splits[share(keys[index])]
         columns["text"].append(given[index][0])

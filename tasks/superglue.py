@@ -27,7 +27,8 @@ class SuperGlue(HubTask):
     measure: ClassVar[str] = "accuracy"
 
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
-        return getattr(metrics, self.measure)(predictions, references)
+        scores: dict[str, float] = getattr(metrics, self.measure)(predictions, references)
+        return scores
 
     def prompt(self, row: Mapping[str, Any]) -> str:
         return self.question.format_map(row)

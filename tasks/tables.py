@@ -18,6 +18,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NoReturn
 
+from records.text import composed, one_line
+
 # Bytes of a file once it is unpacked, and rows: what is larger is taken for a mistake, or for a bomb.
 LARGEST = 2 * 1024**3
 MOST_ROWS = 20_000_000
@@ -50,11 +52,6 @@ class Table:
     def place(self, index: int) -> str:
         """Where a row is: the line on which it begins, or its number from 1."""
         return f"{self.path}:{self.places[index]}" if self.by_line else f"{self.path}, row {self.places[index]}"
-
-
-def composed(text: str) -> str:
-    """The text with every letter and its accents as one character, where there is one."""
-    return unicodedata.normalize("NFC", text)
 
 
 def shown(value: Any) -> str:
@@ -372,7 +369,7 @@ def _parquet(path: Path, content: bytes, names: list[str]) -> Table:
         file = parquet.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
         columns = {name: _arrow_values(file.read(columns=[own])[own]) for name, own in zip(names, wanted, strict=True)}
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from None
+        raise ValueError(f"{path}: cannot be read: {one_line(error, 200)}") from None
     _within(path, rows, sum(len(value) for column in columns.values() for value in column if isinstance(value, str)))
     return Table(path, columns, range(1, rows + 1), False, "Parquet")
 

@@ -22,9 +22,10 @@ from bench.backbones.loading import (
     without_head,
 )
 from bench.backbones.places import ConfigOnly, Gguf, Place, Plain, read_config
-from bench.backbones.weights import BackboneError, one_line
+from bench.backbones.weights import BackboneError
 from bench.forms.base import Head, NoSuchForm
 from records.cards import BackboneCard as Card
+from records.text import reason
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from methods.anatomy import Anatomy
 
 # Before a folder's path or a hub id: the dimensions of that model, with random weights.
-CONFIG = "config:"
+RANDOM = "config:"
 EMBEDDED_PREFIX = "embedded:"
 
 
@@ -55,8 +56,8 @@ class Backbone:
         """A relative path is seen from `base`, the suite's folder. `revision` pins a backbone of the hub to a commit,
         such as the one that a cell's identity holds. Raises BackboneError where there is no such backbone; loads no
         weights, but looks a hub id up."""
-        if spec.startswith(CONFIG):
-            inner = cls._find(spec.removeprefix(CONFIG), base, revision)
+        if spec.startswith(RANDOM):
+            inner = cls._find(spec.removeprefix(RANDOM), base, revision)
             return cls(spec, ConfigOnly(inner.place), _random(spec, inner.card))
         found = cls._find(spec, base, revision)
         if isinstance(found.place, Plain):
@@ -74,7 +75,7 @@ class Backbone:
             path = base / Path(spec).expanduser()
             file, folder = path.is_file(), path.is_dir()
         except (OSError, RuntimeError, ValueError) as error:  # a name too long, of nobody's home, with a null byte
-            raise BackboneError(f"unknown backbone {spec[:100]!r}: {one_line(error)}") from error
+            raise BackboneError(f"unknown backbone {spec[:100]!r}: {reason(error)}") from error
         if file and path.suffix == ".gguf":
             return cls(spec, Gguf(path), _own(spec, path.stem, "as the file says"))
         if folder and ((path / "config.json").exists() or not SPEC.fullmatch(spec) or list(path.glob("adapter_*"))):

@@ -17,7 +17,7 @@ from tasks.hub import explain, snapshot
 # `organisation/name`, and after an @ a commit, a tag or a branch.
 SPEC = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
 
-CONFIG = ["*.json", "*.txt", "*.model", "README.md"]
+CONFIGURATION = ["*.json", "*.txt", "*.model", "README.md"]
 WEIGHTS = ["model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json"]
 
 
@@ -35,11 +35,11 @@ class Hub:
 
     @cached_property
     def config(self) -> Path:
-        return self._snapshot(self.wanted, CONFIG)
+        return self._snapshot(self.wanted, CONFIGURATION)
 
     @cached_property
     def weights(self) -> Path:
-        folder = self._snapshot(self.revision, CONFIG + WEIGHTS)
+        folder = self._snapshot(self.revision, CONFIGURATION + WEIGHTS)
         if not list(folder.glob("model*.safetensors")):
             raise BackboneError(
                 f"the model {self.repo} has no safetensors at {self.revision[:12]}, and other formats, which can run"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.backbones import weights
 from bench.backbones.places import read_config
-from bench.backbones.weights import BackboneError, one_line
+from bench.backbones.weights import BackboneError
 from bench.forms.base import NoSuchForm
+from records.text import reason
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -21,18 +22,20 @@ if TYPE_CHECKING:
 
 def read_configuration(folder: Path, spec: str, **options: Any) -> PreTrainedConfig:
     """Raises BackboneError where transformers does not know the architecture, or a value has the wrong type."""
-    from transformers import AutoConfig, __version__
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers import CONFIG_MAPPING, AutoConfig, __version__
 
     said = read_config(folder)
-    if said["model_type"] not in CONFIG_MAPPING_NAMES:
+    if said["model_type"] not in CONFIG_MAPPING:
         if "auto_map" in said:
             raise BackboneError(f"{spec} needs code of its own ({said['model_type']}), and that is never run")
         raise BackboneError(f"{spec} is a {said['model_type']!r}, which transformers {__version__} does not know")
     try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
+        found: PreTrainedConfig = AutoConfig.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True, **options
+        )
     except Exception as error:  # of the many kinds that a reader has for what it did not expect
-        raise BackboneError(f"the config.json of {spec} is none that transformers reads: {one_line(error)}") from error
+        raise BackboneError(f"the config.json of {spec} is none that transformers reads: {reason(error)}") from error
+    return found
 
 
 def architecture(head: Head, config: PreTrainedConfig) -> str:
@@ -57,9 +60,10 @@ def empty(auto: str, config: PreTrainedConfig, spec: str) -> PreTrainedModel:
 
     try:
         with torch.device("meta"):
-            return getattr(transformers, auto).from_config(config, dtype=torch.float32)
+            model: PreTrainedModel = getattr(transformers, auto).from_config(config, dtype=torch.float32)
     except Exception as error:  # whatever its numbers lead to
-        raise BackboneError(f"the config.json of {spec} describes no model: {one_line(error)}") from error
+        raise BackboneError(f"the config.json of {spec} describes no model: {reason(error)}") from error
+    return model
 
 
 def fresh_parameters(model: PreTrainedModel) -> set[str]:
@@ -95,7 +99,7 @@ def filled(
             **source, config=model.config, dtype=torch.float32, output_loading_info=True, **options
         )
     except (ValueError, OSError, RuntimeError, KeyError) as error:
-        raise BackboneError(f"the weights of {spec} cannot be loaded: {one_line(error)}") from error
+        raise BackboneError(f"the weights of {spec} cannot be loaded: {reason(error)}") from error
     buffers = {name for name, _ in found.named_buffers()}
     missing = set(info["missing_keys"]) - buffers
     lacking = sorted(name for name in missing - set(fresh) if "pooler" not in name.split("."))

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.backbones import weights
-from bench.backbones.weights import BackboneError, one_line
+from bench.backbones.weights import BackboneError
 from bench.caches import CacheError, cache_folder, kept
+from records.text import reason
 
 
 class Place(Protocol):
@@ -96,7 +97,7 @@ def _converted(file: Path) -> Callable[[Path], None]:
         read, info = decoder.from_pretrained(file.parent, dtype=torch.float32, output_loading_info=True, **source)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **source)
     except Exception as error:  # of the many kinds that a reader has for bytes that it did not expect
-        raise BackboneError(f"{file} cannot be read as GGUF: {one_line(error)}") from error
+        raise BackboneError(f"{file} cannot be read as GGUF: {reason(error)}") from error
     if lacking := sorted(info["missing_keys"]):
         raise BackboneError(f"{file} carries no weights for {lacking[0]}, which its architecture asks for")
     # transformers regards what it read as quantised for good; the same weights in a model of its own are not.
@@ -169,7 +170,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BackboneError(f"'{folder}' has no readable config.json: {one_line(error)}") from error
+        raise BackboneError(f"'{folder}' has no readable config.json: {reason(error)}") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise BackboneError(f"'{path}' names no model_type, so its architecture is not known")
     for key, kind in (("num_labels", int), ("id2label", dict), ("label2id", dict)):

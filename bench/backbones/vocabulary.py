@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.backbones.weights import BackboneError, one_line
+from bench.backbones.weights import BackboneError
+from records.text import reason
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,7 +25,7 @@ def load(folder: Path, spec: str, embeddings: int | None) -> PreTrainedTokenizer
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # of the many kinds that readers have for what they did not expect
-        raise BackboneError(f"the tokenizer of {spec} cannot be read: {one_line(error)}") from error
+        raise BackboneError(f"the tokenizer of {spec} cannot be read: {reason(error)}") from error
     # Without files transformers makes one up that knows nothing but its special tokens.
     names = tokenizer.vocab_files_names.values()
     if names and not any((folder / name).is_file() for name in names):

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from records.text import reason
+
 # Under these names `save_pretrained` writes them: in one file, or in several with an index.
 WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -19,13 +21,6 @@ class BackboneError(Exception):
     """A backbone cannot be had; the message says in one line why, and what to do."""
 
 
-def one_line(error: Exception) -> str:
-    """What an exception says, with its spaces closed up."""
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    text = " ".join(said.split())[:300]
-    return f"unknown value or missing key {text}" if isinstance(error, KeyError) else text or type(error).__name__
-
-
 def files(folder: Path) -> list[Path]:
     """The files with the folder's weights. Raises BackboneError where one is missing, or all are."""
     if (folder / WHOLE).is_file():
@@ -36,7 +31,7 @@ def files(folder: Path) -> list[Path]:
         parts = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
         found = [folder / Path(part).name for part in parts]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BackboneError(f"'{folder / INDEX}' is no index of weights: {one_line(error)}") from error
+        raise BackboneError(f"'{folder / INDEX}' is no index of weights: {reason(error)}") from error
     if lacking := [path.name for path in found if not path.is_file()]:
         raise BackboneError(f"backbone '{folder}' lacks {lacking[0]}, which {INDEX} names; copy the folder once more")
     return found
@@ -91,4 +86,4 @@ def _cause(path: Path, error: Exception) -> str:
     with path.open("rb") as file:
         if file.read(len(POINTER)) == POINTER:
             return "it is what git-lfs leaves in its place; have the file itself with: git lfs pull"
-    return f"{one_line(error)}; copy or download it once more"
+    return f"{reason(error)}; copy or download it once more"

@@ -15,7 +15,7 @@ from bench.forms import tokens
 if TYPE_CHECKING:
     from datasets import Dataset
     from torch import Tensor, nn
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from tasks.base import Task
 
@@ -43,46 +43,28 @@ class Predicted(NamedTuple):
 
 
 class Form(ABC):
-    """One task in one form, for one tokenizer and length. Importing this needs no torch."""
+    """One task in one form, for one tokenizer and length, and for an encoder-decoder, which reads a prompt with its
+    encoder, or for any other model. Importing this needs no torch."""
 
     head: Head
 
-    def __init__(self, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    def __init__(
+        self, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int, encoder_decoder: bool = False
+    ) -> None:
         self.task = task
         self.tokenizer = tokens.plain(tokenizer)
         self.max_length = max_length
-        self.encodes = False
+        self.encoder_decoder = encoder_decoder
 
-    def set_encodes(self, encodes: bool) -> None:
-        """Told before `encode` whether the model is an encoder-decoder, which reads a prompt with its encoder."""
-        self.encodes = encodes
-
-    def meet(self, model: PreTrainedModel) -> None:
-        """Told of the model before `encode`: has it take for padding what batches are padded with, and read a text's
-        last token where its head does. Raises NoSuchForm where the head would find none."""
-        self.set_encodes(bool(model.config.is_encoder_decoder))
-        model.config.get_text_config().pad_token_id = self.pad
-        if self.head.kind != "sequence":
-            return
-        if self.encodes:
-            end = model.config.eos_token_id
-            if end not in tokens.encode(self.tokenizer, "a")["input_ids"]:
-                raise NoSuchForm(
-                    "the head of an encoder-decoder reads a text's end, which the tokenizer does not write"
-                )
-        elif hasattr(model, "score"):
-            from bench.forms.heads import read_last_tokens
-
-            read_last_tokens(model)
-
-    def see(self, train: Dataset) -> None:  # noqa: B027 - most forms do not care
-        """Told of the training examples' features before the first batch."""
+    def trained_on(self, train: Dataset) -> Form:
+        """The form of a model that learns from these features, where they decide on what it may answer."""
+        return self
 
     @property
     def pad(self) -> int:
         """What batches are padded with: under an encoder-decoder's head never a text's end, since it counts those."""
         found = tokens.padding(self.tokenizer)
-        if self.encodes and found == self.tokenizer.eos_token_id:
+        if self.encoder_decoder and found == self.tokenizer.eos_token_id:
             return 0 if found else 1
         return found
 
@@ -92,7 +74,7 @@ class Form(ABC):
         return type(self).__name__
 
     @abstractmethod
-    def encode(self, rows: dict[str, list]) -> dict[str, list]:
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Features of raw rows, column by column, `input_ids` among them: one for each row, or, where a row is
         cut into windows, several. Whatever `predict` needs of the row is a column as well."""
 
@@ -136,7 +118,7 @@ def input_tensors(form: Form, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
     return batch | {"attention_mask": (torch.arange(width) < lengths[:, None]).long()}
 
 
-def never_empty(tokenizer: PreTrainedTokenizerBase, features: dict[str, list]) -> dict[str, list]:
+def never_empty(tokenizer: PreTrainedTokenizerBase, features: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """A text of which a tokenizer makes nothing is read as the token that begins a text, or as padding."""
     begin = tokens.beginning(tokenizer)
     for index, ids in enumerate(features["input_ids"]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.forms.base import Form, NoSuchForm
 from bench.forms.mixture import Mixture
@@ -32,16 +32,25 @@ TEXTS: dict[str, type[Prompted]] = {
 
 
 def form_of(
-    task: Task, tokenizer: PreTrainedTokenizerBase, budget: Budget, name: FormName, demonstrations: Sequence[Row] = ()
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    budget: Budget,
+    name: FormName,
+    demonstrations: Sequence[Row] = (),
+    encoder_decoder: bool = False,
 ) -> Form:
-    """Raises NoSuchForm where the task's kind has no form of that name."""
+    """The form of that name for a model that is an encoder-decoder, or not. Raises NoSuchForm where the task's kind has
+    none."""
+    length = budget.max_length
     if task.kind == "mixture":
-        members = [form_of(member, tokenizer, budget, name) for member in task.tasks]  # type: ignore[attr-defined]
-        return Mixture(task, tokenizer, budget.max_length, members)
+        own: Any = task
+        members = [form_of(each, tokenizer, budget, name, encoder_decoder=encoder_decoder) for each in own.tasks]
+        return Mixture(task, tokenizer, length, members)
     if task.kind == "language modelling":
-        return LanguageModelling(task, tokenizer, budget.max_length)
+        return LanguageModelling(task, tokenizer, length, encoder_decoder)
     if name == "text" and task.kind in TEXTS:
-        return TEXTS[task.kind](task, tokenizer, budget.max_length, budget.max_target_length, demonstrations)
+        answer = budget.max_target_length
+        return TEXTS[task.kind](task, tokenizer, length, answer, demonstrations, encoder_decoder)
     if name == "head" and task.kind in HEADS:
-        return HEADS[task.kind](task, tokenizer, budget.max_length)
+        return HEADS[task.kind](task, tokenizer, length, encoder_decoder)
     raise NoSuchForm(f"{task.kind} has no form {name!r}")

@@ -25,7 +25,7 @@ class Mixture(Form):
     def __init__(
         self, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int, members: Sequence[Form]
     ) -> None:
-        super().__init__(task, tokenizer, max_length)
+        super().__init__(task, tokenizer, max_length, any(member.encoder_decoder for member in members))
         self.members = members
         kinds = {member.head.kind for member in members}
         if len(kinds) > 1 or "token" in kinds:
@@ -42,12 +42,7 @@ class Mixture(Form):
     def key(self) -> str:
         return " ".join(member.key for member in self.members)
 
-    def set_encodes(self, encodes: bool) -> None:
-        super().set_encodes(encodes)
-        for member in self.members:
-            member.set_encodes(encodes)
-
-    def encode(self, rows: dict[str, list]) -> dict[str, list]:
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         found: list[dict[str, Any]] = []
         for index, member in enumerate(self.members):
             own = [i for i, task in enumerate(rows["task"]) if task == index]
@@ -83,7 +78,8 @@ class Mixture(Form):
         for index, part in batch["parts"]:
             weights.append(len(part["attention_mask"]))
             losses.append(self.members[index].loss(self._of(model, index), part))
-        return sum(w * loss for w, loss in zip(weights, losses, strict=True)) / torch.tensor(sum(weights))
+        total: Tensor = sum(w * loss for w, loss in zip(weights, losses, strict=True))  # type: ignore[assignment]
+        return total / torch.tensor(sum(weights))
 
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         total = Predicted(0.0, 0, [], [])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class _Pairs(Form):
     """One text, or a pair, for one label."""
 
-    def encode(self, rows: dict[str, list]) -> dict[str, list]:
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         texts = [rows[column] for column in ("text", "text_pair") if column in rows]
         options: dict[str, Any] = {"truncation": True, "max_length": self.max_length, "return_attention_mask": False}
         features = never_empty(self.tokenizer, dict(encode(self.tokenizer, *texts, **options)))
@@ -88,7 +88,7 @@ class MultipleChoice(Form):
 
     head = Head("sequence", 1)
 
-    def encode(self, rows: dict[str, list]) -> dict[str, list]:
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         encoded: list[list[list[int]]] = []
         for text, choices in zip(rows["text"], rows["choices"], strict=True):
             pairs = [text] * len(choices), choices

@@ -46,8 +46,9 @@ class Prompted(Form):
         max_length: int,
         max_target_length: int,
         demonstrations: Sequence[Row] = (),
+        encoder_decoder: bool = False,
     ) -> None:
-        super().__init__(task, tokenizer, max_length)
+        super().__init__(task, tokenizer, max_length, encoder_decoder)
         self.max_target_length = max_target_length
         self.demonstrations = demonstrations
         self.chat = bool(getattr(tokenizer, "chat_template", None))
@@ -57,7 +58,7 @@ class Prompted(Form):
         shown = json.dumps([dict(row) for row in self.demonstrations], sort_keys=True, default=str)
         template = str(getattr(self.tokenizer, "chat_template", ""))
         digest = hashlib.sha256(f"{shown}\0{template}".encode()).hexdigest()[:16]
-        return f"{type(self).__name__} {self.max_target_length} {self.encodes} {digest}"
+        return f"{type(self).__name__} {self.max_target_length} {self.encoder_decoder} {digest}"
 
     @abstractmethod
     def answer(self, row: Row) -> str:
@@ -88,7 +89,9 @@ class Prompted(Form):
         columns = [name for name in ("text", "text_pair") if row.get(name)]
         empty = dict(row) | dict.fromkeys(columns, "")
         question = tokens.tokens(self.tokenizer, self.task.prompt(empty))
-        around = self.tokenizer.num_special_tokens_to_add() if self.encodes and not self.chat else len(self._before)
+        around = (
+            self.tokenizer.num_special_tokens_to_add() if self.encoder_decoder and not self.chat else len(self._before)
+        )
         room = max(self.max_length - around - len(question), 1)
         spans = {name: [(t.start, t.end) for t in tokens.tokens(self.tokenizer, row[name])] for name in columns}
         cut = dict(row)
@@ -111,7 +114,7 @@ class Prompted(Form):
     def _split(self, row: Row, answers: Sequence[str]) -> tuple[list[int], list[list[int]]]:
         """Token ids of what stands before the answer, and of each of the answers."""
         context = self._context(row)
-        if self.encodes:
+        if self.encoder_decoder:
             # A decoder has just begun when it answers, and reads no space first.
             given = tokens.encode(self.tokenizer, context)["input_ids"] if not self.chat else _ids(self._read(context))
             found = [_ids(tokens.tokens(self.tokenizer, answer.lstrip())) for answer in answers]
@@ -147,7 +150,7 @@ class Prompted(Form):
         pairs = [(tuple(c), tuple(a[:-1])) for c, a in zip(contexts, answers, strict=True)]
         read = {pair: place for place, pair in enumerate(dict.fromkeys(pairs))}
         labels = torch.full((len(answers), width), IGNORED)
-        if self.encodes:
+        if self.encoder_decoder:
             inputs = self._padded([list(context) for context, _ in read], device)
             start = model.config.decoder_start_token_id  # type: ignore[union-attr]
             decoder = torch.full((len(read), width), self.pad)
@@ -176,11 +179,11 @@ class Prompted(Form):
         padded = torch.full((len(ids), width), self.pad)
         mask = torch.zeros(len(ids), width, dtype=torch.long)
         for row, line in enumerate(ids):
-            start = 0 if self.encodes else width - len(line)
+            start = 0 if self.encoder_decoder else width - len(line)
             padded[row, start : start + len(line)] = torch.tensor(line)
             mask[row, start : start + len(line)] = 1
         inputs = {"input_ids": padded.to(device), "attention_mask": mask.to(device)}
-        if not self.encodes:
+        if not self.encoder_decoder:
             inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0).to(device)
         return inputs
 
@@ -202,7 +205,7 @@ class Prompted(Form):
         rows = ids.tolist()
         contexts, targets = [row[:-answer] for row in rows], [row[-answer:] for row in rows]
         inputs = {"input_ids": ids, "attention_mask": ids.new_ones(ids.shape)}
-        if self.encodes:
+        if self.encoder_decoder:
             inputs["decoder_input_ids"] = ids[:, -answer:]
         return {**inputs, "context": contexts, "target": targets}
 
@@ -217,8 +220,8 @@ class Likelihood(Prompted):
     def answer(self, row: Row) -> str:
         return self.answers(row)[row["label"]]
 
-    def encode(self, rows: dict[str, list]) -> dict[str, list]:
-        features: dict[str, list] = {
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        features: dict[str, list[Any]] = {
             name: [] for name in ("input_ids", "context", "target", "choices", "characters", "label")
         }
         for values in zip(*rows.values(), strict=True):
@@ -262,8 +265,8 @@ class Generation(Prompted):
     def answer(self, row: Row) -> str:
         return row["targets"][0] if row["targets"] else ""
 
-    def encode(self, rows: dict[str, list]) -> dict[str, list]:
-        features: dict[str, list] = {name: [] for name in ("input_ids", "context", "target", "targets")}
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        features: dict[str, list[Any]] = {name: [] for name in ("input_ids", "context", "target", "targets")}
         for values in zip(*rows.values(), strict=True):
             row = dict(zip(rows, values, strict=True))
             start, [target] = self._split(row, [self.answer(row)])
@@ -289,12 +292,17 @@ class Generation(Prompted):
 
         inputs = self._padded(contexts, next(model.parameters()).device)
         end, pad = self.end, self.pad
-        if not self.encodes:
-            inputs.pop("position_ids")  # which `generate` counts itself
+        if not self.encoder_decoder:
             output = model.generate(  # type: ignore[operator]
-                **inputs, max_new_tokens=self.max_target_length, do_sample=False, num_beams=1, pad_token_id=pad,
-                eos_token_id=end, generation_config=None,
-            )  # fmt: skip
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],  # positions `generate` counts itself
+                max_new_tokens=self.max_target_length,
+                do_sample=False,
+                num_beams=1,
+                pad_token_id=pad,
+                eos_token_id=end,
+                generation_config=None,
+            )
             return [row[inputs["input_ids"].shape[1] :] for row in output.tolist()]
         # The whole model at every step: `generate` runs the encoder by itself, past what a method has put around
         # the model.
@@ -327,8 +335,8 @@ class LanguageModelling(Form):
 
     head = Head("language")
 
-    def encode(self, rows: dict[str, list]) -> dict[str, list]:
-        features: dict[str, list] = {"input_ids": [], "bytes": []}
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        features: dict[str, list[Any]] = {"input_ids": [], "bytes": []}
         begin = _needed(tokens.beginning(self.tokenizer), "begins")
         for text in rows["text"]:
             read = tokens.tokens(self.tokenizer, text)

@@ -27,7 +27,7 @@ class Tagging(Form):
     def head(self) -> Head:  # type: ignore[override]
         return Head("token", len(self.task.card.labels))
 
-    def encode(self, rows: dict[str, list]) -> dict[str, list]:
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         options: dict[str, Any] = {"is_split_into_words": True, "truncation": True, "max_length": self.max_length}
         if "add_prefix_space" in getattr(self.tokenizer, "init_kwargs", {}):
             options["add_prefix_space"] = True
@@ -55,7 +55,8 @@ class Tagging(Form):
 
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         # The mean over what is tagged; zero, with a gradient all the same, where nothing is.
-        return self._summed(model, batch)[0] / (batch["labels"] != IGNORED).sum().clamp(min=1)
+        count: Tensor = (batch["labels"] != IGNORED).sum().clamp(min=1)
+        return self._summed(model, batch)[0] / count
 
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         loss, logits = self._summed(model, batch)
@@ -93,16 +94,22 @@ class ExtractiveQA(Form):
     head = Head("token", 2)
     longest_answer = 30  # tokens, as the original code has it
 
-    def __init__(self, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
-        super().__init__(task, tokenizer, max_length)
-        self.may_abstain = False
+    def __init__(
+        self,
+        task: Task,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+        encoder_decoder: bool = False,
+        may_abstain: bool = False,
+    ) -> None:
+        super().__init__(task, tokenizer, max_length, encoder_decoder)
+        self.may_abstain = may_abstain
 
-    def see(self, train: Dataset) -> None:
-        self.may_abstain = any(
-            asked and not answers for asked, answers in zip(train["asked"], train["answers"], strict=True)
-        )
+    def trained_on(self, train: Dataset) -> ExtractiveQA:
+        abstains = any(asked and not answers for asked, answers in zip(train["asked"], train["answers"], strict=True))
+        return ExtractiveQA(self.task, self.tokenizer, self.max_length, self.encoder_decoder, abstains)
 
-    def encode(self, rows: dict[str, list]) -> dict[str, list]:
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         asked = self._fits(rows["text"])
         # In place of one that does not fit its passage is read alone: something has to be.
         texts = [text if fits else "" for text, fits in zip(rows["text"], asked, strict=True)]
@@ -137,15 +144,15 @@ class ExtractiveQA(Form):
             elif asked[index]:
                 first = last = nulls[-1]
             spans.append([first, last])
-        features.pop("offset_mapping")
-        kept: dict[str, list] = {
+        read = {name: values for name, values in features.items() if name != "offset_mapping"}
+        kept: dict[str, list[Any]] = {
             "span": spans,
             "null": nulls,
             "offsets": offsets,
             "passage": rows["text_pair"],
             "asked": asked,
         }
-        return never_empty(self.tokenizer, dict(features)) | kept | {"answers": rows["answers"]}
+        return never_empty(self.tokenizer, read) | kept | {"answers": rows["answers"]}
 
     def _fits(self, questions: list[str]) -> list[bool]:
         """Which questions leave room for a token of the passage."""
@@ -170,7 +177,7 @@ class ExtractiveQA(Form):
         }
 
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
-        spans = batch["labels"]
+        spans: Tensor = batch["labels"]
         # The mean over what can be found; zero, with a gradient all the same, where nothing can.
         return _span_loss(self._logits(model, batch), spans) / (spans != IGNORED).sum().clamp(min=1)
 
@@ -200,7 +207,8 @@ class ExtractiveQA(Form):
 
     def _logits(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         """(batch, length, 2)."""
-        return model(**inputs_of(batch)).logits.float()
+        logits: Tensor = model(**inputs_of(batch)).logits
+        return logits.float()
 
     def synthetic(self, ids: Tensor) -> dict[str, Any]:
         import torch

@@ -27,7 +27,8 @@ class Token(NamedTuple):
 
 def encode(tokenizer: PreTrainedTokenizerBase, *texts: Any, **options: Any) -> BatchEncoding:
     """What the tokenizer makes of texts in which nothing typed is a special token."""
-    return tokenizer(*texts, split_special_tokens=True, **options)
+    read: BatchEncoding = tokenizer(*texts, split_special_tokens=True, **options)
+    return read
 
 
 def plain(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

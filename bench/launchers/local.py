@@ -19,7 +19,7 @@ import psutil
 from bench import environment
 from bench.launchers import server
 from bench.lifeline import NOT_WRITTEN, Lifeline, die_with, watch_scheduler
-from bench.plugin_files import described
+from records.text import described
 
 if TYPE_CHECKING:
     from bench.job import Job
@@ -205,7 +205,7 @@ class LocalLauncher:
         while not run.reports.closed and run.reports.poll() and run.listen():
             pass
         run.reports.close()
-        return run.process.exitcode
+        return int(run.process.exitcode)
 
     def stop(self) -> None:
         """Ends every job at once, also one that an interrupt caught while it was started: else the interpreter would

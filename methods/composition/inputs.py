@@ -180,6 +180,11 @@ def by_name(backbone: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     return dict(zip(names, args, strict=False)) | kwargs
 
 
+def last_visible(mask: Tensor) -> Tensor:
+    """Of every example the position of the last token that an attention mask (batch, length) shows, (batch,)."""
+    return mask.shape[1] - 1 - mask.long().flip(1).argmax(1)
+
+
 def _positions(mask: Tensor) -> Tensor:
     """Counted from the first token that is not padding."""
     return (mask.long().cumsum(1) - 1).clamp(min=0)

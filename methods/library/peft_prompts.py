@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from typing_extensions import override
 
+from methods.composition.inputs import last_visible
+
 ADAPTER = "default"
 # Prompts that are keys and values, not embeddings in front of the input's.
 CACHES = (peft.PeftType.PREFIX_TUNING, peft.PeftType.CARTRIDGE)
@@ -132,8 +134,7 @@ def forward_with_prompt(self: PreTrainedModel, *args: Any, **kwargs: Any) -> Any
         return output
     mask = kwargs.get("attention_mask")
     if prompted.in_front and mask is not None:
-        places = torch.arange(mask.shape[1], device=mask.device)
-        prompted.ends = prompted.in_front + (mask.long() * places).argmax(dim=1)
+        prompted.ends = prompted.in_front + last_visible(mask)
     try:
         return prompted(**kwargs)
     finally:

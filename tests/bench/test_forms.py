@@ -94,8 +94,14 @@ ROWS = [
 @pytest.mark.parametrize("architecture", [*DECODERS, "t5", "bart"])
 def test_likelihoods_in_a_batch_are_those_of_each_answer_alone(architecture, tokenizer):
     model = language_model(architecture)
-    form = Likelihood(make_task("classification", ("bad", "very good", "so_so")), tokenizer, 60, 8)
-    form.set_encodes(model.config.is_encoder_decoder)
+    form = Likelihood(
+        make_task("classification", ("bad", "very good", "so_so")),
+        tokenizer,
+        60,
+        8,
+        (),
+        model.config.is_encoder_decoder,
+    )
     rows = features(form, ROWS)
     expected = [[log_likelihood(model, row["context"], answer) for answer in row["choices"]] for row in rows]
     with torch.no_grad():
@@ -145,8 +151,7 @@ def test_a_chat_template_is_used_where_there_is_one(tokenizer):
 @pytest.mark.parametrize("architecture", [*DECODERS, "t5", "bart"])
 def test_generation_takes_the_likeliest_token_each_time(architecture, tokenizer):
     model = language_model(architecture)
-    form = Generation(make_task("generation"), tokenizer, 30, 6)
-    form.set_encodes(model.config.is_encoder_decoder)
+    form = Generation(make_task("generation"), tokenizer, 30, 6, (), model.config.is_encoder_decoder)
     rows = features(form, [{"text": text, "targets": ["ab"]} for text in ("one", "another, longer", "z")])
     with torch.no_grad():
         found = form.generate(model, [row["context"] for row in rows])

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoMod
 
 from bench.forms.base import Form, NoSuchForm, inputs_of
 from bench.forms.choice import form_of
+from bench.forms.heads import fit
 from bench.forms.sequence import Classification, MultipleChoice
 from bench.forms.token import ExtractiveQA, Tagging
 from records.cell import Budget
@@ -47,6 +48,10 @@ def tokenizer_for(architecture: str, **options: Any):
     return tokenizers.make("byte" if architecture in DECODERS else "byte:both", **options)
 
 
+def both(model) -> bool:
+    return model.config.is_encoder_decoder
+
+
 @torch.no_grad()
 def read(model, form: Form, rows: list[dict[str, Any]]) -> Tensor:
     return model(**inputs_of(form.collate(rows))).logits
@@ -66,8 +71,10 @@ def as_transformers_does(model, ids: list[int]) -> Tensor:
 def test_a_sequence_under_a_head(architecture, side):
     model = build(AutoModelForSequenceClassification, architecture)
     plain = copy.deepcopy(model)
-    form = Classification(make_task("classification", LABELS), tokenizer_for(architecture, padding_side=side), 64)
-    form.meet(model)
+    form = Classification(
+        make_task("classification", LABELS), tokenizer_for(architecture, padding_side=side), 64, both(model)
+    )
+    fit(model, form)
     rows = features(form, [{"text": text, "label": 0} for text in TEXTS])
     together = read(model, form, rows)
     for row, found in zip(rows, together, strict=True):
@@ -85,8 +92,8 @@ def test_a_sequence_under_a_head(architecture, side):
 def test_choices_under_a_head(architecture, side):
     model = build(AutoModelForSequenceClassification, architecture, num_labels=1)
     plain = copy.deepcopy(model)
-    form = MultipleChoice(make_task("multiple choice"), tokenizer_for(architecture, padding_side=side), 64)
-    form.meet(model)
+    form = MultipleChoice(make_task("multiple choice"), tokenizer_for(architecture, padding_side=side), 64, both(model))
+    fit(model, form)
     rows = features(form, [{"text": text, "choices": ["he", "in old Rome"], "label": 1} for text in TEXTS])
     together = read(model, form, rows).view(len(rows), 2)
     for row, found in zip(rows, together, strict=True):
@@ -100,13 +107,13 @@ def test_tokens_under_a_head(architecture, side):
     model = build(AutoModelForTokenClassification, architecture)
     plain = copy.deepcopy(model)
     tokenizer = tokenizer_for(architecture, padding_side=side)
-    tagging = Tagging(make_task("tagging", LABELS), tokenizer, 64)
-    asking = ExtractiveQA(make_task("extractive QA"), tokenizer, 64)
+    tagging = Tagging(make_task("tagging", LABELS), tokenizer, 64, both(model))
+    asking = ExtractiveQA(make_task("extractive QA"), tokenizer, 64, both(model))
     for form, raw in (
         (tagging, [{"words": text.split(), "label": [1] * len(text.split())} for text in TEXTS]),
         (asking, [{"text": "is he", "text_pair": text, "answers": [], "starts": []} for text in TEXTS]),
     ):
-        form.meet(model)
+        fit(model, form)
         rows = features(form, raw)
         for row, found in zip(rows, read(model, form, rows), strict=True):
             expected = as_transformers_does(plain, row["input_ids"])
@@ -124,8 +131,8 @@ def test_texts(kind, architecture, side):
         pytest.skip("is for decoders")
     task = make_task(kind, LABELS if kind == "classification" else ())
     budget = Budget(train_examples=1, validation_examples=1, test_examples=1, max_length=40, max_target_length=5)
-    form = form_of(task, tokenizer, budget, "text")
-    form.meet(model)
+    form = form_of(task, tokenizer, budget, "text", encoder_decoder=both(model))
+    fit(model, form)
     rows = features(form, [{"text": text, "label": 0, "targets": ["yes"]} for text in TEXTS])
     with torch.no_grad():
         found = form.predict(model, form.collate(rows))
@@ -144,7 +151,7 @@ def test_a_configuration_may_name_any_padding_token(architecture, configured):
     model = build(AutoModelForSequenceClassification, architecture, pad_token_id=configured)
     plain = copy.deepcopy(model)
     form = Classification(make_task("classification", LABELS), tokenizer_for(architecture), 64)
-    form.meet(model)
+    fit(model, form)
     rows = features(form, [{"text": text, "label": 0} for text in TEXTS])
     for row, found in zip(rows, read(model, form, rows), strict=True):
         torch.testing.assert_close(found, as_transformers_does(plain, row["input_ids"]), **CLOSE)
@@ -158,7 +165,7 @@ def test_texts_that_end_in_the_padding_token_are_read_to_their_end(architecture,
     model = build(AutoModelForSequenceClassification, architecture)
     plain = copy.deepcopy(model)
     form = Classification(make_task("classification", LABELS), tokenizers.make(kind, pad_token=padding), 64)
-    form.meet(model)
+    fit(model, form)
     rows = features(form, [{"text": text, "label": 0} for text in ("he is 北", "北", "old Rome is now 北 北")])
     assert all(row["input_ids"][-1] == form.pad for row in rows), "the case is not made"
     for row, found in zip(rows, read(model, form, rows), strict=True):
@@ -170,8 +177,8 @@ def test_an_encoder_decoders_head_finds_one_end_whatever_pads(architecture):
     model = build(AutoModelForSequenceClassification, architecture, eos_token_id=3)
     plain = copy.deepcopy(model)
     tokenizer = tokenizers.make("byte:both", pad_token="</s>")
-    form = Classification(make_task("classification", LABELS), tokenizer, 64)
-    form.meet(model)
+    form = Classification(make_task("classification", LABELS), tokenizer, 64, True)
+    fit(model, form)
     rows = features(form, [{"text": text, "label": 0} for text in (*TEXTS, "</s> he </s>")])
     for row, found in zip(rows, read(model, form, rows), strict=True):
         torch.testing.assert_close(found, as_transformers_does(plain, row["input_ids"]), **CLOSE)
@@ -180,9 +187,9 @@ def test_an_encoder_decoders_head_finds_one_end_whatever_pads(architecture):
 @pytest.mark.parametrize("architecture", ENCODER_DECODERS)
 def test_an_encoder_decoders_head_is_not_given_texts_without_an_end(architecture):
     model = build(AutoModelForSequenceClassification, architecture, eos_token_id=3)
-    form = Classification(make_task("classification", LABELS), tokenizers.make("byte:begins"), 64)
+    form = Classification(make_task("classification", LABELS), tokenizers.make("byte:begins"), 64, True)
     with pytest.raises(NoSuchForm, match="a text's end"):
-        form.meet(model)
+        fit(model, form)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "qwen3"])
@@ -190,7 +197,7 @@ def test_an_encoder_decoders_head_is_not_given_texts_without_an_end(architecture
 def test_methods_that_put_something_before_the_text(architecture, method):
     model = build(AutoModelForSequenceClassification, architecture)
     form = Classification(make_task("classification", LABELS), tokenizer_for(architecture), 40)
-    form.meet(model)
+    fit(model, form)
     anatomy = adapt(METHODS[method], model)
     perturb(((name, p) for name, p in anatomy.model.named_parameters() if p.requires_grad), 0.1)
     rows = features(form, [{"text": text, "label": 0} for text in TEXTS])
@@ -207,7 +214,7 @@ def test_methods_of_peft_too(kind):
     for padding in ("<pad>", "</s>"):
         model = build(AutoModelForSequenceClassification, "llama")
         form = Classification(make_task("classification", LABELS), tokenizers.make("byte:ends", pad_token=padding), 40)
-        form.meet(model)
+        fit(model, form)
         anatomy = adapt(peft.get(kind)(**options), model)
         perturb(((name, p) for name, p in anatomy.model.named_parameters() if p.requires_grad), 0.1)
         rows = features(form, [{"text": text, "label": 0} for text in TEXTS])
@@ -239,6 +246,6 @@ def test_rounding_up_never_exceeds_the_budgets_length():
     """A backbone may have no more positions than that."""
     model = build(AutoModelForSequenceClassification, "gpt2", n_positions=30)
     form = Classification(make_task("classification", LABELS), tokenizer_for("gpt2"), 30)
-    form.meet(model)
+    fit(model, form)
     rows = features(form, [{"text": "x" * 50, "label": 0}, {"text": "a", "label": 0}])
     assert read(model, form, rows).shape == (2, 3)

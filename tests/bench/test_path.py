@@ -68,3 +68,14 @@ def test_a_folder_that_pythonpath_names_stays_and_becomes_absolute(tmp_path, mon
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     leave_current_folder()
     assert sys.path == [str(tmp_path)]
+
+
+@pytest.mark.parametrize("name", ["records", "methods", "tasks", "reports"])
+def test_another_package_of_one_of_our_names_is_told_in_one_line(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text("raise SystemExit('this is not the package that was meant')\n")
+    environ = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    ended = subprocess.run(bench_command("list"), cwd="/", env=environ, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1 and not ended.stdout
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"bench: {name!r} is found at {tmp_path / name}, and has to come from {ROOT};")

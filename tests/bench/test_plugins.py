@@ -108,6 +108,48 @@ def test_two_plugins_with_one_helper_both_depend_on_it_and_it_runs_once(tmp_path
     assert all(registry.get("methods", name).revision != before[name] for name in before)
 
 
+def counting(path: Path) -> str:
+    """Lines of code that write down the process in which a file is executed."""
+    return f"import os\nwith open({str(path)!r}, 'a') as file:\n    file.write(f'{{os.getpid()}}\\n')"
+
+
+def test_a_plugin_file_is_executed_once_in_a_process_until_it_changes(write_suite, tmp_path):
+    count = tmp_path / "count"
+    plugin = write(tmp_path / "mine.py", "made", imports=counting(count))
+    path = write_suite(methods=["made"], plugins=[str(PLUGINS / "colours.py"), str(plugin)])
+    one, two = Suite.load(str(path)), Suite.load(str(path))
+    of_registry = Registry((plugin,)).get("methods", "made").cls
+    assert one.axes.methods["made"].plugin.cls is two.axes.methods["made"].plugin.cls is of_registry
+    assert len(count.read_text().splitlines()) == 1
+    plugin.write_text(plugin.read_text() + "\n# changed\n")
+    assert Registry((plugin,)).get("methods", "made").cls is not of_registry
+    assert len(count.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("order", [("base", "derived"), ("derived", "base")])
+def test_a_plugin_that_another_imports_is_one_module(tmp_path, order):
+    files = {
+        "base": write(tmp_path / "base.py", "base", imports=counting(tmp_path / "count")),
+        "derived": tmp_path / "derived.py",
+    }
+    files["derived"].write_text(
+        "import dataclasses\nfrom base import Made\n\n\nclass Derived(Made):\n"
+        "    card = dataclasses.replace(Made.card, name='derived')\n"
+    )
+    registry = Registry(tuple(files[name] for name in order))
+    base, derived = (registry.get("methods", name).cls for name in ("base", "derived"))
+    assert issubclass(derived, base)
+    assert len((tmp_path / "count").read_text().splitlines()) == 1
+
+
+def test_a_run_executes_a_plugin_once_in_each_of_its_processes(write_suite, bench, tmp_path):
+    plugin = write(tmp_path / "mine.py", "made", imports=counting(tmp_path / "count"))
+    path = write_suite(methods=["made"], plugins=[str(PLUGINS / "colours.py"), str(plugin)])
+    assert bench("run", path, "--slots", 1).returncode == 0
+    processes = (tmp_path / "count").read_text().splitlines()
+    assert len(processes) == len(set(processes)) == 3  # the command, the cell, its cost profile
+
+
 def test_helpers_of_one_name_in_two_folders_are_refused(tmp_path):
     files = [write(tmp_path / folder / "plug.py", folder, "import helper") for folder in ("one", "two")]
     for file in files:
@@ -205,7 +247,7 @@ def test_cells_depend_on_the_plugins_they_need_and_no_others(write_suite, tmp_pa
         plugins=list(map(str, (mine, kinds, colours))),
     )  # fmt: skip
     suite = Suite.load(str(path))
-    needed = {(cell.label, cell.task.partition(":")[0]): suite.plugins[cell.id] for cell in suite.cells.values()}
+    needed = {(cell.label, cell.task.partition(":")[0]): suite.plugin_files(cell) for cell in suite.cells.values()}
     assert needed == {
         ("head", "colours"): (colours,), ("head", "mixture"): (colours,), ("head", "tags"): (kinds,),
         ("mine", "colours"): (mine, colours), ("mine", "mixture"): (mine, colours), ("mine", "tags"): (mine, kinds),

@@ -68,10 +68,8 @@ def test_a_question_without_an_answer_points_at_cls():
     sure = _Pointing([answered["span"], [0, 0]])
     assert form.loss(sure, batch).item() == pytest.approx(0, abs=1e-4)
     # One that was trained on no such question always answers, as SQuAD's first edition has it.
-    form.see(Dataset.from_list([answered]))
-    assert "" not in form.predict(sure, batch).predictions
-    form.see(Dataset.from_list([answered, none]))
-    found = form.predict(sure, batch)
+    assert "" not in form.trained_on(Dataset.from_list([answered])).predict(sure, batch).predictions
+    found = form.trained_on(Dataset.from_list([answered, none])).predict(sure, batch)
     assert found.predictions == ["old rome", ""]
     assert metrics.answers(found.predictions, found.references) == {"f1": 1.0, "exact_match": 1.0}
 
@@ -81,7 +79,7 @@ def test_no_answer_is_said_only_where_it_scores_higher():
     form = form_of()
     rows = features(form, [row(), row(answer=None)])
     batch = form.collate(rows)
-    form.see(Dataset.from_list(rows))
+    form = form.trained_on(Dataset.from_list(rows))
     first, last = rows[0]["span"]
 
     class Torn(torch.nn.Module):

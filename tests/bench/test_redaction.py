@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from records.record import Record
-from records.redaction import MASK, printable, redacted
+from records.redaction import MASK, redacted
+from records.text import printable
 from tests.bench.test_records import cell
 
 RANDOM = "a1B2c3D4e5F6g7H8i9J0k1L2"

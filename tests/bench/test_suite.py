@@ -48,7 +48,7 @@ def test_built_in_suites_are_valid():
 def test_the_default_suite_crosses_nine_methods_two_tasks_and_three_seeds():
     suite = Suite.load("embedded")
     assert len(suite.cells) == 9 * 2 * 3
-    assert {"rotten_tomatoes", "bbc_news"} == set(suite.tasks)
+    assert {"rotten_tomatoes", "bbc_news"} == set(suite.axes.tasks)
 
 
 def test_a_source_task_is_part_of_the_identity(write_suite):

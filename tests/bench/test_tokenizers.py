@@ -131,8 +131,7 @@ def test_a_token_that_reaches_over_the_border_is_taken_apart():
 
 
 def test_an_encoder_reads_its_texts_end_and_a_decoder_does_not_write_it():
-    form = Likelihood(TASK, tokenizers.make("unigram:ends"), 60, 8)
-    form.set_encodes(True)
+    form = Likelihood(TASK, tokenizers.make("unigram:ends"), 60, 8, encoder_decoder=True)
     [row] = features(form, [{"text": "he is", "label": 0}])
     assert row["context"][-1] == form.tokenizer.eos_token_id
     assert [form.tokenizer.decode(ids) for ids in row["choices"]] == ["no", "yes"]
@@ -148,8 +147,7 @@ def test_labels_that_differ_in_an_underscore_are_told_apart():
 @pytest.mark.parametrize("around", AROUND)
 @pytest.mark.parametrize("encodes", [False, True])
 def test_a_prompt_takes_no_more_than_the_length_with_all_that_stands_around_it(around, encodes):
-    form = Likelihood(TASK, tokenizers.make("words" + around), 16, 8)
-    form.set_encodes(encodes)
+    form = Likelihood(TASK, tokenizers.make("words" + around), 16, 8, encoder_decoder=encodes)
     [row] = features(form, [{"text": "he is in old Rome now the warm soup was cold", "label": 1}])
     assert len(row["context"]) == 16
 

@@ -11,12 +11,12 @@ from accelerate import Accelerator
 from torch.nn import functional as F
 
 from bench.backbones import Backbone
-from bench.data import Splits, eval_loader, prepare, train_loader
+from bench.data import TaskData, eval_loader, prepare, train_loader
 from bench.evaluation import evaluate
-from bench.forms.base import Head
+from bench.forms.base import Form, Head
 from bench.forms.sequence import Classification
 from bench.scoring import Diverged
-from bench.training import Material, phase_ends, train
+from bench.training import phase_ends, train
 from methods.anatomy import Anatomy
 from methods.base import Method, Phase
 from methods.baselines.full import Full
@@ -41,8 +41,11 @@ def colours(monkeypatch):
 class Setup:
     accelerator: Accelerator
     anatomy: Anatomy
-    splits: Splits
-    form: Classification
+    data: TaskData
+
+    @property
+    def form(self) -> Form:
+        return self.data.form
 
     def train(self, method: Method, budget: Budget = BUDGET):
         method.adapt(self.anatomy, self.form.task)
@@ -51,7 +54,7 @@ class Setup:
             self.accelerator,
             self.anatomy,
             method,
-            Material(self.form, self.splits),
+            self.data,
             budget,
             0,
             lambda *_: None,
@@ -70,7 +73,7 @@ def setup(tiny_backbone, colours, tmp_path, monkeypatch):
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
         accelerator = Accelerator(cpu=True)
-        return Setup(accelerator, Anatomy(model, head), prepare(form, BUDGET, 0), form)
+        return Setup(accelerator, Anatomy(model, head), prepare(form, BUDGET, 0))
 
     return make
 
@@ -80,7 +83,7 @@ def test_full_fine_tuning_gives_the_weights_of_a_loop_written_by_hand(setup):
     result = made.train(Full(lr=1e-3, weight_decay=0.1))
 
     model = reference.anatomy.model.train()
-    loader, sampler = train_loader(reference.splits.train, reference.form, 8, 0)
+    loader, sampler = train_loader(reference.data.train, reference.form, 8, 0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
     checkpoints, step = {}, 0
     for epoch in range(3):
@@ -106,7 +109,7 @@ def test_the_checkpoint_restored_is_the_best_on_validation(setup):
     result = made.train(Full(lr=0.02), BUDGET.model_copy(update={"epochs": 6}))
     standings = {e.step: (e.validation["accuracy"], -e.validation_loss) for e in result.history}
     assert result.best_step == max(standings, key=standings.__getitem__)
-    loss, scores = evaluate(made.anatomy.model, eval_loader(made.splits.validation, made.form, 16), made.form)
+    loss, scores = evaluate(made.anatomy.model, eval_loader(made.data.validation, made.form, 16), made.form)
     assert scores == result.validation
     assert loss == pytest.approx(-standings[result.best_step][1], abs=1e-5)
 
@@ -175,10 +178,10 @@ def test_a_model_of_no_numbers_has_no_score_though_its_answers_have_an_index(set
     made = setup()
     with pytest.raises(Diverged, match=r"^the validation loss is not finite$"):
         made.train(Untrained())
-    batch = next(iter(eval_loader(made.splits.test, made.form, 8)))
+    batch = next(iter(eval_loader(made.data.test, made.form, 8)))
     assert set(made.form.predict(made.anatomy.model.eval(), batch).predictions) <= {0, 1}  # by argmax, they look well
     with pytest.raises(Diverged, match=r"^the test loss is not finite$"):
-        evaluate(made.anatomy.model, eval_loader(made.splits.test, made.form, 8), made.form, "test")
+        evaluate(made.anatomy.model, eval_loader(made.data.test, made.form, 8), made.form, "test")
 
 
 def test_a_model_ruined_by_the_last_step_is_noticed(setup):
@@ -229,9 +232,8 @@ def test_every_step_and_every_batch_validated_on_is_a_sign_of_life(setup):
             batches.append(item)
             yield item
 
-    material = Material(made.form, made.splits)
     Full(lr=1e-3).adapt(made.anatomy, made.form.task)
     method = Full(lr=1e-3)
-    train(made.accelerator, made.anatomy, method, material, BUDGET, 0, lambda *at: steps.append(at), alive=alive)
+    train(made.accelerator, made.anatomy, method, made.data, BUDGET, 0, lambda *at: steps.append(at), alive=alive)
     assert steps == [(step, 15) for step in range(1, 16)]
     assert len(batches) == 3 * 2  # epochs, of 20 validation examples in batches of 16

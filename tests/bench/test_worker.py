@@ -41,7 +41,7 @@ def outcome(tmp_path, monkeypatch):
             return write
 
     def run(work, stage: str = "train"):
-        class Work:
+        class CellRun:
             def __init__(self, *_):
                 work()
 
@@ -50,7 +50,7 @@ def outcome(tmp_path, monkeypatch):
 
             train = profile = lambda self, record: None
 
-        monkeypatch.setattr(worker, "Work", Work)
+        monkeypatch.setattr(worker, "CellRun", CellRun)
         monkeypatch.setattr(worker, "_redirect_output", lambda *_, **__: None)
         store = RecordStore(tmp_path)
         store.make_room(cell().id)
@@ -122,7 +122,7 @@ def test_forgetting_of_a_model_that_diverged_is_no_number(monkeypatch):
             return lambda: None
 
     monkeypatch.setattr(worker, "LanguageModelling", lambda *_: Form())
-    monkeypatch.setattr(worker, "prepare", lambda *_, **__: type("Splits", (), {"test": None})())
+    monkeypatch.setattr(worker, "prepare", lambda *_, **__: type("TaskData", (), {"test": None})())
     monkeypatch.setattr(worker, "eval_loader", lambda *_: [None, None])
     with pytest.raises(Diverged, match="general text's loss is not finite after tuning"):
-        worker.Work._general_loss(Fake(), torch.nn.Linear(1, 1), " after tuning")
+        worker.CellRun._general_loss(Fake(), torch.nn.Linear(1, 1), " after tuning")

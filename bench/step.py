@@ -1,0 +1,79 @@
+"""The optimiser step, the same one in training and in profiling: what is profiled is what is trained."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from torch.optim import AdamW, Optimizer
+from transformers import get_linear_schedule_with_warmup
+
+from methods.base import Method, Phase
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch import Tensor, nn
+
+    from bench.forms.base import Form
+    from methods.anatomy import Anatomy
+    from records.cell import Budget
+
+
+class PhaseTrainer:
+    """Begins a phase of so many optimiser `steps`, with an optimiser and a schedule of its own, and makes its steps.
+
+    `model` is the anatomy's as the accelerator has prepared it. The optimiser is AdamW over what is trainable in the
+    phase, the head included; its learning rates rise linearly from 0 within the budget's warm-up and fall to 0 again.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        model: nn.Module,
+        anatomy: Anatomy,
+        method: Method,
+        phase: Phase,
+        steps: int,
+        form: Form,
+        budget: Budget,
+    ) -> None:
+        self.accelerator = accelerator
+        self.model = model
+        self.anatomy = anatomy
+        self.method = method
+        self.form = form
+        self.max_grad_norm = budget.max_grad_norm
+        method.on_phase(anatomy, phase, steps)
+        self.optimizer: Optimizer = accelerator.prepare(_adamw(anatomy, method, phase))
+        self.schedule = get_linear_schedule_with_warmup(self.optimizer, math.ceil(budget.warmup * steps), steps)
+        self.done = 0
+        model.train()
+
+    @property
+    def trained(self) -> list[Tensor]:
+        """Every parameter of every group of the optimiser."""
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def loss(self, batch: dict[str, Any]) -> Tensor:
+        """The batch's mean loss, with its graph."""
+        return self.form.loss(self.model, batch)
+
+    def step(self, batch: dict[str, Any]) -> Tensor:
+        """One optimiser step on a batch; returns its loss, detached."""
+        loss = self.loss(batch)
+        self.accelerator.backward(loss)
+        self.done += 1
+        self.method.after_backward(self.anatomy, self.done)
+        self.accelerator.clip_grad_norm_(self.trained, self.max_grad_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+        self.method.after_step(self.anatomy, self.done, self.optimizer)
+        return loss.detach()
+
+
+def _adamw(anatomy: Anatomy, method: Method, phase: Phase) -> AdamW:
+    groups = [{"lr": method.lr} | group for group in method.parameter_groups(anatomy) if group["params"]]
+    for group in groups:
+        group["lr"] *= phase.lr_scale
+    return AdamW(groups, weight_decay=method.weight_decay, fused=True)

@@ -1,0 +1,291 @@
+"""Reads and checks a suite file, down to what each of its entries is; every fault is told, with its line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from bench import yaml_lines
+from bench.backbones import RANDOM, Asked, Backbone, BackboneError, names
+from bench.registry import Kind, Plugin, PluginError, Registry
+from bench.suite_file import SuiteFile, explained, odd_values
+from bench.yaml_lines import Place
+from methods.base import Method
+from records.cell import Budget, FormName
+from records.text import described, escaped, one_line
+from records.vocabulary import Kind as TaskKind
+from records.vocabulary import nearest
+from tasks.base import Task, TaskUnavailable
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+MOST_CELLS = 100_000
+# Of these kinds there is no form but text.
+TEXT_ONLY: tuple[TaskKind, ...] = ("generation", "language modelling")
+FORMS: tuple[FormName, ...] = get_args(FormName)
+
+
+class SuiteError(Exception):
+    """A suite is wrong; the message has one line per fault, each with file, line and what to write."""
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """A task of the suite, with its own values of the budget in place of the common ones."""
+
+    plugin: Plugin
+    task: Task
+    form: FormName
+    budget: Budget
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """As plain data."""
+        return self.task.options.model_dump(mode="json")
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """A configuration of a method, and the other tasks on which it has a phase."""
+
+    plugin: Plugin
+    method: Method
+    sources: tuple[Plugin, ...]
+
+    @cached_property
+    def hyperparameters(self) -> dict[str, Any]:
+        """As plain data, defaults included."""
+        return self.method.hyperparameters()
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What a suite crosses: backbones by spec, tasks by name, methods by label, all of them found and valid.
+    `forgetting` is the task whose texts tell what was forgotten, `plugin_files` are in the file's order."""
+
+    file: SuiteFile
+    backbones: dict[str, Backbone]
+    tasks: dict[str, TaskEntry]
+    methods: dict[str, MethodEntry]
+    forgetting: Plugin | None
+    plugin_files: tuple[Path, ...]
+
+
+def read(path: Path) -> Axes:
+    """Raises SuiteError; loads no model and no data."""
+    try:
+        data, lines = yaml_lines.load(path)
+    except yaml_lines.YamlError as error:
+        raise SuiteError(str(error)) from None
+    return _Reader(path, lines).read(data)
+
+
+class _Reader:
+    """Turns one YAML document into axes, collecting the faults of a step before it gives up. A method that reads an
+    entry returns None where it has noted a fault."""
+
+    def __init__(self, path: Path, lines: dict[Place, int]) -> None:
+        self.path = path
+        self.lines = lines
+        self.faults: list[str] = []
+        self.registry = Registry((), path.parent)
+
+    def fault(self, place: Place, message: str) -> None:
+        where = ".".join(map(str, place))
+        line = yaml_lines.line_of(self.lines, place)
+        self.faults.append(escaped(f"{self.path}:{line}: {where + ': ' if where else ''}{message}"))
+
+    def attempt(self, place: Place, read: Callable[[], T]) -> T | None:
+        """What it reads, or None with the fault noted: whatever goes wrong while a suite is read is one line."""
+        try:
+            return read()
+        except (BackboneError, PluginError, TaskUnavailable, ValueError) as error:
+            self.fault(place, one_line(error))
+        except Exception as error:
+            self.fault(place, f"cannot be used: {described(error)}")
+        return None
+
+    def stop_at_faults(self) -> None:
+        if self.faults:
+            raise SuiteError("\n".join(dict.fromkeys(self.faults)))
+
+    def read(self, data: Any) -> Axes:
+        file = self.file(data)
+        self.add_plugins(file.plugins)
+        backbones = _found({spec: self.backbone(index, spec) for index, spec in enumerate(file.backbones)})
+        self.check_paths(file.backbones, backbones)
+        tasks = _found({name: self.task(file, name) for name in file.tasks})
+        forgetting = self.forgetting(file.forgetting)
+        methods = _found({label: self.method(label, options) for label, options in file.methods.items()})
+        self.stop_at_faults()
+        axes = Axes(file, backbones, tasks, methods, forgetting, self.registry.files)
+        self.check_backbones(axes)
+        self.stop_at_faults()
+        self.check_dimensions(axes)
+        self.stop_at_faults()
+        self.check_twins(methods)
+        self.stop_at_faults()
+        return axes
+
+    def file(self, data: Any) -> SuiteFile:
+        """Raises SuiteError where the document is none of a suite, or of too large a one."""
+        if not isinstance(data, dict):
+            self.fault((), f"a suite is a mapping with the keys {', '.join(SuiteFile.model_fields)}")
+            self.stop_at_faults()
+        for key in ("tasks", "methods"):
+            for index, name in enumerate(data[key] if isinstance(data.get(key), list) else ()):
+                self.lines[(key, str(name))] = yaml_lines.line_of(self.lines, (key, index))
+        for place, message in odd_values(data):
+            self.fault(place, message)
+        self.stop_at_faults()
+        file = self.validate(SuiteFile, data, (), "key")
+        self.stop_at_faults()
+        assert file is not None
+        if (count := len(file.seeds) * len(file.backbones) * len(file.tasks) * len(file.methods)) > MOST_CELLS:
+            self.fault((), f"comes to {count:,} cells, more than {MOST_CELLS:,}; make several suites of it")
+            self.stop_at_faults()
+        return file
+
+    def validate(self, model: type[M], data: Any, place: Place, noun: str) -> M | None:
+        """The data as a `model`. Strictly, as of JSON: no text, truth value or fraction passes for a whole number."""
+        try:
+            return model.model_validate_json(json.dumps(data), strict=True)
+        except ValidationError as error:
+            for inside, message in explained(error, data, model, noun):
+                self.fault((*place, *inside), message)
+        return None
+
+    def add_plugins(self, files: list[Path]) -> None:
+        def add(file: Path) -> None:
+            self.registry.add((self.path.parent / file.expanduser()).resolve())
+
+        for index, file in enumerate(files):
+            self.attempt(("plugins", index), partial(add, file))
+        self.stop_at_faults()
+
+    def plugin(self, kind: Kind, name: str, place: Place) -> Plugin | None:
+        def get() -> Plugin:
+            try:
+                return self.registry.get(kind, name)
+            except KeyError as error:
+                if error.args != (name,):  # an error of the plugin's own
+                    raise
+                valid = self.registry.names(kind)
+                hint = nearest(name, valid) or ";"
+                noun = kind.removesuffix("s")
+                raise PluginError(f"unknown {noun} {name!r}{hint} known: {', '.join(valid)}") from None
+
+        return self.attempt(place, get)
+
+    def backbone(self, index: int, spec: str) -> Backbone | None:
+        def find() -> Backbone:
+            try:
+                found = Backbone.find(spec, self.path.parent)
+                _ = found.revision
+                return found
+            except BackboneError as error:
+                valid = names()
+                hint = f"{nearest(spec, valid) or ';'} embedded: {', '.join(valid)}" if "unknown" in str(error) else ""
+                raise BackboneError(f"{error}{hint}") from None
+
+        return self.attempt(("backbones", index), find)
+
+    def task(self, file: SuiteFile, name: str) -> TaskEntry | None:
+        """A task with its options, its form and its budget, which the file has side by side."""
+        plugin = self.plugin("tasks", name, ("tasks", name))
+        form = file.tasks[name].get("form", file.form)
+        if form not in FORMS:
+            self.fault(("tasks", name, "form"), f"takes {' or '.join(FORMS)}, got {form!r}")
+        if plugin is None:
+            return None
+        known = plugin.cls.Options.model_fields
+        values = {key: value for key, value in file.tasks[name].items() if key != "form"}
+        own = {key: value for key, value in values.items() if key not in known}
+        budget = self.validate(Budget, file.budget.model_dump() | own, ("tasks", name), "budget value")
+        options = {key: value for key, value in file.tasks[name].items() if key in known}
+        task = self.make(plugin, options, name)
+        if task is None or budget is None:
+            return None
+        return TaskEntry(plugin, task, "text" if task.kind in TEXT_ONLY else form, budget)
+
+    def make(self, plugin: Plugin, values: dict[str, Any], name: str) -> Task | None:
+        options = self.validate(plugin.cls.Options, values, ("tasks", name), "option")
+        return None if options is None else self.attempt(("tasks", name), lambda: plugin.cls(options))
+
+    def method(self, label: str, values: dict[str, Any]) -> MethodEntry | None:
+        place = ("methods", label)
+        plugin = self.plugin("methods", label.partition("@")[0], place)
+        method = self.validate(plugin.cls, values, place, "hyperparameter") if plugin else None
+        if plugin is None or method is None:
+            return None
+        phases = self.attempt(place, method.phases) or ()
+        names = sorted({phase.task for phase in phases if phase.task})
+        sources = _found({name: self.plugin("tasks", name, place) for name in names})
+        return MethodEntry(plugin, method, tuple(sources.values()))
+
+    def forgetting(self, name: str | None) -> Plugin | None:
+        """The task on which forgetting is measured, where it is."""
+        plugin = self.plugin("tasks", name, ("forgetting",)) if name else None
+        if plugin and getattr(plugin.cls, "card", None) and plugin.cls.card.kind == "language modelling":
+            return plugin
+        if plugin:
+            self.fault(("forgetting",), f"takes a task of language modelling; {name} is none")
+        return None
+
+    def check_paths(self, specs: list[str], found: Mapping[str, Backbone]) -> None:
+        """Two spellings of one folder would be two backbones in every table."""
+        seen: dict[tuple[bool, Path], str] = {}
+        for index, spec in enumerate(specs):
+            if spec not in found:
+                continue
+            path = self.path.parent / Path(spec.removeprefix(RANDOM)).expanduser()
+            if path.exists() and (twin := seen.setdefault((spec.startswith(RANDOM), path.resolve()), spec)) != spec:
+                self.fault(("backbones", index), f"is the same place as {twin!r}; name it once")
+
+    def check_backbones(self, axes: Axes) -> None:
+        """Of each its configuration, tokenizer and weights must fit each other, and texts, with what methods put before
+        them, be no longer than it has positions."""
+        methods = [entry.method for entry in axes.methods.values()]
+        before = sorted({(method.demonstrations(), method.extra_positions) for method in methods})
+        for index, backbone in enumerate(axes.backbones.values()):
+            try:
+                backbone.check()
+            except BackboneError as error:
+                self.fault(("backbones", index), str(error))
+                continue
+            for name, entry in axes.tasks.items():
+                asked = (Asked(entry.task.kind, entry.form, entry.budget, *each) for each in before)
+                if message := next(filter(None, (each.beyond(backbone) for each in asked)), None):
+                    own = "max_length" in axes.file.tasks[name]
+                    self.fault(("tasks", name, "max_length") if own else ("budget", "max_length"), message)
+
+    def check_dimensions(self, axes: Axes) -> None:
+        """Hyperparameters that depend on the backbone's dimensions, held against a model without weights."""
+        for index, backbone in enumerate(axes.backbones.values()):
+            anatomy = self.attempt(("backbones", index), backbone.anatomy)
+            if anatomy is None:
+                continue
+            for label, entry in axes.methods.items():
+                place = ("methods", label)
+                if message := self.attempt(place, partial(entry.method.out_of_range, anatomy)):
+                    self.fault(place, message)
+
+    def check_twins(self, methods: Mapping[str, MethodEntry]) -> None:
+        """Two labels of one configuration would be one cell under two names."""
+        seen: dict[tuple[str, str], str] = {}
+        for label, entry in methods.items():
+            configuration = entry.plugin.name, json.dumps(entry.hyperparameters, sort_keys=True)
+            if (twin := seen.setdefault(configuration, label)) != label:
+                self.fault(("methods", label), f"is the same configuration as {twin!r}")
+
+
+def _found(entries: Mapping[str, T | None]) -> dict[str, T]:
+    """Those of which no fault was noted."""
+    return {name: entry for name, entry in entries.items() if entry is not None}
