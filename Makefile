@@ -90,7 +90,8 @@ hooks: $(READY) ## from now on, `git commit` looks at what it commits first
 clean: ## remove the environment and caches; results stay
 	rm -rf $(VENV) $(ADAPTERHUB) build *.egg-info .mypy_cache .import_linter_cache .ruff_cache .pytest_cache
 
-$(READY): pyproject.toml constraints.txt Makefile
+# The version, too, is part of what is installed.
+$(READY): pyproject.toml constraints.txt Makefile bench/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "adaptbench needs Python 3.11 or later; name one: make PYTHON=python3.12 …" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)

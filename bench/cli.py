@@ -127,7 +127,7 @@ def _run(arguments: argparse.Namespace) -> int:
         import torch  # noqa: F401
     except ImportError:
         raise UsageError(
-            "running cells needs torch and more: pip install 'adaptbench[run]' (reports need none of it)"
+            "running cells needs torch and more, which reports do without: `make` in the clone installs it into .venv"
         ) from None
     from bench.display import RunDisplay
     from bench.launchers.local import LocalLauncher, slots

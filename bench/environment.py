@@ -9,7 +9,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("adaptbench", "torch", "transformers", "datasets", "accelerate", "tokenizers", "numpy", "scikit-learn")
+from bench import __version__
+
+PACKAGES = ("torch", "transformers", "datasets", "accelerate", "tokenizers", "numpy", "scikit-learn")
 
 
 def describe() -> dict[str, Any]:
@@ -22,7 +24,9 @@ def describe() -> dict[str, Any]:
         "processor": _processor(),
         "cores": cores(),
         "memory_bytes": memory_bytes(),
-        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        # Ours as the clone has it: what is installed of it may be older.
+        "versions": {"adaptbench": __version__}
+        | {name: version for name in PACKAGES if (version := _version(name))},
         "commit": commit,
         "dirty": dirty,
     }

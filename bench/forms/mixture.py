@@ -78,7 +78,7 @@ class Mixture(Form):
         for index, part in batch["parts"]:
             weights.append(len(part["attention_mask"]))
             losses.append(self.members[index].loss(self._of(model, index), part))
-        total: Tensor = sum(w * loss for w, loss in zip(weights, losses, strict=True))  # type: ignore[assignment]
+        total: Tensor = sum(w * loss for w, loss in zip(weights, losses, strict=True))
         return total / torch.tensor(sum(weights))
 
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
