@@ -1,0 +1,1 @@
+"""Ways of adapting a backbone. They know nothing of data, schedules or reports."""

@@ -28,7 +28,7 @@ def printable(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """With terminal codes, line breaks and all else that cannot be printed written out, as in `\\x1b`."""
+    """With terminal codes, line breaks and all else that cannot be printed written out: a code as its number."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 

@@ -1,0 +1,1 @@
+"""Adapters: small trained functions between frozen layers."""

@@ -1,0 +1,1 @@
+"""Hypernetworks: trained generators of other modules' parameters."""

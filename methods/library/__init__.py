@@ -1,0 +1,1 @@
+"""Methods of other libraries, by a bridge."""

@@ -1,0 +1,1 @@
+"""Soft prompts: trained vectors that join the input."""

@@ -1,0 +1,1 @@
+"""Figures and schematics, drawn under a theme."""

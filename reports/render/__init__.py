@@ -1,0 +1,1 @@
+"""LaTeX, the HTML page, BibTeX and macros: from blocks to files."""
