@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from tasks import metrics
 from tasks.base import Card, Task, TaskUnavailable
 from tasks.papers import bibtex
@@ -33,13 +35,16 @@ class SplitByHash(Task):
     def rows(self) -> Iterable[tuple[str, int]]:
         """All texts, each with its label."""
 
+    @override
     def load(self) -> DatasetDict:
         splits, self._dropped = split_by_hash(self.rows())
         return splits
 
+    @override
     def dropped(self) -> dict[str, int]:
         return dict(self._dropped)
 
+    @override
     def score(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
         return metrics.classification(predictions, references)
 
@@ -115,6 +120,7 @@ class ACLSum(Task):
     aspect: ClassVar[str]
     request: ClassVar[str]
 
+    @override
     def load(self) -> DatasetDict:
         from datasets import Dataset, DatasetDict
 
@@ -129,9 +135,11 @@ class ACLSum(Task):
             splits[split] = Dataset.from_dict({"text": texts, "targets": targets})
         return DatasetDict(splits)
 
+    @override
     def score(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
         return metrics.rouge(predictions, references)
 
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return f"{row['text']}\n{self.request}"
 
@@ -188,6 +196,7 @@ class SOTU(Task):
         bibtex=bibtex("peters2026presidency"),
     )
 
+    @override
     def load(self) -> DatasetDict:
         from datasets import Dataset, DatasetDict
 
@@ -200,9 +209,11 @@ class SOTU(Task):
             self._short += len(paragraphs) - len(long)
         return DatasetDict({split: Dataset.from_dict({"text": found}) for split, found in texts.items()})
 
+    @override
     def dropped(self) -> dict[str, int]:
         return {"fewer than 20 words": self._short} if self._short else {}
 
+    @override
     def score(self, predictions: Sequence[float], references: Sequence[tuple[int, int]]) -> dict[str, float]:
         return metrics.language_modelling(predictions, references)
 

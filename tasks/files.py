@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
+from typing_extensions import override
 
 from records.text import composed
 from tasks import columns, metrics, tables
@@ -200,6 +201,7 @@ class FileTask(Task):
         without = f"; left out: {', '.join(left_out)}" if left_out else ""
         return f"{sources}{without}."
 
+    @override
     def load(self) -> DatasetDict:
         from datasets import Dataset, DatasetDict
 
@@ -213,12 +215,15 @@ class FileTask(Task):
 
         return DatasetDict({split: table(self.splits[split]) for split in SHARES})
 
+    @override
     def dropped(self) -> dict[str, int]:
         return dict(self._dropped)
 
+    @override
     def notes(self) -> list[str]:
         return list(self._notes)
 
+    @override
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
         if self.fields.kind == "classification":
             return metrics.classification(predictions, references)

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from tasks import metrics
 from tasks.base import Card, Kind
 from tasks.hub import SEE_PAGE, HubTask, Row, Source
@@ -27,17 +29,21 @@ class Glue(HubTask):
     words: ClassVar[tuple[str, ...]] = ()
     measure: ClassVar[str] = "accuracy"
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         names = ("text", "text_pair")[: len(self.columns)]
         return {name: row[column] for name, column in zip(names, self.columns, strict=True)} | {"label": row["label"]}
 
+    @override
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
         scores: dict[str, float] = getattr(metrics, self.measure)(predictions, references)
         return scores
 
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return self.question.format_map(row)
 
+    @override
     def verbalisers(self) -> tuple[str, ...]:
         return self.words or super().verbalisers()
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from typing_extensions import override
+
 from records.text import one_line
 from tasks.base import Task, TaskOptions, TaskUnavailable
 from tasks.splits import carve
@@ -69,6 +71,7 @@ class HubTask(Task):
     def example(self, row: Row) -> dict[str, Any]:
         """A row of the hub's in canonical columns."""
 
+    @override
     def load(self) -> DatasetDict:
         from datasets import DatasetDict
 
@@ -98,9 +101,11 @@ class HubTask(Task):
         """The rows of which `example` makes examples: the hub's own, unless they are to be joined first."""
         return fetch(source, split)
 
+    @override
     def commits(self) -> dict[str, str]:
         return {source.repo: commit(source) for source in self.sources()}
 
+    @override
     def dropped(self) -> dict[str, int]:
         count = sum(self._left_out.values())
         return {self.unkept: count} if count else {}

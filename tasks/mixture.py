@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import Field
+from typing_extensions import override
 
 from tasks.base import Card, Metric, Task, TaskOptions
 
@@ -29,15 +30,19 @@ class MixtureTask(Task):
     tasks: Sequence[Task]
 
     @property
+    @override
     def members(self) -> tuple[str, ...]:
         return tuple(task.name for task in self.tasks)
 
+    @override
     def commits(self) -> dict[str, str]:
         return {repo: commit for task in self.tasks for repo, commit in task.commits().items()}
 
+    @override
     def dropped(self) -> dict[str, int]:
         return {f"{task.name}: {why}": n for task in self.tasks for why, n in task.dropped().items()}
 
+    @override
     def notes(self) -> list[str]:
         return [f"{task.name}: {note}" for task in self.tasks for note in task.notes()]
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from tasks import metrics
 from tasks.base import Card
 from tasks.hub import CONVERTED, SEE_PAGE, HubTask, Row, Source
@@ -21,12 +23,15 @@ def bio(*types: str) -> tuple[str, ...]:
 class Entities(HubTask):
     unkept = "sentences without a word"
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         return {"words": row["tokens"], "label": row["ner_tags"]}
 
+    @override
     def keep(self, row: Row) -> bool:
         return bool(row["tokens"])
 
+    @override
     def score(self, predictions: Sequence[Sequence[int]], references: Sequence[Sequence[int]]) -> dict[str, float]:
         return metrics.entities(predictions, references, self.card.labels)
 

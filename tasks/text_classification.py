@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from tasks import metrics
 from tasks.base import Card
 from tasks.hub import SEE_PAGE, HubTask, Row, Source
@@ -29,12 +31,15 @@ class Texts(HubTask):
     target: ClassVar[str] = "label"
     question: ClassVar[str]
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         return {"text": row["text"], "label": row[self.target]}
 
+    @override
     def score(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
         return metrics.classification(predictions, references)
 
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return f"{row['text']}\n{self.question}"
 
