@@ -173,6 +173,7 @@ class TaskCard:
 
     @property
     def primary(self) -> Metric:
+        """The first metric: the one that tasks are compared by."""
         return next(iter(self.scales.values()))
 
 

@@ -60,6 +60,7 @@ class RecordStore:
         return self.root / "cells" / cell_id
 
     def log(self, cell_id: str) -> Path:
+        """Where a cell's output goes."""
         return self.folder(cell_id) / "log.txt"
 
     def read_log(self, cell_id: str, longest: int = LONGEST_LOG) -> str:

@@ -54,6 +54,8 @@ class PIQA(Choice):
 
 
 class HellaSwag(Choice):
+    """HellaSwag (Zellers et al. 2019)."""
+
     source = Source("Rowan/hellaswag", "218ec52e09a7e7462a5400043bb9a69a41d06b76", test="validation")
     card = _card("hellaswag", "HellaSwag", "Which of four endings continues the description of an everyday scene?",
                  "39,905 to train and validate / 10,042", "zellers2019hellaswag", "MIT")  # fmt: skip
@@ -110,12 +112,16 @@ ARC = ("allenai/ai2_arc", "210d026faf9955653af8916fad021475a3f00453")
 
 
 class ARCEasy(Lettered):
+    """The easy questions of ARC (Clark et al. 2018)."""
+
     source = Source(*ARC, "ARC-Easy", validation="validation")
     card = _card("arc_easy", "ARC-Easy", "Questions of science at school, the easier part.", "2,251 / 570 / 2,376",
                  "clark2018arc", "CC BY-SA 4.0", hidden=False)  # fmt: skip
 
 
 class ARCChallenge(Lettered):
+    """The hard questions of ARC (Clark et al. 2018)."""
+
     source = Source(*ARC, "ARC-Challenge", validation="validation")
     card = _card("arc_challenge", "ARC-Challenge", "Questions of science at school that neither retrieval nor"
                  " co-occurrence answered.", "1,119 / 299 / 1,172", "clark2018arc", "CC BY-SA 4.0",
@@ -123,6 +129,8 @@ class ARCChallenge(Lettered):
 
 
 class OpenBookQA(Lettered):
+    """OpenBookQA (Mihaylov et al. 2018), without the book."""
+
     source = Source("allenai/openbookqa", "388097ea7776314e93a529163e0fea805b8a6454", "main", validation="validation")
     column = "question_stem"
     card = _card("openbookqa", "OpenBookQA", "Questions of elementary science, without the book of facts.",
@@ -130,6 +138,8 @@ class OpenBookQA(Lettered):
 
 
 class CommonsenseQA(Lettered):
+    """CommonsenseQA (Talmor et al. 2019)."""
+
     source = Source("tau/commonsense_qa", "94630fe30dad47192a8546eb75f094926d47e155", test="validation")
     card = _card("commonsense_qa", "CommonsenseQA", "Questions of everyday knowledge with five answers.",
                  "9,741 to train and validate / 1,221", "talmor2019commonsenseqa", "MIT")  # fmt: skip

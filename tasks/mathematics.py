@@ -22,6 +22,8 @@ _CALCULATOR = re.compile(r"<<[^>]*>>")
 
 
 class GSM8K(HubTask):
+    """Word problems (Cobbe et al. 2021)."""
+
     source = Source("openai/gsm8k", "740312add88f781978c0658806c59bc2815b9866", "main")
     card = Card(
         name="gsm8k", title="GSM8K", kind="generation", metrics=("exact_match",),
@@ -80,5 +82,6 @@ class MetaMath(GSM8K):
         return {"text": row["query"], "targets": [row["response"]], "original": row["original_question"]}
 
     @classmethod
+    @override
     def sources(cls) -> tuple[Source, ...]:
         return (cls.training, cls.source)

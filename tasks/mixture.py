@@ -18,6 +18,8 @@ EXAMPLE = "<task>+<task>"
 
 
 class MixtureOptions(TaskOptions):
+    """How often each task is drawn."""
+
     temperature: float = Field(
         1.0, ge=1, description="1: tasks by their size; the higher, the more evenly (Karimi Mahabadi et al. 2021)"
     )
@@ -81,8 +83,11 @@ class MixtureTask(Task):
 
 
 class Registry(Protocol):
+    """What of the engine's registry a mixture needs: its plugins by kind and name."""
+
     @property
-    def get(self) -> Callable[[Any, str], Any]: ...
+    def get(self) -> Callable[[Any, str], Any]:
+        """The plugin, by kind and name."""
 
 
 def get(description: str, registry: Registry) -> type[MixtureTask]:

@@ -61,6 +61,8 @@ def _card(
 
 
 class BoolQ(SuperGlue):
+    """Questions of yes or no (Clark et al. 2019)."""
+
     source = _source("boolq")
     card = _card("boolq", "BoolQ", "Does a passage answer a question with yes or no?", 9427, 3270, "clark2019boolq",
                  licence="CC BY-SA 3.0")  # fmt: skip
@@ -72,6 +74,8 @@ class BoolQ(SuperGlue):
 
 
 class CB(SuperGlue):
+    """CommitmentBank (de Marneffe et al. 2019)."""
+
     source = _source("cb")
     card = _card("cb", "CommitmentBank", "Is the author of a passage committed to a clause embedded in it?", 250, 56,
                  "demarneffe2019cb", ("entailment", "contradiction", "neutral"), ("f1_macro", "accuracy"))  # fmt: skip
@@ -85,6 +89,8 @@ class CB(SuperGlue):
 
 
 class COPA(SuperGlue):
+    """Causes and effects (Roemmele et al. 2011)."""
+
     source = _source("copa")
     card = _card("copa", "COPA", "Which of two sentences is the more plausible cause or effect of a premise?", 400, 100,
                  "roemmele2011copa", (), kind="multiple choice")  # fmt: skip
@@ -199,6 +205,8 @@ class SuperGlueRTE(SuperGlue):
 
 
 class WiC(SuperGlue):
+    """Words in context (Pilehvar and Camacho-Collados 2019)."""
+
     source = _source("wic")
     card = _card("wic", "WiC", "Does a word have the same meaning in two sentences?", 5428, 638, "pilehvar2019wic",
                  licence="CC BY-NC 4.0")  # fmt: skip

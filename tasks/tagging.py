@@ -17,10 +17,13 @@ METRICS = ("f1_entity", "precision_entity", "recall_entity")
 
 
 def bio(*types: str) -> tuple[str, ...]:
+    """The tags of such entities: where none is, one begins, one goes on."""
     return ("O", *(f"{place}-{kind}" for kind in types for place in "BI"))
 
 
 class Entities(HubTask):
+    """Named entities of some types."""
+
     unkept = "sentences without a word"
 
     @override
@@ -37,6 +40,8 @@ class Entities(HubTask):
 
 
 class CoNLL2003(Entities):
+    """CoNLL-2003 (Tjong Kim Sang and De Meulder 2003)."""
+
     source = Source("eriktks/conll2003", CONVERTED, validation="validation")
     card = Card(
         name="conll2003", title="CoNLL-2003", kind="tagging", metrics=METRICS,
@@ -47,6 +52,8 @@ class CoNLL2003(Entities):
 
 
 class WNUT17(Entities):
+    """WNUT-17 (Derczynski et al. 2017)."""
+
     source = Source("leondz/wnut_17", CONVERTED, validation="validation")
     card = Card(
         name="wnut_17", title="WNUT-17", kind="tagging", metrics=METRICS,

@@ -55,6 +55,8 @@ def _card(
 
 
 class AGNews(Texts):
+    """AG's news (Zhang et al. 2015)."""
+
     source = Source("fancyzhx/ag_news", "eb185aade064a813bc0b7f42de02595523103ca4")
     card = _card("ag_news", "AG News", "Titles and beginnings of news articles, to be assigned to one of four"
                  " sections.",
@@ -74,6 +76,8 @@ class TREC(Texts):
 
 
 class TRECFine(TREC):
+    """TREC in its fifty classes (Li and Roth 2002)."""
+
     target = "fine_label"
     card = _card("trec_fine", "TREC, 50 classes", "What sort of thing does a question ask for? Fifty classes.",
                  TREC_FINE, "5,452 to train and validate / 500", "li2002learning")  # fmt: skip
@@ -81,6 +85,8 @@ class TRECFine(TREC):
 
 
 class HubIMDB(Texts):
+    """IMDB as the hub has it (Maas et al. 2011)."""
+
     source = Source("stanfordnlp/imdb", "e6281661ce1c48d982bc483cf8a173c1bbeb5d31")
     card = _card("hub_imdb", "IMDB", "Movie reviews of several paragraphs, to be told apart as negative or positive.",
                  SENTIMENT, "25,000 to train and validate / 25,000", "maas2011learning")  # fmt: skip
@@ -88,6 +94,8 @@ class HubIMDB(Texts):
 
 
 class HubRottenTomatoes(Texts):
+    """Rotten Tomatoes as the hub has it (Pang and Lee 2005)."""
+
     source = Source(
         "cornell-movie-review-data/rotten_tomatoes", "aa13bc287fa6fcab6daf52f0dfb9994269ffea28", validation="validation"
     )

@@ -84,6 +84,7 @@ class Prompted(Form):
         return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     def continuation(self, answer: str) -> str:
+        """An answer as it follows the prompt."""
         return answer if self.chat else f" {answer}"
 
     def _fitted(self, row: Row) -> str:
@@ -219,6 +220,7 @@ class Likelihood(Prompted):
     tokenizers cut the same answer into different numbers of tokens."""
 
     def answers(self, row: Row) -> Sequence[str]:
+        """Those to choose from."""
         return row["choices"] if self.task.kind == "multiple choice" else self.task.verbalisers()
 
     @override
