@@ -66,10 +66,12 @@ class Rows:
     table: pa.Table
 
     def texts(self, name: str) -> None:
+        """A column of texts, none of them missing."""
         self._of_type(name, self.table[name].type, _is_text, "texts (str)")
         self._none(name, pc.is_null(self.table[name]), "a text has to be there")
 
     def lists(self, name: str, of: Any, what: str) -> None:
+        """A column of lists `of` a type, `what` in words; neither lists nor what is in them may be missing."""
         column = self.table[name]
         inner = column.type.value_type if _is_list(column.type) else None
         self._of_type(name, inner, lambda kind: pa.types.is_null(kind) or of(kind), f"lists of {what}")
@@ -80,17 +82,21 @@ class Rows:
         )
 
     def filled(self, name: str) -> None:
+        """Lists of which none is empty."""
         self._none(name, pc.equal(pc.list_value_length(self.table[name]), 0), "one is needed at least")
 
     def same_length(self, name: str, other: str) -> None:
+        """Lists as long as those of another column."""
         lengths = [pc.list_value_length(self.table[each]) for each in (name, other)]
         self._none(name, pc.not_equal(*lengths), f"its length has to be that of {other!r}")
 
     def integers(self, name: str) -> None:
+        """A column of whole numbers."""
         self._of_type(name, self.table[name].type, pa.types.is_integer, "whole numbers (int)")
         self._none(name, pc.is_null(self.table[name]), "a number has to be there")
 
     def finite(self, name: str) -> None:
+        """A column of finite numbers."""
         self._of_type(name, self.table[name].type, lambda kind: pa.types.is_integer(kind) or pa.types.is_floating(kind),
                       "numbers (float)")  # fmt: skip
         values = pc.cast(self.table[name], pa.float64())

@@ -200,6 +200,7 @@ class LengthBuckets(Sampler[list[int]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
+        """Chooses the order: called before each pass."""
         self.epoch = epoch
 
     def __len__(self) -> int:

@@ -38,6 +38,7 @@ class PatientConsole(Console):
     """A console whose reader may go away, as `head` does: what is said after that is said to nobody."""
 
     def on_broken_pipe(self) -> None:
+        """Says no more."""
         self.quiet = True
         terminal.hush()
 
@@ -50,10 +51,12 @@ class TimeLeft:
     taken: dict[tuple[str, ...], list[float]] = field(default_factory=dict)
 
     def learn(self, cell: Cell, stage: Stage, seconds: float) -> None:
+        """Takes note of what a job took."""
         for key in ((stage,), (stage, cell.task), (stage, cell.task, cell.label)):
             self.taken.setdefault(key, []).append(seconds)
 
     def of(self, cell: Cell, stage: Stage) -> float | None:
+        """The expected seconds of a job; None where no such job has ended."""
         for key in ((stage, cell.task, cell.label), (stage, cell.task), (stage,)):
             if seconds := self.taken.get(key):
                 return sum(seconds) / len(seconds)
@@ -123,6 +126,7 @@ class RunDisplay:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def refresh(self, running: list[Running], pending: list[Job]) -> None:
+        """Shows where the run stands."""
         self.remaining = self.time_left.total(running, pending, self.slots)
         if self.live:
             self.live.update(self._picture(running))
@@ -140,6 +144,7 @@ class RunDisplay:
                 self.note(f"{run.job.cell}: {doing(run)}")
 
     def ended(self, record: Record, stage: Stage, seconds: float) -> None:
+        """Counts a job that has ended, and tells of it."""
         self.time_left.learn(record.cell, stage, seconds)
         self.trained.discard(record.id)
         if record.status == "trained" and record.reason is None and self.profiles:  # its profile is still to come

@@ -68,6 +68,7 @@ class Lifeline:
         self.beat()
 
     def progress(self, done: int, total: int) -> None:
+        """Says how far the work is, in steps."""
         self._state = (done, total, self._state[2])
         self.beat()
 
@@ -78,6 +79,7 @@ class Lifeline:
             yield item
 
     def beat(self) -> None:
+        """Says that the work goes on, if that was last said a second ago."""
         self.end_a_fork()
         if (now := time.monotonic()) - self._spoken >= SECONDS_BETWEEN_BEATS:
             self._spoken = now

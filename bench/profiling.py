@@ -67,6 +67,7 @@ class PeakMemory:
             self.floor = psutil.Process().memory_info().rss
 
     def bytes(self) -> int:
+        """What was held at the worst moment so far."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) - self.floor
         unit = 1 if sys.platform == "darwin" else 1024

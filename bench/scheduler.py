@@ -35,13 +35,17 @@ LONGEST_LOG = 4 * files.LOG_END
 class Display(Protocol):
     """Shows a run to a person."""
 
-    def begin(self, suite: str, cells: dict[str, Cell], finished: list[Record], slots: int, profiles: bool) -> None: ...
+    def begin(self, suite: str, cells: dict[str, Cell], finished: list[Record], slots: int, profiles: bool) -> None:
+        """A run begins, of which some cells were finished before."""
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        """A line that stays."""
 
-    def refresh(self, running: list[Running], pending: list[Job]) -> None: ...
+    def refresh(self, running: list[Running], pending: list[Job]) -> None:
+        """Where the run stands."""
 
-    def ended(self, record: Record, stage: Stage, seconds: float) -> None: ...
+    def ended(self, record: Record, stage: Stage, seconds: float) -> None:
+        """A job has ended after so many seconds."""
 
 
 class Scheduler:

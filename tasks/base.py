@@ -42,10 +42,12 @@ class Task(ABC):
 
     @property
     def name(self) -> str:
+        """The card's."""
         return self.card.name
 
     @property
     def kind(self) -> Kind:
+        """The card's."""
         return cast(Kind, self.card.kind)
 
     @property

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from tasks import metrics
 from tasks.base import Card
 from tasks.hub import CONVERTED, SEE_PAGE, HubTask, Row, Source
@@ -16,9 +18,11 @@ from tasks.papers import bibtex
 class Choice(HubTask):
     """The choices continue the prompt."""
 
+    @override
     def score(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
         return metrics.accuracy(predictions, references)
 
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return f"Question: {row['text']}\nAnswer:"
 
@@ -44,21 +48,26 @@ class PIQA(Choice):
     card = _card("piqa", "PIQA", "Which of two ways leads to a goal in the physical world?",
                  "16,113 to train and validate / 1,838", "bisk2020piqa")  # fmt: skip
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         return {"text": row["goal"], "choices": [row["sol1"], row["sol2"]], "label": row["label"]}
 
 
 class HellaSwag(Choice):
+    """HellaSwag (Zellers et al. 2019)."""
+
     source = Source("Rowan/hellaswag", "218ec52e09a7e7462a5400043bb9a69a41d06b76", test="validation")
     card = _card("hellaswag", "HellaSwag", "Which of four endings continues the description of an everyday scene?",
                  "39,905 to train and validate / 10,042", "zellers2019hellaswag", "MIT")  # fmt: skip
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         return {
             "text": plain(f"{row['activity_label']}: {row['ctx']}"), "choices": [plain(end) for end in row["endings"]],
             "label": int(row["label"]),
         }  # fmt: skip
 
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return str(row["text"])
 
@@ -77,11 +86,13 @@ class WinoGrande(Choice):
     card = _card("winogrande", "WinoGrande", "Which of two names fills the gap in a sentence?",
                  "40,398 to train and validate / 1,267", "sakaguchi2020winogrande")  # fmt: skip
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         before, _, after = row["sentence"].partition("_")
         choices = [f"{row[option]}{after}" for option in ("option1", "option2")]
         return {"text": before.rstrip(), "choices": choices, "label": int(row["answer"]) - 1}
 
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return str(row["text"])
 
@@ -91,6 +102,7 @@ class Lettered(Choice):
 
     column = "question"
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         letters = row["choices"]["label"]
         return {"text": row[self.column], "choices": row["choices"]["text"], "label": letters.index(row["answerKey"])}
@@ -100,12 +112,16 @@ ARC = ("allenai/ai2_arc", "210d026faf9955653af8916fad021475a3f00453")
 
 
 class ARCEasy(Lettered):
+    """The easy questions of ARC (Clark et al. 2018)."""
+
     source = Source(*ARC, "ARC-Easy", validation="validation")
     card = _card("arc_easy", "ARC-Easy", "Questions of science at school, the easier part.", "2,251 / 570 / 2,376",
                  "clark2018arc", "CC BY-SA 4.0", hidden=False)  # fmt: skip
 
 
 class ARCChallenge(Lettered):
+    """The hard questions of ARC (Clark et al. 2018)."""
+
     source = Source(*ARC, "ARC-Challenge", validation="validation")
     card = _card("arc_challenge", "ARC-Challenge", "Questions of science at school that neither retrieval nor"
                  " co-occurrence answered.", "1,119 / 299 / 1,172", "clark2018arc", "CC BY-SA 4.0",
@@ -113,6 +129,8 @@ class ARCChallenge(Lettered):
 
 
 class OpenBookQA(Lettered):
+    """OpenBookQA (Mihaylov et al. 2018), without the book."""
+
     source = Source("allenai/openbookqa", "388097ea7776314e93a529163e0fea805b8a6454", "main", validation="validation")
     column = "question_stem"
     card = _card("openbookqa", "OpenBookQA", "Questions of elementary science, without the book of facts.",
@@ -120,6 +138,8 @@ class OpenBookQA(Lettered):
 
 
 class CommonsenseQA(Lettered):
+    """CommonsenseQA (Talmor et al. 2019)."""
+
     source = Source("tau/commonsense_qa", "94630fe30dad47192a8546eb75f094926d47e155", test="validation")
     card = _card("commonsense_qa", "CommonsenseQA", "Questions of everyday knowledge with five answers.",
                  "9,741 to train and validate / 1,221", "talmor2019commonsenseqa", "MIT")  # fmt: skip
@@ -132,6 +152,7 @@ class SocialIQA(Choice):
     card = _card("social_iqa", "Social IQa", "Why do people do what they do, and how do they feel about it?",
                  "33,410 to train and validate / 1,954", "sap2019socialiqa")  # fmt: skip
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         choices = [row[f"answer{letter}"] for letter in "ABC"]
         return {"text": f"{row['context']} {row['question']}", "choices": choices, "label": int(row["label"]) - 1}
@@ -144,6 +165,7 @@ class BoolQChoice(Choice):
     card = _card("boolq_choice", "BoolQ, by likelihood", "Does a passage answer a question with yes or no?",
                  "9,427 to train and validate / 3,270", "clark2019boolq", "CC BY-SA 3.0")  # fmt: skip
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         text = f"{row['passage']}\n{row['question'].capitalize()}?"
         return {"text": text, "choices": ["no", "yes"], "label": int(row["answer"])}

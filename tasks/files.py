@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
+from typing_extensions import override
 
 from records.text import composed
 from tasks import columns, metrics, tables
@@ -34,6 +35,8 @@ LISTED = 12
 
 
 class FileOptions(TaskOptions):
+    """The columns by name, and what the label is."""
+
     kind: Literal["classification", "regression", "generation"] = "classification"
     text: str = Field("text", description="the column of the text")
     text_pair: str | None = Field(None, description="the column of a second text")
@@ -52,6 +55,7 @@ class Examples:
         return len(self.keys)
 
     def select(self, rows: Sequence[int]) -> Examples:
+        """Those of some rows."""
         chosen = {name: [values[row] for row in rows] for name, values in self.columns.items()}
         return Examples(chosen, [self.answers[row] for row in rows], [self.keys[row] for row in rows])
 
@@ -200,6 +204,7 @@ class FileTask(Task):
         without = f"; left out: {', '.join(left_out)}" if left_out else ""
         return f"{sources}{without}."
 
+    @override
     def load(self) -> DatasetDict:
         from datasets import Dataset, DatasetDict
 
@@ -213,12 +218,15 @@ class FileTask(Task):
 
         return DatasetDict({split: table(self.splits[split]) for split in SHARES})
 
+    @override
     def dropped(self) -> dict[str, int]:
         return dict(self._dropped)
 
+    @override
     def notes(self) -> list[str]:
         return list(self._notes)
 
+    @override
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
         if self.fields.kind == "classification":
             return metrics.classification(predictions, references)
@@ -250,8 +258,11 @@ def _repeated(splits: Mapping[str, Examples]) -> Iterator[str]:
 
 
 class Registry(Protocol):
+    """What of the engine's registry a file needs: where it is seen from."""
+
     @property
-    def base(self) -> Path: ...
+    def base(self) -> Path:
+        """The suite's folder."""
 
 
 def get(description: str, registry: Registry) -> type[FileTask]:

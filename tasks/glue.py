@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from tasks import metrics
 from tasks.base import Card, Kind
 from tasks.hub import SEE_PAGE, HubTask, Row, Source
@@ -27,17 +29,21 @@ class Glue(HubTask):
     words: ClassVar[tuple[str, ...]] = ()
     measure: ClassVar[str] = "accuracy"
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         names = ("text", "text_pair")[: len(self.columns)]
         return {name: row[column] for name, column in zip(names, self.columns, strict=True)} | {"label": row["label"]}
 
+    @override
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
         scores: dict[str, float] = getattr(metrics, self.measure)(predictions, references)
         return scores
 
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return self.question.format_map(row)
 
+    @override
     def verbalisers(self) -> tuple[str, ...]:
         return self.words or super().verbalisers()
 
@@ -61,6 +67,8 @@ def _card(
 
 
 class CoLA(Glue):
+    """Acceptability (Warstadt et al. 2019)."""
+
     source = _source("cola")
     columns = ("sentence",)
     card = _card("cola", "CoLA", "Is a sentence acceptable English?", 8551, 1043, "warstadt2019cola",
@@ -71,6 +79,8 @@ class CoLA(Glue):
 
 
 class SST2(Glue):
+    """Sentiment (Socher et al. 2013)."""
+
     source = _source("sst2")
     columns = ("sentence",)
     card = _card("sst2", "SST-2", "Phrases and sentences of movie reviews, negative or positive.", 67349, 872,
@@ -79,6 +89,8 @@ class SST2(Glue):
 
 
 class MRPC(Glue):
+    """Paraphrase (Dolan and Brockett 2005)."""
+
     source = _source("mrpc")
     columns = ("sentence1", "sentence2")
     card = _card("mrpc", "MRPC", "Do two sentences from the news mean the same?", 3668, 408, "dolan2005mrpc",
@@ -89,6 +101,8 @@ class MRPC(Glue):
 
 
 class QQP(Glue):
+    """Questions asked twice, on Quora."""
+
     source = _source("qqp")
     columns = ("question1", "question2")
     card = _card("qqp", "QQP", "Do two questions put to Quora ask the same?", 363846, 40430, "iyer2017qqp",
@@ -99,6 +113,8 @@ class QQP(Glue):
 
 
 class STSB(Glue):
+    """Similarity of sentences (Cer et al. 2017)."""
+
     source = _source("stsb")
     columns = ("sentence1", "sentence2")
     card = _card("stsb", "STS-B", "How similar in meaning are two sentences, from 0 to 5?", 5749, 1500, "cer2017stsb",
@@ -108,6 +124,8 @@ class STSB(Glue):
 
 
 class MNLI(Glue):
+    """Inference (Williams et al. 2018), on the genres that were trained on."""
+
     source = _source("mnli", "validation_matched")
     columns = ("premise", "hypothesis")
     card = _card("mnli", "MNLI matched", "Does a premise entail, contradict or leave open a hypothesis? Tested on the"
@@ -117,6 +135,8 @@ class MNLI(Glue):
 
 
 class MNLIMismatched(MNLI):
+    """Inference on genres that were not trained on."""
+
     source = _source("mnli", "validation_mismatched")
     card = _card("mnli_mismatched", "MNLI mismatched", "Does a premise entail, contradict or leave open a hypothesis?"
                 " Tested on genres that the training set has not.", 392702, 9832, "williams2018mnli",
@@ -124,6 +144,8 @@ class MNLIMismatched(MNLI):
 
 
 class QNLI(Glue):
+    """Whether a sentence answers a question, made of SQuAD (Rajpurkar et al. 2016)."""
+
     source = _source("qnli")
     columns = ("question", "sentence")
     card = _card("qnli", "QNLI", "Does a sentence hold the answer to a question?", 104743, 5463, "rajpurkar2016squad",
@@ -133,6 +155,8 @@ class QNLI(Glue):
 
 
 class RTE(Glue):
+    """Recognising textual entailment (Dagan et al. 2006, and those after)."""
+
     source = _source("rte")
     columns = ("sentence1", "sentence2")
     card = _card("rte", "RTE", "Does a premise entail a hypothesis?", 2490, 277, "dagan2005rte", ENTAILMENT)
@@ -141,6 +165,8 @@ class RTE(Glue):
 
 
 class WNLI(Glue):
+    """Winograd schemas as inference (Levesque et al. 2012)."""
+
     source = _source("wnli")
     columns = ("sentence1", "sentence2")
     card = _card("wnli", "WNLI", "Does a sentence entail itself with a pronoun replaced? Its training and validation"

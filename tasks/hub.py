@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from typing_extensions import override
+
 from records.text import one_line
 from tasks.base import Task, TaskOptions, TaskUnavailable
 from tasks.splits import carve
@@ -69,6 +71,7 @@ class HubTask(Task):
     def example(self, row: Row) -> dict[str, Any]:
         """A row of the hub's in canonical columns."""
 
+    @override
     def load(self) -> DatasetDict:
         from datasets import DatasetDict
 
@@ -81,6 +84,7 @@ class HubTask(Task):
         return DatasetDict(train=train, validation=validation, test=self.split(source, source.test))
 
     def split(self, source: Source, name: str) -> Dataset:
+        """One of the hub's splits as examples."""
         raw = self.rows(source, name)
         # In memory and not from a cache: its key would not see a change of `example`.
         options: dict[str, Any] = {
@@ -98,15 +102,18 @@ class HubTask(Task):
         """The rows of which `example` makes examples: the hub's own, unless they are to be joined first."""
         return fetch(source, split)
 
+    @override
     def commits(self) -> dict[str, str]:
         return {source.repo: commit(source) for source in self.sources()}
 
+    @override
     def dropped(self) -> dict[str, int]:
         count = sum(self._left_out.values())
         return {self.unkept: count} if count else {}
 
     @classmethod
     def sources(cls) -> tuple[Source, ...]:
+        """All that `load` reads."""
         return (cls.source,)
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from tasks import metrics
 from tasks.base import Card
 from tasks.hub import HubTask, Row, Source
@@ -20,6 +22,8 @@ _CALCULATOR = re.compile(r"<<[^>]*>>")
 
 
 class GSM8K(HubTask):
+    """Word problems (Cobbe et al. 2021)."""
+
     source = Source("openai/gsm8k", "740312add88f781978c0658806c59bc2815b9866", "main")
     card = Card(
         name="gsm8k", title="GSM8K", kind="generation", metrics=("exact_match",),
@@ -29,12 +33,15 @@ class GSM8K(HubTask):
         bibtex=bibtex("cobbe2021gsm8k"),
     )  # fmt: skip
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         return {"text": row["question"], "targets": [_CALCULATOR.sub("", row["answer"])]}
 
+    @override
     def score(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
         return metrics.final_numbers(predictions, references)
 
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return f"Question: {row['text']}\nAnswer:"
 
@@ -54,6 +61,7 @@ class MetaMath(GSM8K):
         bibtex=bibtex("yu2024metamath,cobbe2021gsm8k"),
     )  # fmt: skip
 
+    @override
     def load(self) -> DatasetDict:
         from datasets import DatasetDict
 
@@ -63,14 +71,17 @@ class MetaMath(GSM8K):
             test=self.split(self.source, "test"),
         )  # fmt: skip
 
+    @override
     def keep(self, row: Row) -> bool:
         return str(row.get("type", "GSM")).startswith("GSM")
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         if "query" not in row:
             return super().example(row)
         return {"text": row["query"], "targets": [row["response"]], "original": row["original_question"]}
 
     @classmethod
+    @override
     def sources(cls) -> tuple[Source, ...]:
         return (cls.training, cls.source)

@@ -33,6 +33,7 @@ def f1_macro_first(predictions: Sequence[int], references: Sequence[int]) -> dic
 
 
 def accuracy(predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
+    """The share of right answers."""
     return {"accuracy": float(accuracy_score(references, predictions))}
 
 

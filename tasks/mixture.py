@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import Field
+from typing_extensions import override
 
 from tasks.base import Card, Metric, Task, TaskOptions
 
@@ -17,6 +18,8 @@ EXAMPLE = "<task>+<task>"
 
 
 class MixtureOptions(TaskOptions):
+    """How often each task is drawn."""
+
     temperature: float = Field(
         1.0, ge=1, description="1: tasks by their size; the higher, the more evenly (Karimi Mahabadi et al. 2021)"
     )
@@ -29,15 +32,19 @@ class MixtureTask(Task):
     tasks: Sequence[Task]
 
     @property
+    @override
     def members(self) -> tuple[str, ...]:
         return tuple(task.name for task in self.tasks)
 
+    @override
     def commits(self) -> dict[str, str]:
         return {repo: commit for task in self.tasks for repo, commit in task.commits().items()}
 
+    @override
     def dropped(self) -> dict[str, int]:
         return {f"{task.name}: {why}": n for task in self.tasks for why, n in task.dropped().items()}
 
+    @override
     def notes(self) -> list[str]:
         return [f"{task.name}: {note}" for task in self.tasks for note in task.notes()]
 
@@ -76,8 +83,11 @@ class MixtureTask(Task):
 
 
 class Registry(Protocol):
+    """What of the engine's registry a mixture needs: its plugins by kind and name."""
+
     @property
-    def get(self) -> Callable[[Any, str], Any]: ...
+    def get(self) -> Callable[[Any, str], Any]:
+        """The plugin, by kind and name."""
 
 
 def get(description: str, registry: Registry) -> type[MixtureTask]:

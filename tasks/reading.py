@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from tasks import metrics
 from tasks.base import Card
 from tasks.hub import CONVERTED, SEE_PAGE, HubTask, Row, Source
@@ -25,6 +27,7 @@ class SQuAD(HubTask):
         bibtex=bibtex("rajpurkar2016squad"),
     )  # fmt: skip
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         answers = row["answers"]
         return {
@@ -32,9 +35,11 @@ class SQuAD(HubTask):
             "starts": answers["answer_start"],
         }  # fmt: skip
 
+    @override
     def score(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
         return metrics.answers(predictions, references)
 
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return f"{row['text_pair']}\nQuestion: {row['text']}\nAnswer:"
 
@@ -46,16 +51,20 @@ class Summaries(HubTask):
     request: ClassVar[str]
     unkept = "without text or summary"
 
+    @override
     def keep(self, row: Row) -> bool:
         return all(row[column] for column in self.columns)
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         text, summary = self.columns
         return {"text": row[text], "targets": [row[summary]]}
 
+    @override
     def score(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
         return metrics.rouge(predictions, references)
 
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return f"{row['text']}\n{self.request}"
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from tasks import metrics
 from tasks.base import Card, Kind
 from tasks.glue import ENTAILMENT
@@ -26,13 +28,16 @@ class SuperGlue(HubTask):
     words: ClassVar[tuple[str, ...]] = NO_YES
     measure: ClassVar[str] = "accuracy"
 
+    @override
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
         scores: dict[str, float] = getattr(metrics, self.measure)(predictions, references)
         return scores
 
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return self.question.format_map(row)
 
+    @override
     def verbalisers(self) -> tuple[str, ...]:
         return self.words
 
@@ -56,16 +61,21 @@ def _card(
 
 
 class BoolQ(SuperGlue):
+    """Questions of yes or no (Clark et al. 2019)."""
+
     source = _source("boolq")
     card = _card("boolq", "BoolQ", "Does a passage answer a question with yes or no?", 9427, 3270, "clark2019boolq",
                  licence="CC BY-SA 3.0")  # fmt: skip
     question = "{text_pair}\nQuestion: {text}? Yes or no?"
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         return {"text": row["question"], "text_pair": row["passage"], "label": row["label"]}
 
 
 class CB(SuperGlue):
+    """CommitmentBank (de Marneffe et al. 2019)."""
+
     source = _source("cb")
     card = _card("cb", "CommitmentBank", "Is the author of a passage committed to a clause embedded in it?", 250, 56,
                  "demarneffe2019cb", ("entailment", "contradiction", "neutral"), ("f1_macro", "accuracy"))  # fmt: skip
@@ -73,16 +83,20 @@ class CB(SuperGlue):
     words = ("true", "false", "neither")
     measure = "f1_macro_first"
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         return {"text": row["premise"], "text_pair": row["hypothesis"], "label": row["label"]}
 
 
 class COPA(SuperGlue):
+    """Causes and effects (Roemmele et al. 2011)."""
+
     source = _source("copa")
     card = _card("copa", "COPA", "Which of two sentences is the more plausible cause or effect of a premise?", 400, 100,
                  "roemmele2011copa", (), kind="multiple choice")  # fmt: skip
     question = "{text}"
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         asked = {"cause": "What was the cause?", "effect": "What happened as a result?"}[row["question"]]
         return {
@@ -100,11 +114,13 @@ class MultiRC(SuperGlue):
                  "khashabi2018multirc", measures=("f1a", "accuracy"), of="passage")  # fmt: skip
     question = "{text_pair}\n{text}\nIs this answer right?"
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         return {
             "text": f"{row['question']} {row['answer']}", "text_pair": row["paragraph"], "label": row["label"],
         }  # fmt: skip
 
+    @override
     def score(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
         scores = metrics.f1_and_accuracy(predictions, references)
         return {"f1a": scores["f1"], "accuracy": scores["accuracy"]}
@@ -121,6 +137,7 @@ class MultiRCLists(SuperGlue):
     question = "{text_pair}\n{text}\nThe numbers of all right answers:"
     measure = "answer_sets"
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         asked = [f"{number}. {answer}" for number, answer in enumerate(row["answers"], 1)]
         right = [str(number) for number, label in enumerate(row["labels"], 1) if label]
@@ -160,9 +177,11 @@ class ReCoRD(SuperGlue):
     measure = "answers"
     unkept = "the answer is not among the marked entities"
 
+    @override
     def keep(self, row: Row) -> bool:
         return any(text in row["answers"] for text in row["entity_spans"]["text"])
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         spans = zip(row["entity_spans"]["text"], row["entity_spans"]["start"], strict=True)
         found = sorted((start, text) for text, start in spans if text in row["answers"])
@@ -180,16 +199,20 @@ class SuperGlueRTE(SuperGlue):
     question = "{text}\nQuestion: {text_pair} True or false?"
     words = ("true", "false")
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         return {"text": row["premise"], "text_pair": row["hypothesis"], "label": row["label"]}
 
 
 class WiC(SuperGlue):
+    """Words in context (Pilehvar and Camacho-Collados 2019)."""
+
     source = _source("wic")
     card = _card("wic", "WiC", "Does a word have the same meaning in two sentences?", 5428, 638, "pilehvar2019wic",
                  licence="CC BY-NC 4.0")  # fmt: skip
     question = "{text}\n{text_pair}\nIs the word used in the same sense in both sentences?"
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         return {"text": f"{row['word']}: {row['sentence1']}", "text_pair": row["sentence2"], "label": row["label"]}
 
@@ -201,6 +224,7 @@ class WSC(SuperGlue):
     card = _card("wsc", "WSC", "Does a pronoun refer to a given noun phrase?", 554, 104, "levesque2012wsc")
     question = "{text}\nDoes the pronoun between asterisks refer to {text_pair}?"
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         words = row["text"].split()
         start, size = row["span2_index"], len(row["span2_text"].split())

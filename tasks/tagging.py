@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from tasks import metrics
 from tasks.base import Card
 from tasks.hub import CONVERTED, SEE_PAGE, HubTask, Row, Source
@@ -15,23 +17,31 @@ METRICS = ("f1_entity", "precision_entity", "recall_entity")
 
 
 def bio(*types: str) -> tuple[str, ...]:
+    """The tags of such entities: where none is, one begins, one goes on."""
     return ("O", *(f"{place}-{kind}" for kind in types for place in "BI"))
 
 
 class Entities(HubTask):
+    """Named entities of some types."""
+
     unkept = "sentences without a word"
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         return {"words": row["tokens"], "label": row["ner_tags"]}
 
+    @override
     def keep(self, row: Row) -> bool:
         return bool(row["tokens"])
 
+    @override
     def score(self, predictions: Sequence[Sequence[int]], references: Sequence[Sequence[int]]) -> dict[str, float]:
         return metrics.entities(predictions, references, self.card.labels)
 
 
 class CoNLL2003(Entities):
+    """CoNLL-2003 (Tjong Kim Sang and De Meulder 2003)."""
+
     source = Source("eriktks/conll2003", CONVERTED, validation="validation")
     card = Card(
         name="conll2003", title="CoNLL-2003", kind="tagging", metrics=METRICS,
@@ -42,6 +52,8 @@ class CoNLL2003(Entities):
 
 
 class WNUT17(Entities):
+    """WNUT-17 (Derczynski et al. 2017)."""
+
     source = Source("leondz/wnut_17", CONVERTED, validation="validation")
     card = Card(
         name="wnut_17", title="WNUT-17", kind="tagging", metrics=METRICS,

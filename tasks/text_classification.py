@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from tasks import metrics
 from tasks.base import Card
 from tasks.hub import SEE_PAGE, HubTask, Row, Source
@@ -29,12 +31,15 @@ class Texts(HubTask):
     target: ClassVar[str] = "label"
     question: ClassVar[str]
 
+    @override
     def example(self, row: Row) -> dict[str, Any]:
         return {"text": row["text"], "label": row[self.target]}
 
+    @override
     def score(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
         return metrics.classification(predictions, references)
 
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return f"{row['text']}\n{self.question}"
 
@@ -50,6 +55,8 @@ def _card(
 
 
 class AGNews(Texts):
+    """AG's news (Zhang et al. 2015)."""
+
     source = Source("fancyzhx/ag_news", "eb185aade064a813bc0b7f42de02595523103ca4")
     card = _card("ag_news", "AG News", "Titles and beginnings of news articles, to be assigned to one of four"
                  " sections.",
@@ -69,6 +76,8 @@ class TREC(Texts):
 
 
 class TRECFine(TREC):
+    """TREC in its fifty classes (Li and Roth 2002)."""
+
     target = "fine_label"
     card = _card("trec_fine", "TREC, 50 classes", "What sort of thing does a question ask for? Fifty classes.",
                  TREC_FINE, "5,452 to train and validate / 500", "li2002learning")  # fmt: skip
@@ -76,6 +85,8 @@ class TRECFine(TREC):
 
 
 class HubIMDB(Texts):
+    """IMDB as the hub has it (Maas et al. 2011)."""
+
     source = Source("stanfordnlp/imdb", "e6281661ce1c48d982bc483cf8a173c1bbeb5d31")
     card = _card("hub_imdb", "IMDB", "Movie reviews of several paragraphs, to be told apart as negative or positive.",
                  SENTIMENT, "25,000 to train and validate / 25,000", "maas2011learning")  # fmt: skip
@@ -83,6 +94,8 @@ class HubIMDB(Texts):
 
 
 class HubRottenTomatoes(Texts):
+    """Rotten Tomatoes as the hub has it (Pang and Lee 2005)."""
+
     source = Source(
         "cornell-movie-review-data/rotten_tomatoes", "aa13bc287fa6fcab6daf52f0dfb9994269ffea28", validation="validation"
     )

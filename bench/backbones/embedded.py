@@ -97,4 +97,5 @@ EMBEDDED = {
 
 
 def names() -> list[str]:
+    """The specs of all of them."""
     return [f"embedded:{name}" for name in EMBEDDED]

@@ -31,14 +31,17 @@ class Hub:
 
     @property
     def revision(self) -> str:
+        """The commit."""
         return self.config.name
 
     @cached_property
     def config(self) -> Path:
+        """The folder with the configuration and the tokenizer."""
         return self._snapshot(self.wanted, CONFIGURATION)
 
     @cached_property
     def weights(self) -> Path:
+        """The folder with the weights as well. Raises BackboneError where there are none in safetensors."""
         folder = self._snapshot(self.revision, CONFIGURATION + WEIGHTS)
         if not list(folder.glob("model*.safetensors")):
             raise BackboneError(
@@ -50,6 +53,7 @@ class Hub:
         return folder
 
     def card(self, spec: str) -> Card:
+        """What config.json and the model's page say of it."""
         config = read_config(self.config)
         return Card(
             name=spec,

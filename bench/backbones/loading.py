@@ -154,10 +154,12 @@ def check_shapes(model: PreTrainedModel, folder: Path, spec: str) -> None:
 
 
 def from_tensors(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """For `filled`: tensors in memory."""
     return {"pretrained_model_name_or_path": None, "state_dict": stored}
 
 
 def from_folder(folder: Path) -> dict[str, Any]:
+    """For `filled`: a folder of safetensors."""
     return {"pretrained_model_name_or_path": folder, "use_safetensors": True}
 
 

@@ -25,13 +25,16 @@ class Place(Protocol):
     """Raises BackboneError, from any of these, where the files cannot be had."""
 
     @property
-    def revision(self) -> str: ...
+    def revision(self) -> str:
+        """What the weights are."""
 
     @property
-    def config(self) -> Path: ...
+    def config(self) -> Path:
+        """The folder with configuration and tokenizer."""
 
     @property
-    def weights(self) -> Path: ...
+    def weights(self) -> Path:
+        """The folder with the weights as well."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,17 @@ class Plain:
 
     @cached_property
     def revision(self) -> str:
+        """The package's version, or a digest."""
         return self.version or digest([*read_with(self.folder), *sorted(self.folder.glob("*.safetensors"))])
 
     @property
     def config(self) -> Path:
+        """The folder itself."""
         return self.folder
 
     @property
     def weights(self) -> Path:
+        """The folder itself, once its weights are checked."""
         weights.check(self.folder)
         return self.folder
 
@@ -66,10 +72,12 @@ class Gguf:
 
     @cached_property
     def revision(self) -> str:
+        """The package's version, or a digest."""
         return self.version or digest([self.file])
 
     @property
     def config(self) -> Path:
+        """The folder with the converted weights."""
         return self.weights
 
     @cached_property
@@ -126,10 +134,12 @@ class ConfigOnly:
 
     @property
     def config(self) -> Path:
+        """That of the other place."""
         return self.place.config
 
     @property
     def weights(self) -> Path:
+        """The configuration alone: there are no weights."""
         return self.place.config
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from bench.forms.base import Form, Head, NoSuchForm, Predicted
 
 if TYPE_CHECKING:
@@ -35,13 +37,16 @@ class Mixture(Form):
         self._kind = kinds.pop()
 
     @property
+    @override
     def head(self) -> Head:  # type: ignore[override]
         return Head(self._kind, self._starts[-1])
 
     @property
+    @override
     def key(self) -> str:
         return " ".join(member.key for member in self.members)
 
+    @override
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         found: list[dict[str, Any]] = []
         for index, member in enumerate(self.members):
@@ -59,6 +64,7 @@ class Mixture(Form):
         names = sorted({name for row in found for name in row})
         return {name: [row.get(name) for row in found] for name in names}
 
+    @override
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         import torch
 
@@ -71,6 +77,7 @@ class Mixture(Form):
         mask = [torch.ones(len(row["input_ids"]), dtype=torch.long) for row in rows]
         return {"parts": parts, "attention_mask": torch.nn.utils.rnn.pad_sequence(mask, batch_first=True)}
 
+    @override
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         import torch
 
@@ -81,6 +88,7 @@ class Mixture(Form):
         total: Tensor = sum(w * loss for w, loss in zip(weights, losses, strict=True))
         return total / torch.tensor(sum(weights))
 
+    @override
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         total = Predicted(0.0, 0, [], [])
         for index, part in batch["parts"]:
@@ -93,9 +101,11 @@ class Mixture(Form):
             )
         return total
 
+    @override
     def read(self, model: nn.Module, inputs: dict[str, Tensor]) -> Any:
         return self._of(model, 0)(**inputs)
 
+    @override
     def synthetic(self, ids: Tensor) -> dict[str, Any]:
         part = self.members[0].synthetic(ids)
         return {"input_ids": ids, "attention_mask": part["attention_mask"], "parts": [(0, part)]}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from bench.forms.base import Form, Head, Predicted, input_tensors, inputs_of, never_empty
 from bench.forms.tokens import encode
 
@@ -30,14 +32,17 @@ class Classification(_Pairs):
     """As many outputs as there are labels, under cross-entropy."""
 
     @property
+    @override
     def head(self) -> Head:  # type: ignore[override]
         return Head("sequence", len(self.task.card.labels))
 
+    @override
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         from torch.nn import functional as F
 
         return F.cross_entropy(model(**inputs_of(batch)).logits.float(), batch["labels"])
 
+    @override
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         from torch.nn import functional as F
 
@@ -46,6 +51,7 @@ class Classification(_Pairs):
         loss = F.cross_entropy(logits, labels, reduction="sum").item()
         return Predicted(loss, len(labels), logits.argmax(-1).tolist(), labels.tolist())
 
+    @override
     def synthetic(self, ids: Tensor) -> dict[str, Any]:
         import torch
 
@@ -58,11 +64,13 @@ class Regression(_Pairs):
 
     head = Head("sequence", 1)
 
+    @override
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         from torch.nn import functional as F
 
         return F.mse_loss(model(**inputs_of(batch)).logits.float().squeeze(-1), batch["labels"].float())
 
+    @override
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         from torch.nn import functional as F
 
@@ -72,6 +80,7 @@ class Regression(_Pairs):
             F.mse_loss(values, labels, reduction="sum").item(), len(labels), values.tolist(), labels.tolist()
         )
 
+    @override
     def synthetic(self, ids: Tensor) -> dict[str, Any]:
         import torch
 
@@ -88,6 +97,7 @@ class MultipleChoice(Form):
 
     head = Head("sequence", 1)
 
+    @override
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         encoded: list[list[list[int]]] = []
         for text, choices in zip(rows["text"], rows["choices"], strict=True):
@@ -98,6 +108,7 @@ class MultipleChoice(Form):
         longest = [max(choices, key=len) for choices in encoded]
         return {"input_ids": longest, "choices": encoded, "label": rows["label"]}
 
+    @override
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         import torch
 
@@ -115,11 +126,13 @@ class MultipleChoice(Form):
         scores = torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=float("-inf"))
         return scores, batch["labels"]
 
+    @override
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         from torch.nn import functional as F
 
         return F.cross_entropy(*self._scores(model, batch))
 
+    @override
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         from torch.nn import functional as F
 
@@ -127,6 +140,7 @@ class MultipleChoice(Form):
         loss = F.cross_entropy(scores, labels, reduction="sum").item()
         return Predicted(loss, len(labels), scores.argmax(-1).tolist(), labels.tolist())
 
+    @override
     def synthetic(self, ids: Tensor) -> dict[str, Any]:
         import torch
 

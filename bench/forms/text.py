@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from bench.forms import tokens
 from bench.forms.base import Form, Head, NoSuchForm, Predicted
 from bench.forms.token import IGNORED
@@ -54,6 +56,7 @@ class Prompted(Form):
         self.chat = bool(getattr(tokenizer, "chat_template", None))
 
     @property
+    @override
     def key(self) -> str:
         shown = json.dumps([dict(row) for row in self.demonstrations], sort_keys=True, default=str)
         template = str(getattr(self.tokenizer, "chat_template", ""))
@@ -81,6 +84,7 @@ class Prompted(Form):
         return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     def continuation(self, answer: str) -> str:
+        """An answer as it follows the prompt."""
         return answer if self.chat else f" {answer}"
 
     def _fitted(self, row: Row) -> str:
@@ -200,6 +204,7 @@ class Prompted(Form):
         found, mask = self.score(model, batch["context"], batch["target"])
         return -found.sum() / mask.sum()
 
+    @override
     def synthetic(self, ids: Tensor) -> dict[str, Any]:
         answer = max(1, min(8, ids.shape[1] // 4))
         rows = ids.tolist()
@@ -215,11 +220,14 @@ class Likelihood(Prompted):
     tokenizers cut the same answer into different numbers of tokens."""
 
     def answers(self, row: Row) -> Sequence[str]:
+        """Those to choose from."""
         return row["choices"] if self.task.kind == "multiple choice" else self.task.verbalisers()
 
+    @override
     def answer(self, row: Row) -> str:
         return self.answers(row)[row["label"]]
 
+    @override
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         features: dict[str, list[Any]] = {
             name: [] for name in ("input_ids", "context", "target", "choices", "characters", "label")
@@ -236,6 +244,7 @@ class Likelihood(Prompted):
             features["label"].append(row["label"])
         return features
 
+    @override
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         contexts = [c for c, choices in zip(batch["context"], batch["choices"], strict=True) for _ in choices]
         answers = [answer for choices in batch["choices"] for answer in choices]
@@ -262,9 +271,11 @@ class Generation(Prompted):
         """The token that ends a text. Raises NoSuchForm where the tokenizer has none."""
         return _needed(tokens.ending(self.tokenizer), "ends")
 
+    @override
     def answer(self, row: Row) -> str:
         return row["targets"][0] if row["targets"] else ""
 
+    @override
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         features: dict[str, list[Any]] = {name: [] for name in ("input_ids", "context", "target", "targets")}
         for values in zip(*rows.values(), strict=True):
@@ -278,6 +289,7 @@ class Generation(Prompted):
             features["targets"].append(row["targets"])
         return features
 
+    @override
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         found, mask = self.score(model, batch["context"], batch["target"])
         said = [
@@ -335,6 +347,7 @@ class LanguageModelling(Form):
 
     head = Head("language")
 
+    @override
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         features: dict[str, list[Any]] = {"input_ids": [], "bytes": []}
         begin = _needed(tokens.beginning(self.tokenizer), "begins")
@@ -350,6 +363,7 @@ class LanguageModelling(Form):
                 features["bytes"].append(len(text[read[start].start if start else 0 : until].encode()))
         return features
 
+    @override
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         import torch
 
@@ -371,15 +385,18 @@ class LanguageModelling(Form):
         found = -F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
         return found * mask[:, 1:], mask[:, 1:]
 
+    @override
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         found, mask = self._found(model, batch)
         return -found.sum() / mask.sum()
 
+    @override
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         found, mask = self._found(model, batch)
         tokens = mask.sum(1).tolist()
         references = list(zip(tokens, batch["bytes"], strict=True))
         return Predicted(-found.sum().item(), sum(tokens), found.sum(1).tolist(), references)
 
+    @override
     def synthetic(self, ids: Tensor) -> dict[str, Any]:
         return {"input_ids": ids, "attention_mask": ids.new_ones(ids.shape)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from bench.forms.base import Form, Head, Predicted, input_tensors, inputs_of, never_empty
 from bench.forms.tokens import encode
 
@@ -24,9 +26,11 @@ class Tagging(Form):
     has that tag, else the first."""
 
     @property
+    @override
     def head(self) -> Head:  # type: ignore[override]
         return Head("token", len(self.task.card.labels))
 
+    @override
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         options: dict[str, Any] = {"is_split_into_words": True, "truncation": True, "max_length": self.max_length}
         if "add_prefix_space" in getattr(self.tokenizer, "init_kwargs", {}):
@@ -41,6 +45,7 @@ class Tagging(Form):
             places.append(row)
         return never_empty(self.tokenizer, dict(features)) | {"places": places, "label": rows["label"]}
 
+    @override
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         import torch
 
@@ -53,11 +58,13 @@ class Tagging(Form):
         others = {"places": [row["places"] for row in rows], "words": [row["label"] for row in rows]}
         return {**batch, "labels": labels, **others}
 
+    @override
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         # The mean over what is tagged; zero, with a gradient all the same, where nothing is.
         count: Tensor = (batch["labels"] != IGNORED).sum().clamp(min=1)
         return self._summed(model, batch)[0] / count
 
+    @override
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         loss, logits = self._summed(model, batch)
         names = self.task.card.labels
@@ -76,6 +83,7 @@ class Tagging(Form):
         labels = batch["labels"].flatten()
         return F.cross_entropy(logits.flatten(0, 1), labels, ignore_index=IGNORED, reduction="sum"), logits
 
+    @override
     def synthetic(self, ids: Tensor) -> dict[str, Any]:
         import torch
 
@@ -105,10 +113,12 @@ class ExtractiveQA(Form):
         super().__init__(task, tokenizer, max_length, encoder_decoder)
         self.may_abstain = may_abstain
 
+    @override
     def trained_on(self, train: Dataset) -> ExtractiveQA:
         abstains = any(asked and not answers for asked, answers in zip(train["asked"], train["answers"], strict=True))
         return ExtractiveQA(self.task, self.tokenizer, self.max_length, self.encoder_decoder, abstains)
 
+    @override
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         asked = self._fits(rows["text"])
         # In place of one that does not fit its passage is read alone: something has to be.
@@ -160,6 +170,7 @@ class ExtractiveQA(Form):
         read = encode(self.tokenizer, questions, add_special_tokens=False, return_attention_mask=False)["input_ids"]
         return [len(ids) < room for ids in read]
 
+    @override
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         import torch
 
@@ -176,11 +187,13 @@ class ExtractiveQA(Form):
             "answers": [row["answers"] for row in rows],
         }
 
+    @override
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         spans: Tensor = batch["labels"]
         # The mean over what can be found; zero, with a gradient all the same, where nothing can.
         return _span_loss(self._logits(model, batch), spans) / (spans != IGNORED).sum().clamp(min=1)
 
+    @override
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         import torch
 
@@ -210,6 +223,7 @@ class ExtractiveQA(Form):
         logits: Tensor = model(**inputs_of(batch)).logits
         return logits.float()
 
+    @override
     def synthetic(self, ids: Tensor) -> dict[str, Any]:
         import torch
 

@@ -62,6 +62,7 @@ def mark(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
 
 
 def unmark(text: str) -> str:
+    """The text before it was marked."""
     return _MARKED.sub(lambda found: chr(ord(found[0]) - _TYPED), text)
 
 
@@ -97,6 +98,7 @@ def beginning(tokenizer: PreTrainedTokenizerBase) -> int | None:
 
 
 def ending(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The token that ends a text; None where the tokenizer has none."""
     return _first(tokenizer.eos_token_id, tokenizer.sep_token_id)
 
 

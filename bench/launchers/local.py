@@ -109,6 +109,7 @@ class Running:
 
     @property
     def seconds(self) -> float:
+        """How long it has been running."""
         return time.monotonic() - self.started
 
     @property

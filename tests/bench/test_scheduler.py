@@ -21,6 +21,7 @@ from bench.cli import _lacking
 from bench.launchers.local import LocalLauncher, Slot
 from bench.scheduler import Scheduler
 from records import files
+from records.cards import Cards
 from records.record import Record
 from records.store import RecordStore, ResultsError
 from tests.bench.test_records import cell
@@ -51,8 +52,8 @@ def suite_of(folder: Path, *labels: str, profile: bool = False, name: str = "min
     cells = {each.id: each for each in (cell(label=label, seed=seed) for seed, label in enumerate(labels))}
     return SimpleNamespace(
         name="mine", path=folder / name, file=SimpleNamespace(profile=profile), cells=cells,
-        plugins=dict.fromkeys(cells, ()), resolved=lambda: {"name": "mine", "command": f"bench run {folder / name}"},
-        cards=dict,
+        plugin_files=lambda cell: (), resolved=lambda: {"name": "mine", "command": f"bench run {folder / name}"},
+        cards=Cards,
     )  # fmt: skip
 
 
