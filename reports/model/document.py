@@ -283,5 +283,7 @@ def keyed(stem: str, position: int, of: int) -> str:
 
 
 def listing(items: list[str]) -> str:
-    """ "a, b and c"."""
-    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else "none"
+    """As `reports.model.writing.listing`, where it lives."""
+    from reports.model.writing import listing as listed
+
+    return listed(items)
