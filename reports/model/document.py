@@ -293,5 +293,7 @@ def ranked(blocks: Iterable[Shown], first: int) -> list[Shown]:
 
 
 def listing(items: list[str]) -> str:
-    """ "a, b and c"."""
-    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else "none"
+    """As `reports.model.writing.listing`, where it lives."""
+    from reports.model.writing import listing as listed
+
+    return listed(items)

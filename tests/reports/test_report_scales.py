@@ -187,7 +187,8 @@ def test_a_metric_in_percent_is_shown_as_it_is(tmp_path: Path, metric: Metric, f
 
 
 def test_only_what_is_alike_is_averaged(mixed: Results, errors: Results):
-    plain, error, rmse = Scale(), Scale(higher_is_better=False), Scale(higher_is_better=False, high=None)
+    error, rmse = (Scale(Metric("error", higher_is_better=False, high=high)) for high in (1.0, None))
+    plain = Scale()
     assert may_be_averaged({"a": plain, "b": rmse}) == ("a",)
     assert may_be_averaged({"a": plain, "b": error, "c": plain}) == ("a", "c")
     assert may_be_averaged({"a": error, "b": error}) == ("a", "b")
