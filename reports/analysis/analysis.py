@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from reports.analysis import choices as choosing
-from reports.analysis import claims, compositions, contrasts, costs, curves, forgetting, fronts, ranks, sweeps
+from reports.analysis import claims, compositions, contrasts, costs, curves, forgetting, fronts, overview, ranks, sweeps
+from reports.analysis import limits as limitations
 from reports.analysis import sensitivity as sensitivities
 from reports.analysis.claims import Verdict
 from reports.analysis.contrasts import Contrast
@@ -105,6 +106,21 @@ class Analysis:
     def ratings(self) -> list[compositions.AxisRating]:
         """The survey's table, measured."""
         return compositions.composition_table(self.results)
+
+    @cached_property
+    def limits(self) -> limitations.Limits:
+        """Of what the main part shows."""
+        return limitations.limits(self.results)
+
+    @cached_property
+    def ranges(self) -> list[overview.Range]:
+        return overview.ranges(self.results)
+
+    @cached_property
+    def best(self) -> list[overview.Best]:
+        """Of the topic's own but full fine-tuning, on the first backbone."""
+        others = [label for label in self.own if label != self.results.reference]
+        return overview.best(self.results, self.scored, others, self.results.backbones[0])
 
 
 def analyse(results: Results, topic: Topic = ALL) -> Analysis:

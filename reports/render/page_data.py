@@ -20,9 +20,9 @@ from records.record import Record
 from records.store import RecordStore
 from records.vocabulary import QUANTITIES, Quantity
 from reports.analysis.statistics import summarise
+from reports.model.environments import environment_pairs
 from reports.results import Results, environment_of
 from reports.scales import UNDEFINED, read_scale
-from reports.sections import setup
 
 # Characters of a log that the page carries: of a cell that failed, and of all others together.
 FAILED_LOG, ALL_LOGS = 8_000, 3_000_000
@@ -231,7 +231,7 @@ def details(results: Results, output: Path) -> dict[str, Any]:
         common = cell.model_dump(mode="json", exclude={"seed", "task", "backbone", "label", "method"})
         found: dict[str, Any] = {"cell": shared(json.dumps(common, sort_keys=True))}
         if record is not None:
-            environment = json.dumps(setup.environment_pairs(environment_of(record)))
+            environment = json.dumps(environment_pairs(environment_of(record)))
             elsewhere = {"id", "cell", "status", "environment", "profiled", "schema_version"}
             found |= record.model_dump(mode="json", exclude=elsewhere)
             if isinstance(reason := results.cells.loc[cell_id, "reason"], str):

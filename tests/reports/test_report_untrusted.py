@@ -20,7 +20,7 @@ from reports.build import build_report, read_results
 from reports.build_talk import build_slides
 from reports.model.references import parse
 from reports.render import compiling, page_data
-from reports.render.escape import plain_key
+from reports.model.document import plain_key
 from reports.render.formulas import layout_of
 from reports.render.inline_svg import formula_svg
 from reports.render.latex import equation
