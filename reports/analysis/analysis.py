@@ -17,7 +17,7 @@ from reports.analysis.contrasts import Contrast
 from reports.analysis.focus import focus
 from reports.analysis.summaries import Summaries
 from reports.model.references import Entry, references_of, run_entry
-from reports.model.topics import ALL, Topic
+from reports.model.topics import Topic, chosen
 from reports.results import Results
 
 
@@ -123,8 +123,9 @@ class Analysis:
         return overview.best(self.results, self.scored, others, self.results.backbones[0])
 
 
-def analyse(results: Results, topic: Topic = ALL) -> Analysis:
-    """The analysis of a run for a report, a talk or a page about `topic`."""
+def analyse(results: Results, topic: Topic | None = None) -> Analysis:
+    """The analysis of a run for a report, a talk or a page about `topic`, by default all families."""
+    topic = topic or chosen()
     whole = Analysis(
         topic,
         results,

@@ -20,8 +20,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from records.vocabulary import nearest
 from reports.model.document import Cite, Code, Emphasis, Inline, Math, Prompt, Ref, Text
-from reports.model.resources import FRONT_MATTER, TEMPLATES, TemplateError, read_text
+from reports.model.resources import FRONT_MATTER, TEMPLATES, TemplateError, headings, read_text
 
 # What may be put into a hole; of nothing, nothing is said.
 Part = Inline | Text | int | None
@@ -124,7 +125,8 @@ def _put(said: list[Inline], part: Part) -> None:
 
 
 class Prose:
-    """The fixed prose: ours, and in its place what `folder` (a user's template) has under the same names."""
+    """The fixed prose: ours, and in its place what `folder` (a user's template) has under the same names. What an own
+    file leaves out is left out. Raises TemplateError where one has a heading that ours does not have."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
@@ -164,9 +166,17 @@ class Prose:
         return plain(self.text("yourwords", f"slide: {slide}"))
 
     def _read(self, name: str) -> tuple[Path, dict[str, list[list[tuple[int, str]]]]]:
+        ours = TEMPLATES / "prose" / f"{name}.md"
         own = self.folder / "prose" / f"{name}.md" if self.folder else None
-        path = own if own and own.is_file() else TEMPLATES / "prose" / f"{name}.md"
-        return path, _sections(read_text(path)) if path.is_file() else {}
+        if not own or not own.is_file():
+            return ours, _sections(read_text(ours)) if ours.is_file() else {}
+        text = read_text(own)
+        if ours.is_file():
+            known = headings(read_text(ours))
+            for heading in headings(text):
+                if heading not in known:
+                    raise TemplateError(f"{own}: unknown heading “{heading}”{nearest(heading, known)}")
+        return own, _sections(text)
 
 
 # Without a user's.

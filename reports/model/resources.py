@@ -26,6 +26,11 @@ def read_text(path: Path) -> str:
         raise TemplateError(f"{path}: is not UTF-8 text") from None
 
 
+def headings(text: str) -> list[str]:
+    """Those of Markdown, in lower case."""
+    return [line.lstrip("#").strip().lower() for line in text.splitlines() if line.startswith("#")]
+
+
 FRONT_MATTER = re.compile(r"---\n(.*?)\n---\n", re.DOTALL)
 
 

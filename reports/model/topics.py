@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from records.vocabulary import FAMILIES, nearest
-from reports.model.resources import TEMPLATES, TemplateError, front_matter, read_text
+from reports.model.resources import TEMPLATES, TemplateError, front_matter, headings, read_text
+
+HEADINGS = ("question", "idea", "what", "why", "how", "doubts")
 
 
 @dataclass(frozen=True)
@@ -28,35 +30,43 @@ class Topic:
         return f"topics/{self.key}"
 
 
+def names(folder: Path | None = None) -> list[str]:
+    """The keys, without a look into the files: "all" first, the others by name."""
+    return sorted(_files(folder), key=lambda key: (key != "all", key))
+
+
 def topics(folder: Path | None = None) -> dict[str, Topic]:
     """By key: all families together, then each in the order of the families, then what stands for none of ours. A
     user's template `folder` may add topics, and take the place of ours. Raises TemplateError on a file without a
-    title."""
-    roots = [root / "prose" / "topics" for root in (TEMPLATES, folder) if root]
-    files = {path.stem: path for root in roots for path in sorted(root.glob("*.md"))}
-    found = [_read(path) for path in files.values()]
+    title, or with a heading that is none of `HEADINGS`."""
+    found = [_read(path) for path in _files(folder).values()]
     return {topic.key: topic for topic in sorted(found, key=_place)}
 
 
-def chosen(key: str, folder: Path | None = None) -> Topic:
+def chosen(key: str = "all", folder: Path | None = None) -> Topic:
     """The topic of this key. Raises TemplateError where there is none."""
-    known = topics(folder)
-    if key not in known:
-        raise TemplateError(f"no topic {key!r} (there are {', '.join(known)}){nearest(key, known)}")
-    return known[key]
+    files = _files(folder)
+    if key not in files:
+        raise TemplateError(f"no topic {key!r}; there are {', '.join(names(folder))}{nearest(key, files)}")
+    return _read(files[key])
+
+
+def _files(folder: Path | None) -> dict[str, Path]:
+    roots = [root / "prose" / "topics" for root in (TEMPLATES, folder) if root]
+    return {path.stem: path for root in roots for path in sorted(root.glob("*.md"))}
 
 
 def _read(path: Path) -> Topic:
-    said = front_matter(read_text(path))
+    text = read_text(path)
+    said = front_matter(text)
     if not said.get("title"):
         raise TemplateError(f"{path}: a topic needs a title: begin with the lines ---, title: …, ---")
+    for heading in headings(text):
+        if heading not in HEADINGS:
+            raise TemplateError(f"{path}: unknown heading “{heading}”{nearest(heading, HEADINGS)}")
     return Topic(path.stem, said["title"], said.get("family") or None)
 
 
 def _place(topic: Topic) -> tuple[bool, int, str]:
     families = list(FAMILIES)
     return topic.key != "all", families.index(topic.family) if topic.family in families else len(families), topic.key
-
-
-TOPICS = topics()
-ALL = TOPICS["all"]
