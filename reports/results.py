@@ -16,13 +16,11 @@ from records.cell import Cell
 from records.record import Cost, Manifest, Parameters, Record
 from records.store import RecordStore
 from records.vocabulary import FAMILIES, METRICS
-from reports.model.document import listing
-from reports.scales import Scale, may_be_averaged, read_scale
+from reports.scales import UNDEFINED, Scale, may_be_averaged, read_scale
 
 SCORED = ("trained", "ok")
 NOT_RUN = "not run"
-# A record that is whole, and whose primary score is not a number or infinite.
-NO_SCORE = "undefined"
+NO_SCORE = UNDEFINED
 
 COST_COLUMNS = tuple(name for name in Cost.model_fields if name not in ("protocol", "phases"))
 PARAMETER_COLUMNS = {name: name if name == "percent" else f"{name}_parameters" for name in Parameters.model_fields}
@@ -117,12 +115,10 @@ class Results:
         return may_be_averaged({task: self.scale(task) for task in tasks})
 
     def left_out(self, tasks: Sequence[str]) -> str:
-        """A sentence, with a space before it, on what a mean over the tasks leaves out; empty if that is nothing."""
-        kept = self.averaged(tasks)
-        left = [f"{task} ({self.metric(task)})" for task in tasks if task not in kept]
-        if not left:
-            return ""
-        return f" Left out of the mean, as no fractions of which more is better: {listing(left)}."
+        """As `reports.model.writing.left_out`."""
+        from reports.model import writing
+
+        return writing.left_out(self, tasks)
 
     def metric_key(self, task: str) -> str:
         """The primary metric, as records name it."""

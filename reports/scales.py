@@ -10,19 +10,48 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from records.cards import TaskCard
-from reports.model.writing import Unit
+from records.cards import Metric, TaskCard
+
+# What stands for a score that is not a number, or infinite; and the status of a whole record with such a score.
+UNDEFINED = "undefined"
+
+
+class Unit(NamedTuple):
+    """Displayed value = raw value × `factor`, with `decimals` digits after the point. The factor of a score of which
+    less is better is negative."""
+
+    name: str
+    factor: float
+    decimals: int
+
+
+# As what a score is read of which nothing is known: a fraction of which more is better.
+FRACTION = Metric("score")
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The scale of one metric: its direction, its bounds (None: unbounded), and the digits that its values ask for."""
+    """The scale of one metric: how its card says that it is read, and the digits that its values ask for."""
 
-    higher_is_better: bool = True
-    low: float | None = 0.0
-    high: float | None = 1.0
+    metric: Metric = FRACTION
     decimals: int = 1
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Of the metric's own values: of held scores more is always better."""
+        return self.metric.higher_is_better
+
+    @property
+    def low(self) -> float | None:
+        """The least of the metric's own values; None: unbounded."""
+        return self.metric.low
+
+    @property
+    def high(self) -> float | None:
+        """The greatest of them."""
+        return self.metric.high
 
     @property
     def in_points(self) -> bool:
@@ -42,9 +71,8 @@ class Scale:
         return -math.inf if bound is None else self.raw(bound)
 
     def allows(self, value: float) -> bool:
-        """Whether the metric can have this value."""
-        slack = 1e-6 * max(1.0, abs(value))  # of sums in single precision
-        return (self.low is None or value >= self.low - slack) and (self.high is None or value <= self.high + slack)
+        """As the metric's own."""
+        return self.metric.allows(value)
 
     def raw(self, score: float) -> float:
         """The metric's own value of a held score; the same turns a value into the score that is held."""
@@ -55,27 +83,27 @@ class Scale:
         return self.unit.factor * score + 0.0
 
     def text(self, score: float, signed: bool = False) -> str:
-        """A held score, or a difference of two, as it is written: 0.8137 of a fraction is "81.4"."""
-        if not math.isfinite(score):
-            return UNDEFINED
-        return f"{self.shown(score):{'+' if signed else ''},.{self.unit.decimals}f}".replace("-", "−")
+        """As `reports.model.writing.score`."""
+        from reports.model import writing
+
+        return writing.score(score, self, signed)
 
     def spread(self, sd: float) -> str:
-        """A standard deviation, or another distance without direction."""
-        return f"{abs(self.unit.factor) * sd:,.{self.unit.decimals}f}"
+        """As `reports.model.writing.spread`."""
+        from reports.model import writing
+
+        return writing.spread(sd, self.unit)
 
     def named(self, metric: str) -> str:
-        """ "accuracy in points", "rmse (less is better)"."""
-        said = f"{metric} in points" if self.in_points else metric
-        return said if self.higher_is_better else f"{said} (less is better)"
+        """As `reports.model.writing.named_metric`."""
+        from reports.model import writing
+
+        return writing.named_metric(metric, self)
 
     @property
     def points_after(self) -> str:
         """What follows a written number: " points", or nothing."""
         return " points" if self.in_points else ""
-
-
-UNDEFINED = "undefined"
 
 
 def read_scale(card: TaskCard | None, metric: str, values: Iterable[float] = ()) -> Scale:
@@ -84,7 +112,7 @@ def read_scale(card: TaskCard | None, metric: str, values: Iterable[float] = ())
     given = card.scales.get(metric) if card else None
     if given is None:
         return Scale()
-    return Scale(given.higher_is_better, given.low, given.high, _decimals(values))
+    return Scale(given, _decimals(values))
 
 
 def _decimals(values: Iterable[float]) -> int:

@@ -1,41 +1,140 @@
-"""How quantities are written: units and rounding, chosen once per column so that digits line up."""
+"""How numbers and words are written: the one place that decides on signs, rounding, units and thousands, for the PDF,
+the page, slides, CSV files and macros alike.
+
+A minus is U+2212, zero has no sign, thousands have commas, ties are rounded as Python's format rounds them, and what is
+no finite number is "undefined". templates/page/numbers.js does the same for what the page computes.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Protocol
 
-from reports.analysis.statistics import Summary
-from reports.model.document import Number, listing
+from reports.model.document import Number
+from reports.scales import UNDEFINED, Scale, Unit
 
 if TYPE_CHECKING:
     from reports.results import Results
 
+# Between these a ratio has three decimals, since what is of interest is its distance to 1.
+NEAR_ONE = (0.9, 1.1)
+LEAST_P = 0.001
+# What is smaller is written with a power of ten.
+SMALLEST_PLAIN = 1e-6
 
-class Unit(NamedTuple):
-    """Displayed value = raw value × `factor`, with `decimals` digits after the point. The factor of a score of which
-    less is better is negative: see `reports.scales`."""
 
-    name: str
-    factor: float
-    decimals: int
+class Mean(Protocol):
+    """A mean of `n` values with its standard deviation (None for one value)."""
+
+    @property
+    def mean(self) -> float: ...
+    @property
+    def sd(self) -> float | None: ...
+    @property
+    def n(self) -> int: ...
+
+
+def decimal(value: float, decimals: int, signed: bool = False) -> str:
+    """A number with `decimals` digits after the point; `signed` ones have a plus above zero."""
+    if not math.isfinite(value):
+        return UNDEFINED
+    text = f"{abs(value):,.{decimals}f}"
+    if not any(digit in text for digit in "123456789"):
+        return text
+    return f"{'−' if value < 0 else '+' if signed else ''}{text}"
+
+
+def three_digits(value: float) -> str:
+    """Three significant digits, without a power of ten from a millionth up: "0.0412", "1.50", "1,230"."""
+    if not math.isfinite(value) or value == 0:
+        return decimal(value, 0)
+    value = float(f"{value:.2e}")  # first, as rounding may reach the next power of ten
+    if abs(value) < SMALLEST_PLAIN:
+        return f"{value:.2e}".replace("-", "−")
+    return decimal(value, max(0, 2 - math.floor(math.log10(abs(value)))))
+
+
+def ratio(value: float) -> str:
+    """A ratio without its sign "×": "1.046", "0.620", "12.3"."""
+    return decimal(value, 3) if NEAR_ONE[0] <= value < NEAR_ONE[1] else three_digits(value)
+
+
+def effect(value: float, unit: str, low: float | None = None, high: float | None = None) -> str:
+    """A difference in `points` (of 100), a `ratio` or a `percent`, with its interval where that has two ends that can
+    be told apart: "−0.4 points [−1.0, +0.2]", "× 1.046 [1.031, 1.060]", "0.0412 %"."""
+    write = _EFFECTS.get(unit, three_digits)
+    text = write(value)
+    said = {"points": f"{text} points", "ratio": f"× {text}", "percent": f"{text} %"}.get(unit, f"{text} {unit}")
+    if low is None or high is None or write(low) == write(high):
+        return said
+    return f"{said} [{write(low)}, {write(high)}]"
+
+
+def limit(value: float, unit: str) -> str:
+    """A limit that was chosen, as `effect` writes it but for the zeros at its end: "+1 points", "× 1.25"."""
+    text = effect(value, unit)
+    number = next(part for part in text.split() if any(c.isdigit() for c in part))
+    return text.replace(number, number.rstrip("0").rstrip(".")) if "." in number else text
+
+
+def p_value(p: float) -> str:
+    """ "0.012", or "< 0.001"."""
+    return f"< {LEAST_P}" if p < LEAST_P else decimal(p, 3)
+
+
+def p_equals(p: float) -> str:
+    """ "p = 0.012", or "p < 0.001"."""
+    return f"p {p_value(p)}" if p < LEAST_P else f"p = {p_value(p)}"
 
 
 def points(fraction: float, signed: bool = False) -> str:
     """A metric between 0 and 1 as percent points with one decimal: 0.8137 is "81.4"."""
-    text = f"{100 * fraction:{'+' if signed else ''}.1f}"
-    return text.replace("-", "−")
+    return decimal(100 * fraction, 1, signed)
+
+
+def score(held: float, scale: Scale, signed: bool = False, unit: bool = False) -> str:
+    """A score as it is held, or a difference of two: 0.8137 of a fraction is "81.4", with its `unit` "81.4 points"."""
+    text = decimal(scale.shown(held), scale.unit.decimals, signed)
+    return f"{text} points" if unit and scale.in_points else text
+
+
+def spread(sd: float, unit: Unit) -> str:
+    """A standard deviation, or another distance without direction, in `unit` (of a score that of its scale)."""
+    return decimal(abs(unit.factor) * sd, unit.decimals)
+
+
+def with_spread(found: Mean, unit: Unit, signed: bool = False) -> str:
+    """ "81.4 ± 0.3"; the mean alone where one value has no spread."""
+    mean = decimal(found.mean * unit.factor, unit.decimals, signed)
+    return mean if found.sd is None else f"{mean} ± {spread(found.sd, unit)}"
+
+
+def amount(value: float, unit: Unit) -> str:
+    """A value with the name of its unit: "836 MB"."""
+    return f"{decimal(value * unit.factor, unit.decimals)} {unit.name}".rstrip()
+
+
+def span(values: Iterable[float], decimals: int, signed: bool = False) -> str:
+    """From the least to the greatest: "0.3–1.2", of `signed` ones "−0.3 to +1.2"."""
+    ordered = sorted(values)
+    low, high = (decimal(value, decimals, signed) for value in (ordered[0], ordered[-1]))
+    return low if low == high else f"{low} to {high}" if signed else f"{low}–{high}"
 
 
 def count(value: float) -> str:
     """A count with three digits and k, M or B: 73728 is "73.7k". Below 1,000 exact."""
-    if value < 1000:
-        return f"{value:,.0f}"
+    if not value >= 1000:
+        return decimal(value, 0)
     value = float(f"{value:.3g}")  # first, as rounding may reach the next suffix
     factor, suffix = next((f, s) for f, s in ((1e9, "B"), (1e6, "M"), (1e3, "k")) if value >= f)
     digits = max(0, 2 - math.floor(math.log10(value / factor)))
-    return f"{value / factor:,.{digits}f}{suffix}"
+    return f"{decimal(value / factor, digits)}{suffix}"
+
+
+def gigabytes(value: float) -> str:
+    """Bytes: "31.2 GB"."""
+    return amount(value, Unit("GB", 1e-9, 1))
 
 
 _SCALES = {
@@ -61,21 +160,17 @@ def unit_for(kind: str, values: Iterable[float]) -> Unit:
     return Unit(name, factor, decimals)
 
 
-def number(summary: Summary, unit: Unit, cells: Sequence[str] = (), usual_n: int | None = None) -> Number | None:
+def number(
+    summary: Mean, unit: Unit, cells: Sequence[str] = (), usual_n: int | None = None, signed: bool = False
+) -> Number | None:
     """A mean with its spread, in `unit`; None where there is nothing. A count of values other than
     `usual_n` is shown beside it."""
     if summary.n == 0:
         return None
-    spread = None
-    if summary.sd is not None:
-        spread = f"{summary.sd * abs(unit.factor):,.{unit.decimals}f}"
+    beside = None if summary.sd is None else spread(summary.sd, unit)
     note = f"{summary.n}" if usual_n is not None and summary.n != usual_n else None
-    text = f"{summary.mean * unit.factor + 0.0:,.{unit.decimals}f}".replace("-", "−")
-    return Number(text, math.copysign(1, unit.factor) * summary.mean, spread, note, tuple(cells))
-
-
-def gigabytes(value: float) -> str:
-    return f"{value / 1e9:.1f} GB"
+    text = decimal(summary.mean * unit.factor, unit.decimals, signed)
+    return Number(text, math.copysign(1, unit.factor) * summary.mean, beside, note, tuple(cells))
 
 
 # What a LaTeX page can hold; the CSV file and the page have the whole text.
@@ -101,15 +196,42 @@ def plural(n: int, one: str, many: str | None = None) -> str:
     return f"{numeral(n)} {one if n == 1 else many or one + 's'}"
 
 
+def listing(items: Sequence[str]) -> str:
+    """ "a, b and c"; of nothing "none"."""
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else "none"
+
+
+def named_metric(metric: str, scale: Scale) -> str:
+    """ "accuracy in points", "rmse (less is better)"."""
+    said = f"{metric} in points" if scale.in_points else metric
+    return said if scale.higher_is_better else f"{said} (less is better)"
+
+
 def named_scores(results: Results, tasks: Sequence[str]) -> str:
     """What scores of several tasks are: "primary metric in points", with the tasks of which that does not hold."""
     others: dict[str, list[str]] = {}
     for task in tasks:
         scale = results.scale(task)
         if not (scale.in_points and scale.higher_is_better):
-            others.setdefault(scale.named(results.metric(task)), []).append(task)
+            others.setdefault(named_metric(results.metric(task), scale), []).append(task)
     if not others:
         return "primary metric in points"
     said = listing([f"on {listing(of)} {what}" for what, of in others.items()])
     plain = len(tasks) > sum(map(len, others.values()))
     return f"primary metric {'in points, but ' if plain else '('}{said}{'' if plain else ')'}"
+
+
+def left_out(results: Results, tasks: Sequence[str]) -> str:
+    """A sentence, with a space before it, on what a mean over the tasks leaves out; empty if that is nothing."""
+    kept = results.averaged(tasks)
+    left = [f"{task} ({results.metric(task)})" for task in tasks if task not in kept]
+    if not left:
+        return ""
+    return f" Left out of the mean, as no fractions of which more is better: {listing(left)}."
+
+
+def _points(value: float) -> str:
+    return decimal(value, 1, signed=True)
+
+
+_EFFECTS = {"points": _points, "ratio": ratio}
