@@ -16,6 +16,7 @@ from reports import results as frame
 from reports.analysis.analysis import analyse
 from reports.drawing.style import screen
 from reports.model.document import Document
+from reports.model.prose import Prose
 from reports.model.topics import TOPICS, Topic
 from reports.render import compiling, html, latex, macros
 from reports.render.templating import Style, TemplateError, read_style
@@ -99,7 +100,7 @@ def _write(read: frame.Results, folder: Path, topic: Topic, style: Style) -> Rep
     copy_style(style, folder)
     analysis = analyse(read, topic)
     references, run = analysis.references, analysis.run
-    made = document.compose(analysis, references, run.key)
+    made = document.compose(analysis, Prose(style.folder))
 
     _remove_stale(folder, made)
     latex.write_parts(made, folder)

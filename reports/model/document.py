@@ -6,9 +6,9 @@ Text is a tuple of inline pieces. Every plain `str` is text, never mark-up: each
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
@@ -280,6 +280,16 @@ class Part:
 def keyed(stem: str, position: int, of: int) -> str:
     """`scores`, or `scores-2` where a report needs several tables or figures of a kind."""
     return stem if of == 1 else f"{stem}-{position + 1}"
+
+
+Shown = TypeVar("Shown", Table, Figure)
+# The rank (`spare`) of the second and further tables or figures of a kind.
+LATER = 20
+
+
+def ranked(blocks: Iterable[Shown], first: int) -> list[Shown]:
+    """Blocks of one kind, the first with the rank `first`, further ones with that of what goes early."""
+    return [replace(block, spare=LATER if position else first) for position, block in enumerate(blocks)]
 
 
 def listing(items: list[str]) -> str:

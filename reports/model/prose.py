@@ -150,6 +150,10 @@ class Prose:
             raise TemplateError(f"{path}: is not UTF-8 text") from None
 
 
+# Without a user's.
+OURS = Prose()
+
+
 def front_matter(text: str) -> dict[str, str]:
     """The `name: value` lines between the first two lines of dashes."""
     found = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)

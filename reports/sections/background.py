@@ -4,13 +4,37 @@ from __future__ import annotations
 
 from records.cards import BackboneCard, MethodCard, TaskCard
 from records.vocabulary import COMPOSITIONS, FAMILIES
+from reports.analysis.analysis import Analysis
 from reports.analysis.focus import FEW_LABELS
 from reports.drawing import schematics
 from reports.drawing.style import families_in
-from reports.model.document import Block, Cite, Code, Equation, Inline, Math, Paragraph, Prompt, Ref, Section, Text
+from reports.model.document import (
+    Block,
+    Cite,
+    Code,
+    Equation,
+    Inline,
+    Math,
+    Paragraph,
+    Part,
+    Prompt,
+    Ref,
+    Section,
+    Slide,
+    Text,
+    listing,
+)
+from reports.model.prose import Prose
 from reports.model.topics import Topic
+from reports.model.writing import plural
 from reports.render.escape import plain_key
 from reports.results import Results
+from reports.sections.cutting import first, sentences
+
+PLACE = "before"
+ORDER = 20
+# What a talk of this family's own methods can go through.
+METHODS_SHOWN = 4
 
 Card = MethodCard | TaskCard | BackboneCard
 
@@ -56,6 +80,38 @@ def cited(card: Card) -> list[Inline]:
     """A card may cite several works: their keys are separated by commas."""
     keys = tuple(key.strip() for key in card.citation.split(",") if key.strip())
     return [" ", Cite(keys)] if keys else []
+
+
+def part(analysis: Analysis, prose: Prose) -> Part:
+    results, view, topic = analysis.everything.results, analysis.results, analysis.topic
+    return Part(section(results, view, topic), tuple(_slides(results, view, topic)))
+
+
+def _slides(results: Results, view: Results, topic: Topic) -> list[Slide]:
+    if topic.family is None:
+        families = [f for f in families_in({results.family_of(label) for label in results.labels}) if f != "baseline"]
+        drawn = schematics.figures(families)
+        points = tuple(first(IDEAS[f]) for f in families if f in IDEAS)
+        return [*(Slide("What is trained, and where", (), figure, 20, minutes=1.5) for figure in drawn),
+                Slide("Five answers", points, None, 20, minutes=1.5)]  # fmt: skip
+    drawn = schematics.figures([topic.family])
+    made = [
+        Slide("What: the idea", tuple(sentences(topic.what)), drawn[0] if drawn else None, 20, minutes=1.5),
+        Slide("Why: what is hoped for", tuple(sentences(topic.why)), None, 20, words="An example of your own."),
+        Slide("How: where methods differ", tuple(sentences(topic.how)), None, 20, minutes=1.5),
+    ]
+    own = [label for label in view.labels if view.family_of(label) == topic.family]
+    if own:
+        described: list[Text] = []
+        for label in own[:METHODS_SHOWN]:
+            card = view.method_card(view.method_of(label))
+            summary = card.summary.split(". ")[0].rstrip(".")
+            described.append((Code(label), *cited(card), f": {summary}." if summary else ""))
+        if len(own) > METHODS_SHOWN:
+            described.append((f"and {plural(len(own) - METHODS_SHOWN, 'other')}: {listing(own[METHODS_SHOWN:])}.",))
+        words = "Explain one of them on the board."
+        made.append(Slide("The methods compared", tuple(described), None, 20, words))
+    return made
 
 
 def section(results: Results, view: Results, topic: Topic) -> Section:

@@ -7,7 +7,22 @@ from typing import Any
 from records.cards import BackboneCard, TaskCard
 from reports.analysis.analysis import Analysis
 from reports.analysis.statistics import MIN_PAIRS
-from reports.model.document import Block, Cite, Code, Inline, Paragraph, Ref, Section, listing
+from reports.model.document import (
+    Block,
+    Cite,
+    Code,
+    Inline,
+    Paragraph,
+    Part,
+    Ref,
+    Section,
+    Slide,
+    Text,
+    listing,
+    ranked,
+)
+from reports.model.prose import Prose
+from reports.model.references import Entry
 from reports.model.writing import count
 from reports.results import Results
 from reports.sections import background, setup, tables
@@ -24,17 +39,49 @@ _SOFTWARE = {
 }
 
 
+PLACE = "before"
+ORDER = 30
+
+
+def part(analysis: Analysis, prose: Prose) -> Part:
+    backup = tuple(Slide("Hyperparameters", (), t, 60) for t in setup.hyperparameters(analysis.results)[:1])
+    return Part(section(analysis), (_slide(analysis.results, analysis.run),), backup)
+
+
+def _slide(view: Results, run: Entry) -> Slide:
+    seeds = sorted({int(seed) for seed in view.cells["seed"]})
+    head = ", head" if view.headed else ""
+    points: tuple[Text, ...] = (
+        (f"Backbone: {listing([view.title('backbones', b) for b in view.backbones])}.",),
+        (f"Same data, order{head} and number of steps for every trained method; seeds "
+         f"{listing([str(s) for s in seeds])}. Test data are read once.",),
+        ("Every number comes from a record of the run ", Cite((run.key,)), "."),
+    )  # fmt: skip
+    (budget,) = setup.budgets(view)
+    return Slide("How it was measured", points, budget, 30)
+
+
 def section(analysis: Analysis) -> Section:
     results = analysis.results
     return Section(
         "setup",
         "Setup",
         (
+            Paragraph(
+                (
+                    "The run that this report reads has an entry of its own ",
+                    Cite((analysis.run.key,)),
+                    ", in ",
+                    Code("run.bib"),
+                    ".",
+                ),
+                "Data of this report.",
+            ),
             *_backbones(results),
             *_data(results),
             *_training(results),
             *setup.budgets(results),
-            *setup.hyperparameters(results),
+            *ranked(setup.hyperparameters(results), 65),
             *_measuring(analysis),
             *_machine(results),
         ),

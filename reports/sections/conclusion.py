@@ -1,4 +1,4 @@
-"""What stands after the results: doubts about the family's papers, and what can be concluded here."""
+"""What the numbers allow to be said, and what they do not."""
 
 from __future__ import annotations
 
@@ -8,24 +8,21 @@ from reports.analysis.analysis import Analysis
 from reports.analysis.claims import Verdict, tally
 from reports.analysis.contrasts import Contrast
 from reports.analysis.statistics import MIN_PAIRS
-from reports.model.document import Block, Code, Inline, Paragraph, Prompt, Section, Text, listing
-from reports.model.topics import Topic
+from reports.model.document import Block, Code, Inline, Paragraph, Part, Prompt, Section, Slide, Text, listing
+from reports.model.prose import Prose
 from reports.model.writing import numeral, plural
 from reports.results import SCORED, Results
-from reports.sections import findings
+from reports.sections.cutting import sentences
+
+PLACE = "after"
+ORDER = 20
 
 
-def limitations(results: Results, topic: Topic) -> Section:
-    """First of the literature, then of this run."""
-    blocks: list[Block] = []
-    if topic.doubts:
-        heading = "Of the literature."
-        for doubt in topic.doubts:
-            blocks.append(Paragraph(doubt, heading))
-            heading = None  # type: ignore[assignment]
-    prompt = Prompt(("Which of these doubts weighs most for the papers you read, and which experiment of theirs would"
-                     " you ask for?",), key="limitations")  # fmt: skip
-    return Section("limitations", "Limitations", (*blocks, *findings.limitations(results), prompt))
+def part(analysis: Analysis, prose: Prose) -> Part:
+    section = conclusion(analysis)
+    points = tuple(sentences(section.blocks[0].text))[:5]  # type: ignore[union-attr]
+    title = "What can be said, and what cannot"
+    return Part(section, (Slide(title, points, order=100, words="One question for the discussion."),))
 
 
 def conclusion(analysis: Analysis) -> Section:

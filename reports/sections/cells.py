@@ -1,45 +1,20 @@
-"""What follows the references: full tables, the survey's table beside ours, the cells behind every number, and the
-environment."""
+"""The cells behind every number."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from reports.analysis.analysis import Analysis
-from reports.model.document import Block, Code, Column, Paragraph, Ref, Row, Section, Table
+from reports.model.document import Block, Code, Column, Paragraph, Part, Ref, Row, Section, Table
+from reports.model.prose import Prose
 from reports.results import Results, select
-from reports.sections import setup, tables, verdict_tables
+
+PLACE = "appendix"
+ORDER = 40
 
 
-def sections(analysis: Analysis) -> tuple[Section, ...]:
-    whole = analysis.everything
-    results, view = whole.results, analysis.results
-    made = []
-    if len(view.labels) < len(results.labels):
-        made.append(Section("all", "All Configurations", tuple(_renamed(t) for t in _everything(whole))))
-    memory = () if results.scored.empty else tuple(tables.memory(whole))
-    if memory:
-        made.append(Section("memory", "Memory by What Holds It", memory))
-    if rated := verdict_tables.compositions(whole.ratings, results):
-        made.append(Section("survey", "The Survey's Table, Measured", tuple(rated)))
-    made.append(Section("cells", "Cells behind the Numbers", tuple(cells(results))))
-    if environment := setup.environment(results):
-        made.append(Section("environment", "Environment", tuple(environment)))
-    return tuple(made)
-
-
-def _everything(whole: Analysis) -> list[Table]:
-    return [*tables.scores(whole), *tables.differences(whole), *tables.costs(whole),
-            *setup.hyperparameters(whole.results)]  # fmt: skip
-
-
-def _renamed(table: Table) -> Table:
-    """The key `scores` is the main part's, of fewer labels."""
-    caption = tuple(
-        Ref(f"tab:all-{p.label.removeprefix('tab:')}") if isinstance(p, Ref) and p.label.startswith("tab:") else p
-        for p in table.caption
-    )
-    return Table(f"all-{table.key}", caption, table.columns, table.rows, table.data, table.wide)
+def part(analysis: Analysis, prose: Prose) -> Part:
+    return Part(Section("cells", "Cells behind the Numbers", tuple(cells(analysis.everything.results))))
 
 
 def cells(results: Results) -> list[Block]:

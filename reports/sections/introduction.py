@@ -1,39 +1,27 @@
-"""What stands before the results: the abstract and the introduction."""
+"""The introduction: the question, and why it is asked."""
 
 from __future__ import annotations
 
 from reports.analysis.analysis import Analysis
-from reports.model.document import Cite, Inline, Math, Paragraph, Prompt, Section, Text, listing
+from reports.model.document import Cite, Inline, Math, Paragraph, Part, Prompt, Section, Slide, Text
+from reports.model.prose import Prose
 from reports.model.topics import Topic
-from reports.model.writing import plural
-from reports.results import Results
-from reports.sections import findings
+
+PLACE = "before"
+ORDER = 10
 
 
-def abstract(analysis: Analysis) -> Text:
-    results, view, topic = analysis.everything.results, analysis.results, analysis.topic
-    families = {results.family_of(label) for label in view.labels} - {"baseline"}
-    backbones = listing([results.title("backbones", b) for b in results.backbones])
-    among = f" from {plural(len(families), 'family', 'families')}" if families else ""
-    whose = f" {_own(view, topic)}" if topic.family else ""
-    opening = (
-        "Fine-tuning all parameters of a language model takes the memory to train it and a full copy of it for"
-        f" every task. We compare {plural(len(view.labels), 'method')}{among}, baselines included, on {backbones} and"
-        f" {plural(len(results.tasks), 'task')}, each under the same budget with"
-        f" {plural(results.cells['seed'].nunique(), 'seed')}, and measure score, trainable parameters, memory,"
-        f" throughput and latency.{whose} "
+def part(analysis: Analysis, prose: Prose) -> Part:
+    points: tuple[Text, ...] = (
+        ("Fine-tuning a language model trains and stores all of its parameters, once per task.",),
+        ("Parameter-efficient methods keep it fixed and learn a small set instead.",),
+        ("Asked here: ", *analysis.topic.question),
     )
-    closing = "Every number comes from a record of this run; limits of what it can show are listed at the end."
-    return (opening, *findings.headline(analysis), closing)
+    slide = Slide("The question", points, order=10, words="Why this topic? What did you expect?")
+    return Part(introduction(analysis.topic), (slide,))
 
 
-def _own(view: Results, topic: Topic) -> str:
-    own = [label for label in view.labels if view.family_of(label) == topic.family]
-    said = f"The subject, the {topic.family} family, takes part with {plural(len(own), 'configuration')}"
-    return said + ("." if len(own) > 1 else ", so that nothing is said of differences within it.")
-
-
-def introduction(results: Results, topic: Topic) -> Section:
+def introduction(topic: Topic) -> Section:
     theta, phi = Math(r"\theta", "θ"), Math(r"\phi", "φ")
     why: Text = (
         "How can language models that keep growing be adapted to a task efficiently? Training all of their"
