@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from reports.analysis import choices as choosing
-from reports.analysis import claims, compositions, contrasts, costs, curves, forgetting, fronts, overview, ranks, sweeps
+from reports.analysis import (
+    claims,
+    compositions,
+    contrasts,
+    costs,
+    curves,
+    forgetting,
+    fronts,
+    overview,
+    ranks,
+    scores,
+    sweeps,
+)
 from reports.analysis import limits as limitations
 from reports.analysis import sensitivity as sensitivities
 from reports.analysis.claims import Verdict
@@ -59,6 +71,21 @@ class Analysis:
     @cached_property
     def scored(self) -> Summaries:
         return Summaries(self.results.scored)
+
+    @cached_property
+    def scores(self) -> list[scores.BackboneScores]:
+        """The means and spreads of test scores; only backbones that have some."""
+        return scores.by_backbone(self.results, self.scored)
+
+    @cached_property
+    def scores_over_backbones(self) -> list[scores.TaskScores]:
+        """Means over the cells of all backbones, by task."""
+        return scores.over_backbones(self.results)
+
+    @cached_property
+    def tested(self) -> contrasts.Tested:
+        """What the contrasts show."""
+        return contrasts.tested(self.results, self.contrasts)
 
     @cached_property
     def costs(self) -> list[costs.CostGroup]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from reports.analysis.statistics import Comparison, compare_paired, holm
+import numpy as np
+
+from reports.analysis.statistics import ALPHA, Comparison, compare_paired, holm, seeds_needed
 from reports.analysis.summaries import Summaries, seeds_of
 from reports.results import Results
 
@@ -37,3 +40,36 @@ def compare_with_reference(results: Results, scored: Summaries) -> list[Contrast
                     found.append(Contrast(backbone, task, label, comparison, (*own.index, *theirs.index)))
     adjusted = iter(holm([c.comparison.p for c in found if c.comparison.p is not None]))
     return [c if c.comparison.p is None else replace(c, adjusted=next(adjusted)) for c in found]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What contrasts show: how many are `tested`, and which are `shown` to be differences after correction.
+
+    `pairs` is the greatest number of seeds in common. `sd`, a fraction, is the median standard deviation of the paired
+    differences of scores in points, None without any; `seeds` is how many a test needs, given it, to find a difference
+    of one point with 80 % power before correction (None: more than 1,000).
+    """
+
+    tested: int
+    shown: tuple[Contrast, ...]
+    pairs: int
+    sd: float | None
+    seeds: int | None
+
+
+ONE_POINT = 0.01
+
+
+def tested(results: Results, contrasts: Sequence[Contrast]) -> Tested:
+    """Counts what is tested among the contrasts."""
+    made = [c for c in contrasts if c.adjusted is not None]
+    spreads = [c.comparison.sd for c in contrasts if c.comparison.sd and results.scale(c.task).in_points]
+    sd = float(np.median(spreads)) if spreads else None
+    return Tested(
+        tested=len(made),
+        shown=tuple(c for c in made if c.adjusted is not None and c.adjusted < ALPHA),
+        pairs=max((c.comparison.n for c in contrasts), default=0),
+        sd=sd,
+        seeds=None if sd is None else seeds_needed(sd, ONE_POINT),
+    )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pandas as pd
 
@@ -14,18 +14,39 @@ from reports.results import Results, select
 
 
 @dataclass(frozen=True)
+class MemoryUse:
+    """Memory of training, by configuration that trains: the measured `peak` in bytes, and how many times what is
+    counted it is (`beyond`).
+
+    Of those other than the reference, where there is one: the peak as a share of the reference's (`share`), the share of
+    the backbone's parameters that are trained (`percent`), and that of weights and kept activations in what is counted
+    (`kept`), all in percent.
+    """
+
+    peak: dict[str, float]
+    beyond: dict[str, float]
+    share: dict[str, float]
+    percent: dict[str, float]
+    kept: dict[str, float]
+
+
+@dataclass(frozen=True)
 class CostGroup:
-    """Cells that were profiled under one protocol, on one backbone: only these may be averaged."""
+    """Cells that were profiled under one protocol, on one backbone: only these may be averaged. `labels` are in the
+    suite's order; `reference` is full fine-tuning, where the suite has it."""
 
     backbone: str
     protocol: dict
     tasks: tuple[str, ...]
     cells: pd.DataFrame
+    labels: tuple[str, ...]
+    reference: str | None
     _found: dict[tuple[str, str], Found] = field(default_factory=dict, repr=False, compare=False)
 
     @property
-    def labels(self) -> set[str]:
-        return set(self.cells["label"])
+    def most(self) -> int:
+        """The greatest number of profiled cells behind a figure."""
+        return int(self.cells["label"].value_counts().max())
 
     def of(self, label: str, column: str) -> Found:
         """Mean, spread and count over the configuration's profiled cells, and their ids."""
@@ -33,10 +54,41 @@ class CostGroup:
             self._found[label, column] = summary_of(select(self.cells, label=label), column)
         return self._found[label, column]
 
-    def means(self, column: str, labels: Iterable[str]) -> dict[str, float]:
+    def range(self, label: str, column: str) -> tuple[float, float]:
+        """The least and the greatest of the configuration's cells."""
+        values = self.cells.loc[list(self.of(label, column)[1]), column]
+        return float(values.min()), float(values.max())
+
+    def means(self, column: str) -> dict[str, float]:
         """By label, where there is one."""
-        found = {label: self.of(label, column)[0] for label in labels}
+        found = {label: self.of(label, column)[0] for label in self.labels}
         return {label: summary.mean for label, summary in found.items() if summary.n}
+
+    def relative(self, column: str) -> dict[str, float]:
+        """Means over the reference's, its own included; nothing without a reference."""
+        means = self.means(column)
+        full = means.get(self.reference or "")
+        return {} if full is None else {label: mean / full for label, mean in means.items()}
+
+    @cached_property
+    def memory(self) -> MemoryUse | None:
+        """None where nothing is trained: prompting has peaks of inference only."""
+        steps, peaks = self.means("step_seconds"), self.means("peak_memory_bytes")
+        peak = {label: value for label, value in peaks.items() if label in steps}
+        if not peak:
+            return None
+        parts = {column: self.means(column) for column in MEMORY}
+        counted = {label: sum(values[label] for values in parts.values()) for label in peak}
+        full = peak.get(self.reference or "")
+        others = [label for label in peak if label != self.reference] if full is not None else []
+        held = {label: parts["weights_bytes"][label] + parts["activation_bytes"][label] for label in others}
+        return MemoryUse(
+            peak=peak,
+            beyond={label: value / counted[label] for label, value in peak.items()},
+            share={label: 100 * peak[label] / full for label in others} if full else {},
+            percent={label: share for label, share in self.means("percent").items() if label in others},
+            kept={label: 100 * held[label] / counted[label] for label in others},
+        )
 
 
 def cost_groups(results: Results) -> list[CostGroup]:
@@ -51,6 +103,15 @@ def cost_groups(results: Results) -> list[CostGroup]:
     for (backbone, protocol), ids in groups.items():
         cells = results.cells.loc[ids]
         cells = cells.assign(training_memory_bytes=cells[list(MEMORY)].sum(axis=1))
-        tasks = tuple(task for task in results.tasks if task in set(cells["task"]))
-        made.append(CostGroup(backbone, json.loads(protocol), tasks, cells))
+        tasks, labels = set(cells["task"]), set(cells["label"])
+        made.append(
+            CostGroup(
+                backbone=backbone,
+                protocol=json.loads(protocol),
+                tasks=tuple(task for task in results.tasks if task in tasks),
+                cells=cells,
+                labels=tuple(label for label in results.labels if label in labels),
+                reference=results.reference,
+            )
+        )
     return made

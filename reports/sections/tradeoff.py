@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from reports.analysis.analysis import Analysis
+from reports.analysis.fronts import Point
 from reports.drawing import figures
-from reports.model.document import Part, Section, Slide, ranked
-from reports.model.prose import Prose
-from reports.sections import findings
-from reports.sections.cutting import sentences, shown
+from reports.model.document import Code, Part, Section, Slide, Text, ranked
+from reports.model.prose import Prose, say
+from reports.model.writing import listing
+from reports.sections.rows import TASKS_IN_PROSE, shown
 
 PLACE = "results"
 ORDER = 30
 
 
 def part(analysis: Analysis, prose: Prose) -> Part:
-    said, made = findings.tradeoff(analysis), ranked(figures.tradeoff(analysis), 0)
-    cut = [s for paragraph in said for s in sentences(paragraph.text)][-1:]
+    """Who is on the Pareto front of mean score and trainable parameters."""
+    said = [sentences for points in analysis.tradeoff.values() if (sentences := _front(analysis, points))]
+    made = ranked(figures.tradeoff(analysis), 0)
     title = "Score against trained parameters"
-    slides = tuple(Slide(title, tuple(cut), figure, 50, minutes=1.5) for figure in made[:1])
+    points = (_noise(),) if said else ()
+    slides = tuple(Slide(title, points, figure, 50, minutes=1.5) for figure in made[:1])
     return Part(Section("tradeoff", "Score against trainable parameters", shown(said, made)), slides)
+
+
+def _front(analysis: Analysis, points: Sequence[Point]) -> list[Text]:
+    tasks = list(dict.fromkeys(point.task for point in points))
+    if len(tasks) > TASKS_IN_PROSE:
+        said = [_how_often(analysis, points, len(tasks))]
+    else:
+        panels = {task: [point for point in points if point.task == task] for task in tasks}
+        said = [_on_task(task, panel) for task, panel in panels.items() if len(panel) > 1]
+    return [*said, _noise()] if said else []
+
+
+def _how_often(analysis: Analysis, points: Sequence[Point], tasks: int) -> Text:
+    often = Counter(point.label for point in points if point.on_front)
+    return say(
+        "On the Pareto front of mean score and trainable parameters, with the number of tasks out of {tasks}: {counts}.",
+        tasks=tasks,
+        counts=listing([f"{label} ({often[label]})" for label in analysis.results.labels if often[label]]),
+    )
+
+
+def _on_task(task: str, panel: Sequence[Point]) -> Text:
+    front = sorted((point for point in panel if point.on_front), key=lambda point: point.parameters)
+    return say(
+        "On {task} {front} of {all} methods lie on the Pareto front of mean score and trainable parameters: {labels}.",
+        task=Code(task),
+        front=len(front),
+        all=len(panel),
+        labels=listing([point.label for point in front]),
+    )
+
+
+def _noise() -> Text:
+    return say("The front is decided by means alone and inherits their noise.")
