@@ -12,7 +12,7 @@ from reports.analysis.claims import OUTCOMES, Verdict, tally
 from reports.build import copy_style, output_folder, read_results, writing
 from reports.drawing import figures, fronts, schematics, sweeps
 from reports.drawing.style import families_in
-from reports.drawing.style import slides as slide_look
+from reports.drawing.theme import SLIDES, save
 from reports.model.document import Cite, Code, Deck, Figure, Inline, Ref, Slide, Table, Text, listing
 from reports.model.references import Entry
 from reports.model.topics import TOPICS, Topic
@@ -61,9 +61,7 @@ def _write(read: Results, folder: Path, topic: Topic, style: Style) -> Slides:
         if isinstance(slide.block, Table):
             (folder / "tables" / f"{slide.block.key}.tex").write_text(latex.tabular(slide.block), encoding="utf-8")
         elif isinstance(slide.block, Figure):
-            with slide_look():
-                path = folder / "figures" / f"{slide.block.key}.pdf"
-                slide.block.draw().savefig(path, metadata={"CreationDate": None})
+            save(slide.block, SLIDES, folder / "figures" / f"{slide.block.key}.pdf")
     latex.write_references(references, run, folder)
     (folder / "numbers.tex").write_text(macros.numbers(analysis), encoding="utf-8")
     functions = {"text": latex.text, "is_figure": lambda block: isinstance(block, Figure)}

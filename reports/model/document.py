@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
-from matplotlib.figure import Figure as Drawing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+    from reports.drawing.theme import Theme
 
 
 @dataclass(frozen=True)
@@ -136,13 +140,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """`draw` makes the figure anew under the current matplotlib settings, so that each output can have its
-    own fonts. `alt` says in words what it shows; `spare` as for tables."""
+    """`draw` makes the figure anew, since each output has a theme of its own. `alt` says in words what it shows;
+    `spare` as for tables."""
 
     key: str
     caption: Text
     alt: str
-    draw: Callable[[], Drawing]
+    draw: Callable[[Theme], Drawing]
     wide: bool = False
     spare: int = 0
 

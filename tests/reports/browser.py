@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reports import results as frame
-from reports.drawing.style import screen
+from reports.drawing.theme import SCREEN, save
 from reports.model import references as bibliography
 from reports.render import html
 from reports.render.templating import resource
@@ -35,8 +35,7 @@ def write_page(results: Path, folder: Path) -> Path:
     made = document.compose(read, references)
     (folder / "figures").mkdir(parents=True)
     for figure in made.figures:
-        with screen():
-            figure.draw().savefig(folder / "figures" / f"{figure.key}.svg")
+        save(figure, SCREEN, folder / "figures" / f"{figure.key}.svg")
     page = folder / "index.html"
     page.write_text(html.page(made, read, references, folder), encoding="utf-8")
     return page
