@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from reports.analysis import choices as choosing
-from reports.analysis import claims, compositions, contrasts, costs, curves, forgetting, fronts, ranks, sweeps
+from reports.analysis import claims, compositions, contrasts, costs, curves, forgetting, fronts, overview, ranks, sweeps
+from reports.analysis import limits as limitations
 from reports.analysis import sensitivity as sensitivities
 from reports.analysis.claims import Verdict
 from reports.analysis.contrasts import Contrast
 from reports.analysis.focus import focus
 from reports.analysis.summaries import Summaries
 from reports.model.references import Entry, references_of, run_entry
-from reports.model.topics import ALL, Topic
+from reports.model.topics import Topic, chosen
 from reports.results import Results
 
 
@@ -106,9 +107,25 @@ class Analysis:
         """The survey's table, measured."""
         return compositions.composition_table(self.results)
 
+    @cached_property
+    def limits(self) -> limitations.Limits:
+        """Of what the main part shows."""
+        return limitations.limits(self.results)
 
-def analyse(results: Results, topic: Topic = ALL) -> Analysis:
-    """The analysis of a run for a report, a talk or a page about `topic`."""
+    @cached_property
+    def ranges(self) -> list[overview.Range]:
+        return overview.ranges(self.results)
+
+    @cached_property
+    def best(self) -> list[overview.Best]:
+        """Of the topic's own but full fine-tuning, on the first backbone."""
+        others = [label for label in self.own if label != self.results.reference]
+        return overview.best(self.results, self.scored, others, self.results.backbones[0])
+
+
+def analyse(results: Results, topic: Topic | None = None) -> Analysis:
+    """The analysis of a run for a report, a talk or a page about `topic`, by default all families."""
+    topic = topic or chosen()
     whole = Analysis(
         topic,
         results,

@@ -6,9 +6,11 @@ Text is a tuple of inline pieces. Every plain `str` is text, never mark-up: each
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import pandas as pd
 
@@ -284,6 +286,27 @@ class Part:
 def keyed(stem: str, position: int, of: int) -> str:
     """`scores`, or `scores-2` where a report needs several tables or figures of a kind."""
     return stem if of == 1 else f"{stem}-{position + 1}"
+
+
+Shown = TypeVar("Shown", Table, Figure)
+# The rank (`spare`) of the second and further tables or figures of a kind.
+LATER = 20
+
+
+def ranked(blocks: Iterable[Shown], first: int) -> list[Shown]:
+    """Blocks of one kind, the first with the rank `first`, further ones with that of what goes early."""
+    return [replace(block, spare=LATER if position else first) for position, block in enumerate(blocks)]
+
+
+def short_hash(text: str) -> str:
+    """Eight hexadecimal digits that tell a text from others of the same plain letters."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def plain_key(text: str) -> str:
+    """ASCII letters, digits and hyphens, for labels in LaTeX and addresses on the page; other texts have other keys."""
+    key = re.sub(r"[^A-Za-z0-9-]+", "-", text).strip("-")
+    return key if key == text else f"{key}-{short_hash(text)}".strip("-")
 
 
 def listing(items: list[str]) -> str:

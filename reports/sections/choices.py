@@ -6,9 +6,25 @@ import pandas as pd
 
 from reports.analysis.analysis import Analysis
 from reports.analysis.choices import Candidate, Choices
-from reports.model.document import Column, Number, Row, Table, Text, keyed
+from reports.model.document import Column, Number, Paragraph, Part, Row, Section, Slide, Table, Text, keyed, ranked
+from reports.model.prose import Prose
 from reports.results import Results
 from reports.scales import Scale
+from reports.sections.cutting import refs, told
+
+PLACE = "results"
+ORDER = 50
+
+
+def part(analysis: Analysis, prose: Prose) -> Part:
+    made = ranked(decisions(analysis), 85)
+    title = "Which configuration for which constraint"
+    if not made:
+        return Part()
+    say = Paragraph((*refs(made), f" ask{'s' if len(made) == 1 else ''} the question the other way round: given a"
+                     " constraint, which configuration would a user of validation data have chosen?"))  # fmt: skip
+    backup = tuple(Slide(title, told(table), table, 30) for table in made[:1])
+    return Part(Section("choices", title, (say, *made)), (), backup)
 
 
 def decisions(analysis: Analysis) -> list[Table]:

@@ -6,12 +6,19 @@ import pandas as pd
 
 from reports.analysis.analysis import Analysis
 from reports.analysis.forgetting import Forgetting
-from reports.model.document import Block, Code, Column, Inline, Paragraph, Ref, Table, keyed
+from reports.model.document import Block, Code, Column, Inline, Paragraph, Part, Ref, Section, Table, keyed
+from reports.model.prose import Prose
 from reports.model.writing import Unit, number, numeral
 from reports.results import Results
 from reports.sections.tables import by_family
 
+PLACE = "results"
+ORDER = 70
 UNIT = Unit("nats per byte", 1, 3)
+
+
+def part(analysis: Analysis, prose: Prose) -> Part:
+    return Part(Section("forgetting", "What was forgotten", tuple(blocks(analysis))))
 
 
 def blocks(analysis: Analysis) -> list[Block]:
