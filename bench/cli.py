@@ -94,12 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# As in reports.model.topics, which takes a second to import.
-TOPICS = ("all", "sparse", "lowrank", "adapters", "prompts", "hypernetworks")
-
-
 def _document_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--topic", choices=TOPICS, default="all", help="the family that it is about (default: all)")
+    from reports.model.topics import names  # takes no heavy import
+
+    said = f"what it is about: {', '.join(names())}, or one of your template's own (default: all)"
+    parser.add_argument("--topic", default="all", help=said)
     parser.add_argument("--template", type=_path, help="your own .cls or .sty, or a folder with one or with templates")
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat, StrictStr, StringConstraints
 
-from records.vocabulary import CLAIMABLE, KINDS, RELATIONS, Composition, Kind, Relation, nearest
+from records.vocabulary import KINDS, RELATIONS, Composition, Kind, Relation, claimable, nearest
 
 # Letters of a text, and of a bibliography.
 LONGEST, LONGEST_BIBLIOGRAPHY = 20_000, 500_000
@@ -28,7 +28,7 @@ Label = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(va
 class Claim:
     """What a paper says of its method, as data, so that a report can hold it against what was measured.
 
-    `measure` is one of `records.vocabulary.CLAIMABLE`. `comparator` is another method's name, or `backbone` for
+    `measure` is one of `records.vocabulary.claimable()`. `comparator` is another method's name, or `backbone` for
     the pretrained model itself. `relation` is how the measure should stand to `factor` times the comparator's;
     `margin` is the tolerance, our choice where the paper gives none, or for "higher" and "lower" the least gap: a
     fraction for scores (0.01 is one point), a share of the comparator's for everything else. `text` is as we
@@ -59,7 +59,7 @@ class Claim:
 
     def __post_init__(self) -> None:
         for value, known, what in (
-            (self.measure, CLAIMABLE, "measure"),
+            (self.measure, claimable(), "measure"),
             (self.relation, RELATIONS, "relation"),
             (self.task_kind, ("", *KINDS), "task_kind"),
         ):

@@ -66,7 +66,8 @@ class Quantity:
     all else by ratio; what is counted is the same on every run, what is timed is not, and a spread is that of scores
     over seeds. `profiled` ones depend on the protocol of the cost profile, and are averaged within one only.
     `beside` is the same figure of the backbone alone, by which what is timed is divided: it was timed beside it, and
-    machines drift. Papers' claims may be about those that are `claimable`.
+    machines drift. Papers' claims may be about those that are `claimable`; the page plots and lists those that are
+    `listed`, where a run has them.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Quantity:
     higher_is_better: bool = False
     profiled: bool = True
     claimable: bool = False
+    listed: bool = True
     beside: str | None = None
 
 
@@ -89,27 +91,27 @@ QUANTITIES: dict[str, Quantity] = {
         Quantity("validation_score", "Score (validation)", "validation score", "points", "score",
                  higher_is_better=True, profiled=False),
         Quantity("score_spread", "Spread over seeds", "standard deviation of test scores over seeds", "points",
-                 "spread", profiled=False, claimable=True),
+                 "spread", profiled=False, claimable=True, listed=False),
         Quantity("adapter_parameters", "Adapter parameters", "number of trained parameters (without the head)",
                  "count", "counted", "method", profiled=False, claimable=True, beside="backbone_parameters"),
         Quantity("percent", "Adapter parameters, share of the backbone", "share of parameters that are trained",
                  "percent", "counted", "% of backbone", profiled=False),
         Quantity("head_parameters", "Parameters of the head", "number of the head's parameters", "count", "counted",
-                 "head", profiled=False),
+                 "head", profiled=False, listed=False),
         Quantity("total_parameters", "Trained parameters, head included", "number of trained parameters", "count",
                  "counted", profiled=False),
         Quantity("backbone_parameters", "Parameters of the backbone", "number of the backbone's parameters", "count",
-                 "counted", profiled=False),
+                 "counted", profiled=False, listed=False),
         Quantity("peak_memory_bytes", "Peak memory", "peak memory in training", "bytes", "timed", "peak",
                  claimable=True),
-        Quantity("weights_bytes", "Weights", "memory of the weights", "bytes", "counted", "weights", claimable=True),
-        Quantity("gradient_bytes", "Gradients", "memory of the gradients", "bytes", "counted", "gradients"),
-        Quantity("optimizer_bytes", "Optimiser state", "memory of the optimiser's state", "bytes", "counted",
-                 "optimiser"),
         Quantity("activation_bytes", "Saved activations", "memory of saved activations", "bytes", "counted",
                  "activations"),
+        Quantity("optimizer_bytes", "Optimiser state", "memory of the optimiser's state", "bytes", "counted",
+                 "optimiser"),
+        Quantity("gradient_bytes", "Gradients", "memory of the gradients", "bytes", "counted", "gradients"),
+        Quantity("weights_bytes", "Weights", "memory of the weights", "bytes", "counted", "weights", claimable=True),
         Quantity("training_memory_bytes", "Counted memory of training", "counted memory of a training step", "bytes",
-                 "counted", "sum", claimable=True),
+                 "counted", "sum", claimable=True, listed=False),
         Quantity("stored_bytes", "Stored per task", "storage per task", "bytes", "counted", "Stored", claimable=True),
         Quantity("step_seconds", "Time of a training step", "time of a training step", "seconds", "timed", "step",
                  claimable=True),
@@ -117,35 +119,43 @@ QUANTITIES: dict[str, Quantity] = {
                  "tokens/s", higher_is_better=True, claimable=True),
         Quantity("train_flops", "FLOPs of a training step", "FLOPs of a training step", "flops", "counted",
                  claimable=True),
-        Quantity("inference_flops", "FLOPs of a batch at inference", "FLOPs of inference", "flops", "counted",
-                 claimable=True),
         Quantity("inference_seconds", "Latency of a batch", "inference time", "seconds", "timed", claimable=True,
                  beside="backbone_inference_seconds"),
         Quantity("merged_inference_seconds", "Latency of a batch, merged", "inference time once merged", "seconds",
                  "timed", claimable=True, beside="backbone_inference_seconds"),
         Quantity("backbone_inference_seconds", "Latency of a batch, plain backbone",
-                 "inference time of the plain backbone", "seconds", "timed", "backbone"),
+                 "inference time of the plain backbone", "seconds", "timed", "backbone", listed=False),
         Quantity("latency", "Latency over the backbone's", "latency over the backbone's", "ratio", "timed",
                  "unmerged"),
         Quantity("merged_latency", "Latency over the backbone's, merged", "latency over the backbone's, once merged",
                  "ratio", "timed", "merged"),
-        Quantity("deployed_latency", "Latency once deployed", "latency once deployed", "ratio", "timed"),
+        Quantity("deployed_latency", "Latency once deployed", "latency once deployed", "ratio", "timed", listed=False),
+        Quantity("inference_flops", "FLOPs of a batch at inference", "FLOPs of inference", "flops", "counted",
+                 claimable=True),
         Quantity("steps_to_target", "Steps to target",
                  "number of steps to the best validation score that both reach", "count", "timed", profiled=False,
-                 claimable=True),
+                 claimable=True, listed=False),
         Quantity("wall_seconds", "Wall time of the cell", "wall time of the cell", "seconds", "timed",
                  profiled=False),
-        Quantity("general_loss", "Loss on general text", "loss on general text", "nats", "score", profiled=False),
+        Quantity("general_loss", "Loss on general text", "loss on general text", "nats", "score", profiled=False,
+                 listed=False),
         Quantity("forgotten", "Change of the loss on general text", "change of the loss on general text", "nats",
-                 "score", profiled=False),
+                 "score", profiled=False, listed=False),
     )
 }  # fmt: skip
 
 # What a training step's memory is made of; `training_memory_bytes` is their sum.
 MEMORY = ("weights_bytes", "gradient_bytes", "optimizer_bytes", "activation_bytes")
 
-# Of a paper's claims.
-CLAIMABLE: tuple[str, ...] = tuple(quantity.name for quantity in QUANTITIES.values() if quantity.claimable)
+
+def claimable() -> tuple[str, ...]:
+    """What a paper's claim may be about."""
+    return tuple(quantity.name for quantity in QUANTITIES.values() if quantity.claimable)
+
+
+def listed() -> tuple[Quantity, ...]:
+    """What the page plots and lists, in this order."""
+    return tuple(quantity for quantity in QUANTITIES.values() if quantity.listed)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -13,13 +13,14 @@ import jinja2
 
 from records.store import ResultsError
 from reports import results as frame
-from reports.analysis.analysis import analyse
-from reports.drawing.style import screen
+from reports.analysis.analysis import Analysis, analyse
+from reports.drawing.theme import SCREEN, save
 from reports.model.document import Document
 from reports.model.prose import Prose
-from reports.model.topics import TOPICS, Topic
+from reports.model.resources import TemplateError
+from reports.model.topics import chosen
 from reports.render import compiling, html, latex, macros
-from reports.render.templating import Style, TemplateError, read_style
+from reports.render.templating import Style, read_style
 from reports.sections import report as document
 
 
@@ -49,7 +50,8 @@ def build_report(
     folder = output_folder(root, output, "report" if topic == "all" else f"report-{topic}")
     read = read_results(root)
     with writing("report"):
-        return _write(read, folder, TOPICS[topic], read_style(template))
+        style = read_style(template)
+        return _write(analyse(read, chosen(topic, style.folder)), folder, style)
 
 
 def output_folder(root: Path, output: Path | str | None, name: str) -> Path:
@@ -96,21 +98,19 @@ def copy_style(style: Style, folder: Path) -> None:
         shutil.copyfile(file, folder / file.name)
 
 
-def _write(read: frame.Results, folder: Path, topic: Topic, style: Style) -> Report:
+def _write(analysis: Analysis, folder: Path, style: Style) -> Report:
     copy_style(style, folder)
-    analysis = analyse(read, topic)
-    references, run = analysis.references, analysis.run
+    read, references = analysis.everything.results, analysis.references
     made = document.compose(analysis, Prose(style.folder))
 
     _remove_stale(folder, made)
     latex.write_parts(made, folder)
-    latex.write_references(references, run, folder)
+    latex.write_references(references, analysis.run, folder)
     (folder / "numbers.tex").write_text(macros.numbers(analysis), encoding="utf-8")
     for table in made.tables:
         table.data.to_csv(folder / "tables" / f"{table.key}.csv", index=False)
     for figure in made.figures:
-        with screen():
-            figure.draw().savefig(folder / "figures" / f"{figure.key}.svg", metadata={"Date": None})
+        save(figure, SCREEN, folder / "figures" / f"{figure.key}.svg")
     page = folder / "index.html"
     page.write_text(html.page(document.for_page(made), analysis, references, folder), encoding="utf-8")
     compiled = compiling.fit(

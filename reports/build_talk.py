@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports.analysis.analysis import analyse
+from reports.analysis.analysis import Analysis, analyse
 from reports.build import copy_style, output_folder, read_results, writing
-from reports.drawing.style import slides as slide_look
+from reports.drawing.theme import SLIDES, save
 from reports.model.document import Figure, Table
 from reports.model.prose import Prose
-from reports.model.topics import TOPICS, Topic
+from reports.model.topics import chosen
 from reports.render import compiling, latex, macros
 from reports.render.scripts import draw_pictures
 from reports.render.templating import Style, read_style, render
-from reports.results import Results
 from reports.sections import talk
 
 
@@ -36,13 +35,12 @@ def build_slides(
     folder = output_folder(root, output, "slides" if topic == "all" else f"slides-{topic}")
     read = read_results(root)
     with writing("slides"):
-        return _write(read, folder, TOPICS[topic], read_style(template))
+        style = read_style(template)
+        return _write(analyse(read, chosen(topic, style.folder)), folder, style)
 
 
-def _write(read: Results, folder: Path, topic: Topic, style: Style) -> Slides:
+def _write(analysis: Analysis, folder: Path, style: Style) -> Slides:
     copy_style(style, folder)
-    analysis = analyse(read, topic)
-    references, run = analysis.references, analysis.run
     deck = talk.compose(analysis, Prose(style.folder))
     for name in ("tables", "figures", "build"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -50,10 +48,8 @@ def _write(read: Results, folder: Path, topic: Topic, style: Style) -> Slides:
         if isinstance(slide.block, Table):
             (folder / "tables" / f"{slide.block.key}.tex").write_text(latex.tabular(slide.block), encoding="utf-8")
         elif isinstance(slide.block, Figure):
-            with slide_look():
-                path = folder / "figures" / f"{slide.block.key}.pdf"
-                slide.block.draw().savefig(path, metadata={"CreationDate": None})
-    latex.write_references(references, run, folder)
+            save(slide.block, SLIDES, folder / "figures" / f"{slide.block.key}.pdf")
+    latex.write_references(analysis.references, analysis.run, folder)
     (folder / "numbers.tex").write_text(macros.numbers(analysis), encoding="utf-8")
     functions = {"text": latex.text, "is_figure": lambda block: isinstance(block, Figure)}
     source = render(style, "slides.tex.jinja", {"deck": deck}, functions)

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from reports.analysis import choices as choosing
-from reports.analysis import claims, compositions, contrasts, costs, curves, forgetting, fronts, ranks, scores, sweeps
+from reports.analysis import claims, compositions, contrasts, costs, curves, forgetting, fronts, overview, ranks
+from reports.analysis import limits as limitations
+from reports.analysis import scores as scoring
 from reports.analysis import sensitivity as sensitivities
+from reports.analysis import sweeps as sweeping
 from reports.analysis.claims import Verdict
-from reports.analysis.contrasts import Contrast
+from reports.analysis.contrasts import Contrast, Tested
 from reports.analysis.focus import focus
 from reports.analysis.summaries import Summaries
 from reports.model.references import Entry, references_of, run_entry
-from reports.model.topics import ALL, Topic
+from reports.model.topics import Topic, chosen
 from reports.results import Results
 
 
@@ -60,17 +63,12 @@ class Analysis:
         return Summaries(self.results.scored)
 
     @cached_property
-    def scores(self) -> list[scores.BackboneScores]:
+    def scores(self) -> list[scoring.BackboneScores]:
         """The means and spreads of test scores; only backbones that have some."""
-        return scores.by_backbone(self.results, self.scored)
+        return scoring.by_backbone(self.results, self.scored)
 
     @cached_property
-    def scores_over_backbones(self) -> list[scores.TaskScores]:
-        """Means over the cells of all backbones, by task."""
-        return scores.over_backbones(self.results)
-
-    @cached_property
-    def tested(self) -> contrasts.Tested:
+    def tested(self) -> Tested:
         """What the contrasts show."""
         return contrasts.tested(self.results, self.contrasts)
 
@@ -103,13 +101,13 @@ class Analysis:
         return forgetting.forgetting(self.results)
 
     @cached_property
-    def sweeps(self) -> list[sweeps.Sweep]:
-        return sweeps.sweeps(self.results)
+    def sweeps(self) -> list[sweeping.Sweep]:
+        return sweeping.sweeps(self.results)
 
     @cached_property
     def sensitivities(self) -> list[sensitivities.Sensitivity]:
         """Of configurations that were run with more than one learning rate."""
-        return [each for each in sensitivities.sensitivity(self.results) if len(each.rates) > 1]
+        return sensitivities.sensitivity(self.results)
 
     @cached_property
     def standings(self) -> list[ranks.Standing]:
@@ -121,9 +119,25 @@ class Analysis:
         """The survey's table, measured."""
         return compositions.composition_table(self.results)
 
+    @cached_property
+    def limits(self) -> limitations.Limits:
+        """Of what the main part shows."""
+        return limitations.limits(self.results)
 
-def analyse(results: Results, topic: Topic = ALL) -> Analysis:
-    """The analysis of a run for a report, a talk or a page about `topic`."""
+    @cached_property
+    def ranges(self) -> list[overview.Range]:
+        return overview.ranges(self.results)
+
+    @cached_property
+    def best(self) -> list[overview.Best]:
+        """Of the topic's own but full fine-tuning, on the first backbone."""
+        others = [label for label in self.own if label != self.results.reference]
+        return overview.best(self.results, self.scored, others, self.results.backbones[0])
+
+
+def analyse(results: Results, topic: Topic | None = None) -> Analysis:
+    """The analysis of a run for a report, a talk or a page about `topic`, by default all families."""
+    topic = topic or chosen()
     whole = Analysis(
         topic,
         results,

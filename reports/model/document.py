@@ -6,12 +6,18 @@ Text is a tuple of inline pieces. Every plain `str` is text, never mark-up: each
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import pandas as pd
-from matplotlib.figure import Figure as Drawing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+    from reports.drawing.theme import Theme
 
 
 @dataclass(frozen=True)
@@ -136,13 +142,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """`draw` makes the figure anew under the current matplotlib settings, so that each output can have its
-    own fonts. `alt` says in words what it shows; `spare` as for tables."""
+    """`draw` makes the figure anew, since each output has a theme of its own. `alt` says in words what it shows;
+    `spare` as for tables."""
 
     key: str
     caption: Text
     alt: str
-    draw: Callable[[], Drawing]
+    draw: Callable[[Theme], Drawing]
     wide: bool = False
     spare: int = 0
 
@@ -290,6 +296,17 @@ LATER = 20
 def ranked(blocks: Iterable[Shown], first: int) -> list[Shown]:
     """Blocks of one kind, the first with the rank `first`, further ones with that of what goes early."""
     return [replace(block, spare=LATER if position else first) for position, block in enumerate(blocks)]
+
+
+def short_hash(text: str) -> str:
+    """Eight hexadecimal digits that tell a text from others of the same plain letters."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def plain_key(text: str) -> str:
+    """ASCII letters, digits and hyphens, for labels in LaTeX and addresses on the page; other texts have other keys."""
+    key = re.sub(r"[^A-Za-z0-9-]+", "-", text).strip("-")
+    return key if key == text else f"{key}-{short_hash(text)}".strip("-")
 
 
 def listing(items: list[str]) -> str:

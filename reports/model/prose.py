@@ -20,8 +20,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from reports.model.document import Cite, Code, Emphasis, Inline, Math, Ref, Text
-from reports.model.resources import TEMPLATES, TemplateError
+from records.vocabulary import nearest
+from reports.model.document import Cite, Code, Emphasis, Inline, Math, Prompt, Ref, Text
+from reports.model.resources import FRONT_MATTER, TEMPLATES, TemplateError, headings, read_text
 
 # What may be put into a hole; of nothing, nothing is said.
 Part = Inline | Text | int | None
@@ -63,6 +64,20 @@ def each(parts: Iterable[Text | Inline], last: str = " and ") -> Text:
         _put(said, "" if not i else last if i == len(items) - 1 else ", ")
         _put(said, item)
     return tuple(said)
+
+
+def plain(text: Text) -> str:
+    """The words alone. Mathematics stays LaTeX, citations and references are their keys."""
+    said = []
+    for piece in text:
+        match piece:
+            case str():
+                said.append(piece)
+            case Code(words) | Emphasis(words) | Math(words) | Ref(words):
+                said.append(words)
+            case Cite(keys):
+                said.append("; ".join(keys))
+    return "".join(said)
 
 
 class _Hole(NamedTuple):
@@ -110,7 +125,8 @@ def _put(said: list[Inline], part: Part) -> None:
 
 
 class Prose:
-    """The fixed prose: ours, and in its place what `folder` (a user's template) has under the same names."""
+    """The fixed prose: ours, and in its place what `folder` (a user's template) has under the same names. What an own
+    file leaves out is left out. Raises TemplateError where one has a heading that ours does not have."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
@@ -139,33 +155,39 @@ class Prose:
         """All that is below a heading, as one running text."""
         return join(self.passage(name, heading, **parts))
 
+    def prompts(self, key: str) -> list[Prompt]:
+        """The place for the student's own words in a section, as yourwords.md asks for them there; none where it asks
+        for nothing."""
+        asked = self.text("yourwords", key)
+        return [Prompt(asked, key=key)] if asked else []
+
+    def words(self, slide: str) -> str:
+        """What yourwords.md asks the speaker for on a slide."""
+        return plain(self.text("yourwords", f"slide: {slide}"))
+
     def _read(self, name: str) -> tuple[Path, dict[str, list[list[tuple[int, str]]]]]:
+        ours = TEMPLATES / "prose" / f"{name}.md"
         own = self.folder / "prose" / f"{name}.md" if self.folder else None
-        path = own if own and own.is_file() else TEMPLATES / "prose" / f"{name}.md"
-        if not path.is_file():
-            return path, {}
-        try:
-            return path, _sections(path.read_text(encoding="utf-8"))
-        except UnicodeDecodeError:
-            raise TemplateError(f"{path}: is not UTF-8 text") from None
+        if not own or not own.is_file():
+            return ours, _sections(read_text(ours)) if ours.is_file() else {}
+        text = read_text(own)
+        if ours.is_file():
+            known = headings(read_text(ours))
+            for heading in headings(text):
+                if heading not in known:
+                    raise TemplateError(f"{own}: unknown heading “{heading}”{nearest(heading, known)}")
+        return own, _sections(text)
 
 
 # Without a user's.
 OURS = Prose()
 
 
-def front_matter(text: str) -> dict[str, str]:
-    """The `name: value` lines between the first two lines of dashes."""
-    found = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
-    pairs = (line.partition(":") for line in (found[1].splitlines() if found else ()))
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
 def _sections(text: str) -> dict[str, list[list[tuple[int, str]]]]:
     """By heading, the paragraphs, each of (line number, sentence)."""
     sections: dict[str, list[list[tuple[int, str]]]] = {}
     paragraphs: list[list[tuple[int, str]]] = []
-    skipped = re.match(r"---\n.*?\n---\n", text, re.DOTALL)
+    skipped = FRONT_MATTER.match(text)
     first = skipped[0].count("\n") if skipped else 0
     new = True
     for number, line in enumerate(text.splitlines()[first:], first + 1):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 from itertools import groupby, zip_longest
@@ -57,17 +56,6 @@ def _printed(text: str, keep: str) -> str:
 def latex_code(text: str) -> str:
     """As `latex_text`, in a fixed-width font that may break after a separator."""
     return rf"\texttt{{{latex_text(re.sub(r'(?<=[_/:.=,-])', chr(0x200B), text))}}}"
-
-
-def short_hash(text: str) -> str:
-    """Eight hexadecimal digits that tell a text from others of the same plain letters."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-
-
-def plain_key(text: str) -> str:
-    """ASCII letters, digits and hyphens, for labels in LaTeX and addresses on the page; other texts have other keys."""
-    key = re.sub(r"[^A-Za-z0-9-]+", "-", text).strip("-")
-    return key if key == text else f"{key}-{short_hash(text)}".strip("-")
 
 
 def _parts(text: str) -> list[tuple[str, bool]]:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from reports.analysis.analysis import Analysis
 from reports.model.document import Document, listing
+from reports.model.environments import environment_pairs
 from reports.model.references import Entry
 from reports.model.resources import resource
 from reports.render import page_data
@@ -18,7 +19,6 @@ from reports.render.html_blocks import Writer, in_page_order, numbering
 from reports.render.html_claims import claims_view
 from reports.render.inline_svg import styles_to_classes
 from reports.render.templating import html_environment
-from reports.sections import setup
 
 # The parts of the page's script, in the order in which they are put together.
 SCRIPTS = ("dom", "numbers", "tables", "cells", "plot", "charts", "view", "claims", "main")
@@ -41,7 +41,7 @@ def page(document: Document, analysis: Analysis, references: dict[str, Entry], o
             sections=body,
             claims=claims_view(whole.verdicts, writer, len(results.backbones) > 1),
             environments=[
-                {"pairs": setup.environment_pairs(environment), "cells": len(ids)}
+                {"pairs": environment_pairs(environment), "cells": len(ids)}
                 for environment, ids in results.environments()
             ],
             references=[_reference(entry) for entry in sorted(writer.cited.values(), key=_by_author)],

@@ -10,8 +10,8 @@ from reports.analysis.analysis import Analysis
 from reports.analysis.contrasts import Contrast
 from reports.analysis.statistics import Summary
 from reports.analysis.summaries import summary_of
+from reports.model.document import short_hash
 from reports.model.writing import count, unit_for
-from reports.render.escape import short_hash
 from reports.render.templating import latex_environment
 from reports.results import COST_COLUMNS, NO_SCORE, Results, select
 from reports.scales import UNDEFINED, Scale

@@ -18,11 +18,11 @@ import pandas as pd
 
 from records.record import Record
 from records.store import RecordStore
-from records.vocabulary import QUANTITIES, Quantity
+from records.vocabulary import Quantity, listed
 from reports.analysis.statistics import summarise
+from reports.model.environments import environment_pairs
 from reports.results import Results, environment_of
 from reports.scales import UNDEFINED, read_scale
-from reports.sections import setup
 
 # Characters of a log that the page carries: of a cell that failed, and of all others together.
 FAILED_LOG, ALL_LOGS = 8_000, 3_000_000
@@ -30,21 +30,9 @@ FAILED_LOG, ALL_LOGS = 8_000, 3_000_000
 ALL = -1
 
 
-# The columns that the page can plot and list; where its units are called otherwise than ours.
-MEASURES = tuple(
-    QUANTITIES[name]
-    for name in (
-        "score", "validation_score", "adapter_parameters", "percent", "total_parameters", "peak_memory_bytes",
-        "activation_bytes", "optimizer_bytes", "gradient_bytes", "weights_bytes", "stored_bytes", "step_seconds",
-        "train_tokens_per_second", "train_flops", "inference_seconds", "merged_inference_seconds", "latency",
-        "merged_latency", "inference_flops", "wall_seconds",
-    )
-)  # fmt: skip
-
-
 def _measure(quantity: Quantity) -> dict[str, Any]:
     """`scored` ones are written and judged by the scale of each task's metric, and averaged over tasks of one scale
-    only."""
+    only. The page's units are called otherwise than ours."""
     return {
         "key": quantity.name,
         "title": quantity.title,
@@ -92,12 +80,13 @@ def overview(results: Results) -> dict[str, Any]:
         "status": [statuses(name) for name in table["status"]],
         "protocol": [_protocol(results.records.get(str(cell_id)), protocols) for cell_id in table.index],
     }
-    measured = {m.name: _numbers(_as_measured(results, m)) for m in MEASURES if table[m.name].notna().any()}
+    there = [m for m in listed() if m.name in table and table[m.name].notna().any()]
+    measured = {m.name: _numbers(_as_measured(results, m)) for m in there}
     averaged = [tasks(name) for name in results.averaged(results.tasks)]
     return {
         "ids": table.index.tolist(),
         "columns": columns | measured,
-        "measures": [_measure(m) for m in MEASURES if m.name in measured],
+        "measures": [_measure(m) for m in there],
         "statuses": statuses.values,
         "labels": [_label(results, name) for name in results.labels],
         "tasks": [
@@ -169,7 +158,7 @@ def groups(
     members: dict[tuple[int, int, int], list[int]] = {}
     for i, key in enumerate(zip(columns["backbone"], columns["task"], columns["label"], strict=True)):
         members.setdefault(key, []).append(i)
-    profiled = {m.name for m in MEASURES if m.profiled}
+    profiled = {m.name for m in listed() if m.profiled}
     made = []
     for (backbone, task, label), rows in members.items():
         used = {columns["protocol"][i] for i in rows} - {None}
@@ -200,7 +189,7 @@ def _over_tasks(made: list[dict[str, Any]], backbone: int, averaged: Sequence[in
     for group in own:
         by_label.setdefault(group["label"], []).append(group)
     found = []
-    for measure in MEASURES:
+    for measure in listed():
 
         def has(group: dict[str, Any], measure: Quantity = measure) -> bool:
             return measure.name in group["values"] and (measure.kind != "score" or group["task"] in averaged)
@@ -231,7 +220,7 @@ def details(results: Results, output: Path) -> dict[str, Any]:
         common = cell.model_dump(mode="json", exclude={"seed", "task", "backbone", "label", "method"})
         found: dict[str, Any] = {"cell": shared(json.dumps(common, sort_keys=True))}
         if record is not None:
-            environment = json.dumps(setup.environment_pairs(environment_of(record)))
+            environment = json.dumps(environment_pairs(environment_of(record)))
             elsewhere = {"id", "cell", "status", "environment", "profiled", "schema_version"}
             found |= record.model_dump(mode="json", exclude=elsewhere)
             if isinstance(reason := results.cells.loc[cell_id, "reason"], str):

@@ -33,7 +33,8 @@ class Style:
 
 
 def read_style(path: Path | None) -> Style:
-    """A class or style file, or a folder with one, or with templates named as ours (report.tex.jinja, …)."""
+    """A class or style file, or a folder with one, or with templates named as ours (report.tex.jinja, …), or with prose
+    in prose/."""
     if path is None:
         return Style()
     if not path.exists():
@@ -44,8 +45,10 @@ def read_style(path: Path | None) -> Style:
     templates = [p for p in files if p.name.endswith(".jinja")]
     rest = tuple(p for p in files if p not in templates)
     classes = [p for p in rest if p.suffix == ".cls"] or [p for p in rest if p.suffix == ".sty"]
-    if not templates and not classes:
-        raise TemplateError(f"{path}: a template is a .cls or .sty file, or a folder with one or with report.tex.jinja")
+    if not templates and not classes and not (path / "prose").is_dir():
+        raise TemplateError(
+            f"{path}: a template is a .cls or .sty file, or a folder with one, with report.tex.jinja or with prose"
+        )
     if not templates and len(classes) > 1 and path.is_dir():
         raise TemplateError(f"{path}: which one? {', '.join(p.name for p in classes)}; name the file itself")
     for one in rest:

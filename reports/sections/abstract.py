@@ -3,31 +3,87 @@
 from __future__ import annotations
 
 from reports.analysis.analysis import Analysis
-from reports.model.document import Text, listing
-from reports.model.topics import Topic
-from reports.model.writing import plural
-from reports.results import Results
-from reports.sections import findings
+from reports.analysis.statistics import ALPHA
+from reports.model.document import Text
+from reports.model.prose import join, say
+from reports.model.writing import listing, plural, score
+
+# With more tasks than this, none is named.
+FEW_TASKS = 3
 
 
 def text(analysis: Analysis) -> Text:
-    results, view, topic = analysis.everything.results, analysis.results, analysis.topic
-    families = {results.family_of(label) for label in view.labels} - {"baseline"}
-    backbones = listing([results.title("backbones", b) for b in results.backbones])
-    among = f" from {plural(len(families), 'family', 'families')}" if families else ""
-    whose = f" {_own(view, topic)}" if topic.family else ""
-    opening = (
-        "Fine-tuning all parameters of a language model takes the memory to train it and a full copy of it for"
-        f" every task. We compare {plural(len(view.labels), 'method')}{among}, baselines included, on {backbones} and"
-        f" {plural(len(results.tasks), 'task')}, each under the same budget with"
-        f" {plural(results.cells['seed'].nunique(), 'seed')}, and measure score, trainable parameters, memory,"
-        f" throughput and latency.{whose} "
+    """The whole of it, as one running text."""
+    return join(
+        [
+            say(
+                "Fine-tuning all parameters of a language model takes the memory to train it and a full copy of it for"
+                " every task."
+            ),
+            _compared(analysis),
+            _own(analysis),
+            *_scores(analysis),
+            _tests(analysis),
+            say("Every number comes from a record of this run; limits of what it can show are listed at the end."),
+        ]
     )
-    closing = "Every number comes from a record of this run; limits of what it can show are listed at the end."
-    return (opening, *findings.headline(analysis), closing)
 
 
-def _own(view: Results, topic: Topic) -> str:
-    own = [label for label in view.labels if view.family_of(label) == topic.family]
-    said = f"The subject, the {topic.family} family, takes part with {plural(len(own), 'configuration')}"
-    return said + ("." if len(own) > 1 else ", so that nothing is said of differences within it.")
+def _compared(analysis: Analysis) -> Text:
+    results, view = analysis.everything.results, analysis.results
+    families = {results.family_of(label) for label in view.labels} - {"baseline"}
+    return say(
+        "We compare {methods}{among}, baselines included, on {backbones} and {tasks}, each under the same budget with"
+        " {seeds}, and measure score, trainable parameters, memory, throughput and latency.",
+        methods=plural(len(view.labels), "method"),
+        among=f" from {plural(len(families), 'family', 'families')}" if families else "",
+        backbones=listing([results.title("backbones", backbone) for backbone in results.backbones]),
+        tasks=plural(len(results.tasks), "task"),
+        seeds=plural(results.cells["seed"].nunique(), "seed"),
+    )
+
+
+def _own(analysis: Analysis) -> Text:
+    """With how much the topic's family takes part."""
+    family, own = analysis.topic.family, analysis.own
+    if family is None:
+        return ()
+    return say(
+        "The subject, the {family} family, takes part with {own}{nothing}.",
+        family=family,
+        own=plural(len(own), "configuration"),
+        nothing="" if len(own) > 1 else ", so that nothing is said of differences within it",
+    )
+
+
+def _scores(analysis: Analysis) -> list[Text]:
+    results = analysis.results
+    if len(results.tasks) > FEW_TASKS:
+        return []
+    return [
+        say(
+            "On {task}, mean test {metric} runs from {low} ({lowest}) to {high} ({highest}){less}.",
+            task=results.title("tasks", found.task),
+            metric=results.metric(found.task),
+            low=score(found.low, results.scale(found.task)),
+            lowest=found.lowest,
+            high=score(found.high, results.scale(found.task), unit=True),
+            highest=found.highest,
+            less="" if results.scale(found.task).higher_is_better else ", of which less is better",
+        )
+        for found in analysis.ranges
+    ]
+
+
+def _tests(analysis: Analysis) -> Text:
+    tested = [contrast.adjusted for contrast in analysis.contrasts if contrast.adjusted is not None]
+    if tested:
+        shown = sum(p < ALPHA for p in tested)
+        return say(
+            "Of {tests} paired tests against full fine-tuning, {shown} a difference after correction.",
+            tests=str(len(tested)),
+            shown=f"{shown} show{'s' if shown == 1 else ''}",
+        )
+    if len(analysis.results.labels) > 1:
+        return say("The seeds are too few to test differences on a single task, and none is claimed.")
+    return ()

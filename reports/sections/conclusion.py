@@ -7,81 +7,90 @@ from collections.abc import Sequence
 from reports.analysis.analysis import Analysis
 from reports.analysis.claims import Verdict, tally
 from reports.analysis.contrasts import Contrast
-from reports.analysis.statistics import MIN_PAIRS
-from reports.model.document import Block, Code, Inline, Paragraph, Part, Prompt, Section, Slide, Text, listing
-from reports.model.prose import Prose
-from reports.model.writing import numeral, plural
-from reports.results import SCORED, Results
-from reports.sections.cutting import sentences
+from reports.analysis.overview import Best
+from reports.analysis.statistics import ALPHA, MIN_PAIRS
+from reports.model.document import Code, Paragraph, Part, Section, Slide, Text
+from reports.model.prose import Prose, join, say
+from reports.model.writing import listing, numeral, plural, score
 
 PLACE = "after"
 ORDER = 20
+# Of more tasks than these, the first are named.
+TASKS_NAMED = 3
+POINTS = 5
 
 
 def part(analysis: Analysis, prose: Prose) -> Part:
-    section = conclusion(analysis)
-    points = tuple(sentences(section.blocks[0].text))[:5]  # type: ignore[union-attr]
-    title = "What can be said, and what cannot"
-    return Part(section, (Slide(title, points, order=100, words="One question for the discussion."),))
+    """The same sentences in the document and in the talk."""
+    said = conclusions(analysis)
+    return Part(
+        Section("conclusion", "Conclusion", (Paragraph(join(said)), *prose.prompts("conclusion"))),
+        (Slide("What can be said, and what cannot", tuple(said[:POINTS]), order=100, words=prose.words("end")),),
+    )
 
 
-def conclusion(analysis: Analysis) -> Section:
-    """What the numbers allow to be said, and what they do not."""
-    view = analysis.results
-    blocks: list[Block] = []
-    said = [*_scores(analysis), *_tests(analysis.contrasts), *_claims(analysis.verdicts), *_scope(view)]
-    if said:
-        blocks.append(Paragraph(tuple(said)))
-    blocks.append(Prompt(("What do you take from this, and how sure are you? Name the one measurement that would"
-                          " change your mind.",), key="conclusion"))  # fmt: skip
-    return Section("conclusion", "Conclusion", tuple(blocks))
+def conclusions(analysis: Analysis) -> list[Text]:
+    """A sentence each."""
+    said = [_scores(analysis), _tests(analysis.contrasts), _claims(analysis.verdicts), *_scope(analysis)]
+    return [sentence for sentence in said if sentence]
 
 
 def _scores(analysis: Analysis) -> Text:
     """The topic's best on validation data, beside full fine-tuning."""
-    view, topic = analysis.results, analysis.topic
-    own = analysis.own
-    others = [label for label in own if label != view.reference]
-    text: list[Inline] = []
-    beside = " besides full fine-tuning" if view.reference in own else ""
-    whose = " of this family" if topic.family else beside
-    before = None
-    for task in view.tasks[:3]:
-        scored, where = analysis.scored, (view.backbones[0], task)
-        means = {label: found.mean for label in view.labels if (found := scored.of("score", *where, label)[0]).n}
-        ranked = {label: validation.mean for label in others if label in means
-                  if (validation := scored.of("validation_score", *where, label)[0]).n}  # fmt: skip
-        if not ranked:
-            continue
-        best = max(ranked, key=ranked.__getitem__)
-        scale = view.scale(task)
-        full = f" ({scale.text(means[view.reference])} for full fine-tuning)" if view.reference in means else ""
-        place, scored_there = f"n {view.title('tasks', task)} ", f"{scale.text(means[best])}{scale.points_after}{full}"
-        if before is None and len(others) == 1:
-            text += [f"O{place}", Code(best), f", the only configuration{whose}, has a mean test score of"
-                     f" {scored_there}"]  # fmt: skip
-        elif before is None:
-            text += [f"O{place}the configuration{whose} with the {view.highest} mean validation score is ", Code(best),
-                     f", whose mean test score is {scored_there}"]  # fmt: skip
-        elif before == best:
-            text.append(f"; o{place}it has {scored_there}")
-        else:
-            text += [f"; o{place}it is ", Code(best), f", with {scored_there}"]
-        before = best
-    return (*text, ". ") if text else ()
-
-
-def _tests(found: Sequence[Contrast]) -> Text:
-    if not found:
+    named = [found for found in analysis.best if found.task in analysis.results.tasks[:TASKS_NAMED]]
+    if not named:
         return ()
-    tested = [d for d in found if d.adjusted is not None]
+    first, *others = named
+    clauses = [_first_task(analysis, first)]
+    for before, found in zip(named, others, strict=False):
+        clause = "on {task} it has {score}" if found.label == before.label else "on {task} it is {label}, with {score}"
+        clauses.append(say(clause, **_holes(analysis, found)))
+    return (*join(clauses, "; "), ".")
+
+
+def _first_task(analysis: Analysis, found: Best) -> Text:
+    view, topic, own = analysis.results, analysis.topic, analysis.own
+    only = [label for label in own if label != view.reference] == [found.label]
+    beside = " besides full fine-tuning" if view.reference in own else ""
+    return say(
+        "On {task} {label}, the only configuration{whose}, has a mean test score of {score}"
+        if only
+        else "On {task} the configuration{whose} with the {highest} mean validation score is {label}, whose mean test"
+        " score is {score}",
+        whose=" of this family" if topic.family else beside,
+        highest=view.highest,
+        **_holes(analysis, found),
+    )
+
+
+def _holes(analysis: Analysis, found: Best) -> dict[str, Text]:
+    view = analysis.results
+    scale = view.scale(found.task)
+    full = "" if found.reference is None else f" ({score(found.reference, scale)} for full fine-tuning)"
+    return {
+        "task": (view.title("tasks", found.task),),
+        "label": (Code(found.label),),
+        "score": (f"{score(found.score, scale, unit=True)}{full}",),
+    }
+
+
+def _tests(contrasts: Sequence[Contrast]) -> Text:
+    if not contrasts:
+        return ()
+    tested = [contrast.adjusted for contrast in contrasts if contrast.adjusted is not None]
     if not tested:
-        most = max(d.comparison.n for d in found)
-        return (f"With {plural(most, 'seed')} in common (fewer than {MIN_PAIRS}) no difference on a single task was"
-                " tested, and the order of the means is a description, not a result. ",)  # fmt: skip
-    real = sum((d.adjusted or 1.0) < 0.05 for d in tested)
-    return (f"Of {plural(len(tested), 'tested difference')} to full fine-tuning {real} can be told from noise;"
-            " for the others neither a difference nor equality is shown. ",)  # fmt: skip
+        return say(
+            "With {seeds} in common (fewer than {least}) no difference on a single task was tested, and the order of"
+            " the means is a description, not a result.",
+            seeds=plural(max(contrast.comparison.n for contrast in contrasts), "seed"),
+            least=MIN_PAIRS,
+        )
+    return say(
+        "Of {tested} to full fine-tuning {shown} can be told from noise; for the others neither a difference nor"
+        " equality is shown.",
+        tested=plural(len(tested), "tested difference"),
+        shown=sum(p < ALPHA for p in tested),
+    )
 
 
 def _claims(verdicts: Sequence[Verdict]) -> Text:
@@ -90,14 +99,18 @@ def _claims(verdicts: Sequence[Verdict]) -> Text:
     counts = tally(verdicts)
     untested = counts.pop("not testable here", 0)
     if untested == len(verdicts):
-        return (f"Of {plural(untested, 'claim')} of the papers none could be tested here. ",)
-    fates = [f"{numeral(n)} came out {o}" for o, n in counts.items()]
-    came = listing([*fates, *([f"{numeral(untested)} could not be tested here"] if untested else [])])
-    return (f"Of {plural(len(verdicts), 'claim')} of the papers {came}. ",)
+        return say("Of {claims} of the papers none could be tested here.", claims=plural(untested, "claim"))
+    fates = [f"{numeral(n)} came out {outcome}" for outcome, n in counts.items()]
+    fates += [f"{numeral(untested)} could not be tested here"] if untested else []
+    return say("Of {claims} of the papers {fates}.", claims=plural(len(verdicts), "claim"), fates=listing(fates))
 
 
-def _scope(view: Results) -> Text:
-    missing = int((~view.cells["status"].isin(SCORED)).sum())
-    lost = f" {plural(missing, 'cell').capitalize()} left no score and may hide a weakness." if missing else ""
-    backbone = listing([view.title("backbones", b) for b in view.backbones])
-    return (f"All of this holds for {backbone}, for {plural(len(view.tasks), 'task')} and for this budget.{lost}",)
+def _scope(analysis: Analysis) -> list[Text]:
+    view, missing = analysis.results, analysis.limits.unscored
+    scope = say(
+        "All of this holds for {backbones}, for {tasks} and for this budget.",
+        backbones=listing([view.title("backbones", backbone) for backbone in view.backbones]),
+        tasks=plural(len(view.tasks), "task"),
+    )
+    lost = "{cells} left no score and may hide a weakness."
+    return [scope, *([say(lost, cells=plural(missing, "cell").capitalize())] if missing else [])]

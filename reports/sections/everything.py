@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reports.analysis.analysis import Analysis
-from reports.model.document import Part, Ref, Section, Table
+from reports.model.document import Part, Ref, Section, Table, Text
 from reports.model.prose import Prose
-from reports.sections import setup, tables
+from reports.sections import budgets, costs, differences, scores
 
 PLACE = "appendix"
 ORDER = 10
 
 
 def part(analysis: Analysis, prose: Prose) -> Part:
+    """The main part's tables, of all that was run."""
     whole = analysis.everything
     if len(analysis.results.labels) == len(whole.results.labels):
         return Part()
-    return Part(Section("all", "All Configurations", tuple(_renamed(t) for t in _everything(whole))))
-
-
-def _everything(whole: Analysis) -> list[Table]:
-    return [*tables.scores(whole), *tables.differences(whole), *tables.costs(whole),
-            *setup.hyperparameters(whole.results)]  # fmt: skip
+    shown = [
+        *scores.tables(whole),
+        *differences.tables(whole),
+        *costs.tables(whole),
+        *budgets.hyperparameters(whole.results),
+    ]
+    return Part(Section("all", "All Configurations", tuple(_renamed(table) for table in shown)))
 
 
 def _renamed(table: Table) -> Table:
-    """The key `scores` is the main part's, of fewer labels."""
-    caption = tuple(
-        Ref(f"tab:all-{p.label.removeprefix('tab:')}") if isinstance(p, Ref) and p.label.startswith("tab:") else p
-        for p in table.caption
+    """The main part has a table of this key, of fewer labels."""
+    return replace(table, key=f"all-{table.key}", caption=_within(table.caption), spare=0)
+
+
+def _within(caption: Text) -> Text:
+    """Referring to the tables of this section."""
+    return tuple(
+        Ref(f"tab:all-{piece.label.removeprefix('tab:')}")
+        if isinstance(piece, Ref) and piece.label.startswith("tab:")
+        else piece
+        for piece in caption
     )
-    return Table(f"all-{table.key}", caption, table.columns, table.rows, table.data, table.wide)

@@ -2,43 +2,192 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from reports.analysis.analysis import Analysis
-from reports.model.document import Block, Paragraph, Part, Prompt, Section, Slide
-from reports.model.prose import Prose
-from reports.model.topics import Topic
+from reports.analysis.limits import Limits
+from reports.analysis.statistics import MIN_PAIRS
+from reports.model.document import Paragraph, Part, Section, Slide, Text
+from reports.model.prose import Prose, join, say
+from reports.model.writing import count, listing, plural, points
 from reports.results import Results
-from reports.sections import findings
-from reports.sections.cutting import first, sentences, without_refs
 
 PLACE = "after"
 ORDER = 10
 
 
+@dataclass(frozen=True)
+class Limit:
+    """A doubt about this run: sentences, of which a talk gives the first `told`."""
+
+    heading: str
+    sentences: tuple[Text, ...]
+    told: int = 0
+
+
 def part(analysis: Analysis, prose: Prose) -> Part:
-    return Part(limitations(analysis.results, analysis.topic), tuple(_slides(analysis.results, analysis.topic)))
-
-
-def _slides(view: Results, topic: Topic) -> list[Slide]:
-    limits = []
-    for paragraph in findings.limitations(view):
-        if paragraph.heading in ("Seeds.", "Scale.", "Tasks and budget.", "Test sets.", "Missing cells.", "Timing."):
-            said = sentences(without_refs(paragraph.text))
-            # A heading and a bare number are no doubt yet.
-            limits.append(tuple(piece for s in said[: 2 if len(str(said[0])) < 80 else 1] for piece in (*s, " ")))
-    doubts = tuple(topic.doubts)
-    made = [Slide("What to doubt in the papers", tuple(first(d) for d in doubts), None, 90, minutes=1.5,
-                  words="Your own strongest objection.")] if doubts else []  # fmt: skip
-    return [*made, Slide("What to doubt in this run", tuple(limits), None, 91)]
-
-
-def limitations(results: Results, topic: Topic) -> Section:
     """First of the literature, then of this run."""
-    blocks: list[Block] = []
-    if topic.doubts:
-        heading = "Of the literature."
-        for doubt in topic.doubts:
-            blocks.append(Paragraph(doubt, heading))
-            heading = None  # type: ignore[assignment]
-    prompt = Prompt(("Which of these doubts weighs most for the papers you read, and which experiment of theirs would"
-                     " you ask for?",), key="limitations")  # fmt: skip
-    return Section("limitations", "Limitations", (*blocks, *findings.limitations(results), prompt))
+    doubts = prose.passages(analysis.topic.prose, "doubts")
+    literature = [Paragraph(join(doubt), None if i else "Of the literature.") for i, doubt in enumerate(doubts)]
+    run = [Paragraph(join(limit.sentences), limit.heading) for limit in limits(analysis)]
+    slides = []
+    if doubts:
+        first = tuple(doubt[0] for doubt in doubts)
+        words = prose.words("doubts")
+        slides.append(Slide("What to doubt in the papers", first, order=90, words=words, minutes=1.5))
+    told = [join(limit.sentences[: limit.told]) for limit in limits(analysis, numbered=False) if limit.told]
+    slides.append(Slide("What to doubt in this run", tuple(told), order=91))
+    blocks = (*literature, *run, *prose.prompts("limitations"))
+    return Part(Section("limitations", "Limitations", blocks), tuple(slides))
+
+
+def limits(analysis: Analysis, numbered: bool = True) -> list[Limit]:
+    """What this run cannot show, from what it holds. Where tables are `numbered`, they are referred to."""
+    results, found = analysis.results, analysis.limits
+    budget, unfinished = (say(" ([tab:budget])"), say(" ([tab:unfinished])")) if numbered else ((), ())
+    made = [
+        _seeds(results, found),
+        _scale(results, found),
+        _budget(results, found, budget),
+        _tuning(results),
+        Limit("Metrics.", tuple(_metrics(results, found))),
+        Limit("Test sets.", tuple(_test_sets(found)), told=1),
+        Limit("Missing cells.", tuple(_missing(results, found, unfinished)), told=1),
+        Limit("Timing.", tuple(_timing(found)), told=2),
+        Limit("Code.", tuple(_code(found))),
+        Limit("Environments.", tuple(_environments(found))),
+    ]
+    return [limit for limit in made if limit.sentences]
+
+
+def _seeds(results: Results, found: Limits) -> Limit:
+    n = len(found.seeds)
+    if n >= MIN_PAIRS:
+        said = [
+            say("There are {n} seeds.", n=n),
+            say(
+                "The tests treat them as a sample of possible runs on the same data split; they say nothing of other"
+                " splits or data sets."
+            ),
+        ]
+        return Limit("Seeds.", tuple(said), told=2)
+    said = [
+        say("There {are} {seeds}.", are="is" if n == 1 else "are", seeds=plural(n, "seed")),
+        say(
+            "No difference between methods on a single task is established here; means and their order are descriptions"
+            " of these runs."
+        ),
+    ]
+    if n > 1 and len(results.tasks) > 1:
+        said.append(say("What is tested, the claims of papers, is tested over the pairs of all tasks together."))
+    return Limit("Seeds.", tuple(said), told=2)
+
+
+def _scale(results: Results, found: Limits) -> Limit:
+    n = len(results.backbones)
+    sizes = listing([count(size) for size in found.parameters]) if found.parameters else ""
+    adapted = say(
+        "{backbones}{sizes} {are} adapted.",
+        backbones="One backbone" if n == 1 else f"{n} backbones",
+        sizes=f" with {sizes} parameters" if sizes else "",
+        are="is" if n == 1 else "are",
+    )
+    larger = say(
+        "Several methods were proposed for, and tested on, far larger models; what is seen here need not hold there, in"
+        " either direction."
+    )
+    return Limit("Scale.", (adapted, larger), told=2)
+
+
+def _budget(results: Results, found: Limits, where: Text) -> Limit:
+    tasks = say(
+        "{tasks} of kind {kinds}, each under one budget{where}.",
+        tasks=plural(len(results.tasks), "task").capitalize(),
+        kinds=listing(list(found.kinds)),
+        where=where,
+    )
+    hurt = say("A method that gains most from more data or longer training is at a disadvantage.")
+    return Limit("Tasks and budget.", (tasks, hurt), told=2)
+
+
+def _tuning(results: Results) -> Limit:
+    notes = str(results.suite.get("notes") or "").strip()
+    return Limit(
+        "Tuning.",
+        (
+            say("The suite says of its hyperparameters: “{notes}”", notes=notes)
+            if notes
+            else say("Hyperparameters were fixed in the suite; this run holds no search."),
+            say(
+                "A method whose learning rate suits it less loses by that, not by what it is; how a search is reported"
+                " matters as much as its result."
+            ),
+        ),
+    )
+
+
+def _metrics(results: Results, found: Limits) -> list[Text]:
+    """What was taken for granted of metrics, and scores that belie it."""
+    said = []
+    for task in results.tasks:
+        if names := [f"“{name}”" for name in results.task_card(task).assumed]:
+            one = len(names) == 1
+            said.append(
+                say(
+                    "{metrics} of {task} {taken} of which more is better: the task's card does not say how to read it.",
+                    metrics=listing(names),
+                    task=task,
+                    taken="was taken as a fraction" if one else "were taken as fractions",
+                )
+            )
+        if n := found.outside.get(task):
+            said.append(
+                say(
+                    "{scores} of {task} {lie} outside of the range of {metric}: its card is wrong, or they are.",
+                    scores=plural(n, "score").capitalize(),
+                    task=task,
+                    lie="lies" if n == 1 else "lie",
+                    metric=results.metric(task),
+                )
+            )
+    return said
+
+
+def _test_sets(found: Limits) -> list[Text]:
+    if not found.sampling:
+        return []
+    errors = [
+        f"{points(each.error)} points for {points(each.best)} on {each.task} ({each.examples:,} examples)"
+        for each in found.sampling
+    ]
+    return [
+        say("All seeds share one test set, so that the spread over seeds leaves out the chance of its examples."),
+        say("The standard error that comes from them alone is {errors}.", errors=listing(errors)),
+    ]
+
+
+def _missing(results: Results, found: Limits, where: Text) -> list[Text]:
+    if not found.unscored:
+        return []
+    cells = f"{found.unscored} of {len(results.cells)}"
+    return [say("{cells} cells have no score{where}.", cells=cells, where=where)]
+
+
+def _timing(found: Limits) -> list[Text]:
+    if not found.devices:
+        return []
+    devices = listing(["the CPU" if device == "cpu" else device for device in found.devices])
+    return [
+        say("Time was measured on {devices}.", devices=devices),
+        say("Ratios between methods can differ on other devices; counted bytes and FLOPs cannot."),
+    ]
+
+
+def _code(found: Limits) -> list[Text]:
+    changed = "Some records come from code with local changes, so that their commit does not identify it."
+    return [say(changed)] if found.uncommitted else []
+
+
+def _environments(found: Limits) -> list[Text]:
+    n = found.environments
+    return [say("The records come from {n} different environments.", n=n)] if n > 1 else []

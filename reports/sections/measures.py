@@ -63,7 +63,11 @@ def columns_and_rows(
         return tuple(row)
 
     rows = by_family(results, group.labels, row)
-    return (Column("Method", "label"), *(_column(each, units[each.name]) for each in measures)), rows, pd.DataFrame(data)
+    return (
+        (Column("Method", "label"), *(_column(each, units[each.name]) for each in measures)),
+        rows,
+        pd.DataFrame(data),
+    )
 
 
 def _column(measure: Measure, unit: Unit) -> Column:

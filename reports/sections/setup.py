@@ -1,241 +1,241 @@
-"""Tables of what was done: budgets, hyperparameters, environment, and the cells that left no result."""
+"""The setup: all that is needed to repeat the run, from its manifest and records."""
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any
 
-import pandas as pd
+from records.cards import BackboneCard, TaskCard
+from reports.analysis.analysis import Analysis
+from reports.analysis.costs import CostGroup
+from reports.analysis.statistics import MIN_PAIRS
+from reports.model.document import Block, Cite, Code, Paragraph, Part, Section, Slide, Text, ranked
+from reports.model.prose import Prose, join, say
+from reports.model.writing import count, decimal, listing
+from reports.results import Results
+from reports.sections import budgets
+from reports.sections.background import cited
 
-from records.cell import Budget
-from reports.model.document import Column, Number, Row, Table
-from reports.model.writing import shorten
-from reports.results import NOT_RUN, SCORED, Results
-
-# More tasks than this take a row each, rather than a column.
-TASKS_SIDE_BY_SIDE = 3
-_BUDGET = (
-    "Budget of every cell, the same for all methods: examples used, passes over the training examples, optimiser"
-    " steps (of all phases of a method together), examples per step, tokens to which texts are cut, share of steps"
-    " spent warming up, and the norm to which gradients are clipped."
-)
-
-
-def budgets(results: Results) -> list[Table]:
-    """What each task's cells may spend and what the data gave; one row per (task, budget)."""
-    groups: dict[tuple[str, Budget], list[str]] = {}
-    for cell_id, cell in results.manifest.cells.items():
-        groups.setdefault((cell.task, cell.budget), []).append(cell_id)
-    rows, data = [], []
-    for (task, budget), ids in groups.items():
-        uses = [record.data for i in ids if (record := results.records.get(i)) and record.data]
-        use = uses[0] if uses else None
-        values: dict[str, Any] = {
-            "Train": use.train if use else budget.train_examples,
-            "Validation": use.validation if use else budget.validation_examples,
-            "Test": use.test if use else budget.test_examples,
-            "Epochs": budget.epochs,
-            "Steps": max(each.steps for each in uses) if uses else None,  # prompting takes none
-            "Batch": budget.batch_size,
-            "Length": budget.max_length,
-            "Warm-up": budget.warmup,
-            "Clip": budget.max_grad_norm,
-        }
-        rows.append(Row((task, *(_plain(value) for value in values.values()))))
-        measured = {
-            "duplicates_removed": use.duplicates_removed if use else None,
-            "commits": " ".join(f"{repo}@{commit}" for repo, commit in use.commits.items()) if use else None,
-        }
-        if use and use.dropped:
-            measured["dropped"] = "; ".join(f"{why}: {n}" for why, n in use.dropped.items())
-        if unasked := max((each.unasked for each in uses), default=0):
-            measured["unasked"] = unasked
-        data.append({"task": task} | values | measured | {"cells": " ".join(ids)})
-    if len(rows) <= TASKS_SIDE_BY_SIDE:
-        turned = _turned([row.cells[0] for row in rows], data)
-        return [Table("budget", (_BUDGET,), *turned, pd.DataFrame(data))]
-    groups_of = {"Train": "Examples", "Validation": "Examples", "Test": "Examples"}
-    columns = [Column("Task", "label"), *(Column(name, group=groups_of.get(name)) for name in values)]
-    return [
-        Table(
-            "budget",
-            (_BUDGET,),
-            tuple(columns), tuple(rows), pd.DataFrame(data), wide=True,
-        )
-    ]  # fmt: skip
+PLACE = "before"
+ORDER = 30
+# Of more classes, their number is given.
+CLASSES_NAMED = 10
+# The share of unknown tokens above which it is worth a sentence.
+MANY_UNKNOWN = 0.01
+_SOFTWARE = {
+    "torch": ("PyTorch", "paszke2019pytorch"),
+    "transformers": ("Transformers", "wolf2020transformers"),
+    "datasets": ("Datasets", "lhoest2021datasets"),
+    "accelerate": ("Accelerate", "gugger2022accelerate"),
+    "peft": ("PEFT", "mangrulkar2022peft"),
+    "adapters": ("Adapters", "poth2023adapters"),
+}
 
 
-def _turned(tasks: list[Any], data: list[dict[str, Any]]) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
-    """A row per quantity and a column per task."""
-    names = {"Train": "Training examples", "Validation": "Validation examples", "Test": "Test examples",
-             "Steps": "Optimiser steps", "Batch": "Batch size", "Length": "Length (tokens)",
-             "Warm-up": "Warm-up (share)", "Clip": "Clipping norm"}  # fmt: skip
-    unseen = ("task", "cells", "duplicates_removed", "commits", "dropped", "unasked")
-    shown = [name for name in data[0] if name not in unseen]
-    rows = [Row((names.get(name, name), *(_plain(line[name]) for line in data))) for name in shown]
-    return (Column("Per cell", "label"), *(Column(str(task)) for task in tasks)), tuple(rows)
+def part(analysis: Analysis, prose: Prose) -> Part:
+    """Backbones, data, protocol and machine; in the talk the protocol, and hyperparameters for questions."""
+    results = analysis.results
+    given = budgets.hyperparameters(results)
+    (budget,) = budgets.budgets(results)
+    run = say("{run}", run=Cite((analysis.run.key,)))
+    blocks: tuple[Block, ...] = (
+        Paragraph(prose.text("protocol", "data of this report", run=run), "Data of this report."),
+        *(Paragraph(_backbone(results, name), "Backbone.") for name in results.backbones),
+        *(Paragraph(_data(results, name), f"Data: {results.title('tasks', name)}.") for name in results.tasks),
+        Paragraph(_training(results, prose), "Training."),
+        budget,
+        *ranked(given, 65),
+        *_cost(analysis.costs, prose),
+        Paragraph(prose.text("protocol", "statistics", pairs=MIN_PAIRS), "Statistics."),
+        Paragraph(_machine(results, prose), "Machine and software."),
+    )
+    points = prose.passage(
+        "protocol",
+        "slide",
+        backbones=listing([results.title("backbones", name) for name in results.backbones]),
+        head=", head" if results.headed else "",
+        seeds=_seeds(results),
+        run=run,
+    )
+    return Part(
+        Section("setup", "Setup", blocks),
+        (Slide("How it was measured", points, budget, order=30),),
+        tuple(Slide("Hyperparameters", (), table, order=60) for table in given[:1]),
+    )
 
 
-def hyperparameters(results: Results) -> list[Table]:
-    """Every label's learning rate, weight decay and other hyperparameters."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for cell_id, cell in results.manifest.cells.items():
-        groups.setdefault((cell.label, json.dumps(cell.hyperparameters, sort_keys=True)), []).append(cell_id)
+def _seeds(results: Results) -> str:
+    return listing([str(seed) for seed in sorted({int(seed) for seed in results.cells["seed"]})])
+
+
+def _backbone(results: Results, name: str) -> Text:
+    card = results.backbone_card(name)
+    known = isinstance(card.parameters, (int, float))
+    named = say(
+        "{title} ({name}){cited}{architecture}{parameters}.",
+        title=results.title("backbones", name),
+        name=Code(name),
+        cited=cited(card),
+        architecture=f", architecture {card.architecture}" if card.architecture else "",
+        parameters=f", {count(card.parameters)} parameters" if known and card.parameters is not None else "",
+    )
+    return join([named, *_sentences(card.summary, _licence(card))])
+
+
+def _data(results: Results, name: str) -> Text:
+    card = results.task_card(name)
+    classes = f"{len(card.labels)} classes"
+    if len(card.labels) <= CLASSES_NAMED:
+        classes = f"Classes: {', '.join(map(str, card.labels))}"
+    metric = f"Primary metric: {results.metric(name)}{_direction(results, name)}"
+    said = [card.summary, classes if card.labels else "", card.split, *_left_out(results, name), metric, _licence(card)]
+    return join([say("{name}{cited}.", name=Code(name), cited=cited(card)), *_sentences(*said)])
+
+
+def _direction(results: Results, task: str) -> str:
+    """What is not said of a fraction of which more is better."""
+    scale = results.scale(task)
+    ends = (("from", scale.low), ("to", scale.high))
+    bounds = " ".join(f"{word} {end:g}" for word, end in ends if end is not None) if not scale.in_points else ""
+    said = [bounds or ("" if scale.in_points else "unbounded"), "" if scale.higher_is_better else "less is better"]
+    return f" ({', '.join(each for each in said if each)})" if any(said) else ""
+
+
+def _left_out(results: Results, task: str) -> list[str]:
+    """Rows and tokens that the records say were left out, or lost."""
     cells = results.manifest.cells
-    sets_of = {label: sum(1 for other, _ in groups if other == label) for label, _ in groups}
-    named_apart = any(label != results.method_of(label) for label in results.labels)
-    rows, data = [], []
-    family = None
-    for label in results.labels:
-        for (of, text), ids in groups.items():
-            if of != label:
-                continue
-            values = json.loads(text)
-            others = {k: v for k, v in values.items() if k not in ("lr", "weight_decay")}
-            name = label
-            if sets_of[label] > 1:
-                name += f" ({', '.join(sorted({cells[i].task for i in ids}))})"
-            trains = results.trains(label)
-            lr, decay = (values.get("lr"), values.get("weight_decay")) if trains else (None, None)
-            gap = family is not None and results.family_of(label) != family
-            family = results.family_of(label)
-            method = (results.method_of(label),) if named_apart else ()
-            rows.append(Row((name, *method, _rate(lr), _plain(decay), _pairs(others) or None), gap))
-            data.append({"label": label, "method": results.method_of(label), "lr": lr, "weight_decay": decay,
-                         "others": json.dumps(others, sort_keys=True), "cells": " ".join(ids)})  # fmt: skip
-    columns = (
-        Column("Configuration", "label"),
-        *((Column("Method", "label"),) if named_apart else ()),
-        Column("Learning rate"),
-        Column("Weight decay"),
-        Column("Other hyperparameters", "text", share=0.42),
-    )
-    return [
-        Table(
-            "hyperparameters",
-            ("Configurations compared: peak learning rate and weight decay of AdamW, and what else the method"
-             " asks for.",),
-            columns, tuple(rows), pd.DataFrame(data), wide=True,
+    uses = [
+        (cells[cell_id].backbone, record.data)
+        for cell_id, record in results.records.items()
+        if cells[cell_id].task == task and record.data
+    ]
+    if not uses:
+        return []
+    said = []
+    if dropped := next((use.dropped for _, use in uses if use.dropped), {}):
+        rows = listing([f"{n:,} ({why})" for why, n in dropped.items()])
+        said.append(f"Rows of the data that are in no split: {rows}")
+    if removed := max(use.duplicates_removed for _, use in uses):
+        said.append(f"{removed:,} training or validation examples were left out, as a later split holds their text")
+    unknown = {backbone: use.unknown_tokens for backbone, use in uses}
+    for backbone, share in unknown.items():
+        if share and share > MANY_UNKNOWN:
+            said.append(
+                f"{decimal(100 * share, 1)}\u00a0% of the training texts' tokens are unknown to the vocabulary of"
+                f" {results.title('backbones', backbone)}"
+            )
+    if unasked := max(use.unasked for _, use in uses):
+        most = max(use.test for _, use in uses)
+        said.append(
+            f"Up to {unasked:,} of {most:,} test examples could not be put to a model, and are scored as without an"
+            " answer"
         )
-    ]  # fmt: skip
+    return said
 
 
-def unfinished(results: Results) -> list[Table]:
-    """The cells without a score, with their reasons; cells that share a reason share a row."""
-    cells = results.cells[~results.cells["status"].isin(SCORED)]
-    if cells.empty:
+def _training(results: Results, prose: Prose) -> Text:
+    in_words = [
+        task
+        for task in dict.fromkeys(cell.task for cell in results.manifest.cells.values() if cell.form == "text")
+        if results.task_card(task).kind != "language modelling"
+    ]
+    untrained = f"Nothing is trained for {listing(results.untrained)}." if results.untrained else ""
+    return prose.text(
+        "protocol",
+        "training with heads" if results.headed else "training",
+        answers=prose.text("protocol", "answers in words", tasks=listing(in_words)) if in_words else (),
+        untrained=untrained,
+        seeds=_seeds(results),
+        arithmetic=_arithmetic(results),
+    )
+
+
+def _arithmetic(results: Results) -> str:
+    asked = results.suite.get("precision")
+    used = sorted({str(e["precision"]) for e, _ in results.environments() if e.get("precision")})
+    if not used:
+        return ""
+    return f"Arithmetic: {listing(used)} (asked for: {asked})." if asked else f"Arithmetic: {listing(used)}."
+
+
+def _cost(groups: list[CostGroup], prose: Prose) -> list[Paragraph]:
+    """How cost was measured, where it was."""
+    if not groups:
         return []
-    groups: dict[tuple[str, str, str, str], list[str]] = {}
-    for cell_id in map(str, cells.index):
-        cell = results.manifest.cells[cell_id]
-        status, reason = str(cells.loc[cell_id, "status"]), cells.loc[cell_id, "reason"]
-        reason = reason if isinstance(reason, str) else ""
-        groups.setdefault((cell.label, cell.task, status, reason), []).append(cell_id)
-    rows, data = [], []
-    for (label, task, status, reason), ids in groups.items():
-        seeds = sorted({results.manifest.cells[i].seed for i in ids})
-        backbones = sorted({results.manifest.cells[i].backbone for i in ids})
-        seed_text = ", ".join(map(str, seeds))
-        said = reason or ("the run did not reach this cell" if status == NOT_RUN else "no reason recorded")
-        rows.append(Row((label, task, seed_text, status, shorten(said))))
-        data.append({"label": label, "task": task, "backbones": " ".join(backbones), "seeds": seed_text,
-                     "status": status, "reason": reason, "cells": " ".join(ids)})  # fmt: skip
-    columns = (
-        Column("Method", "label"),
-        Column("Task", "label"),
-        Column("Seeds", "text", share=0.1),
-        Column("Status", "label"),
-        Column("Reason", "text", share=0.5),
+    timed, pairs = groups[0].protocol.get("timed_steps"), groups[0].protocol.get("inference_pairs")
+    said = prose.text(
+        "protocol",
+        "cost",
+        shapes=batch_shapes(groups[0]),
+        steps=prose.text("protocol", "times of training", timed=str(timed)) if timed else (),
+        latency=prose.text("protocol", "latency", pairs=str(pairs)) if pairs else (),
     )
-    caption = (
-        f"The {len(cells)} of {len(results.cells)} cells without a score: failed, not applicable (n/a) or not"
-        f" run{_more_statuses(cells)}. They are part of the result and are left out of every mean.",
-    )
-    return [Table("unfinished", caption, columns, tuple(rows), pd.DataFrame(data), wide=True)]
+    return [Paragraph(said, "Cost.")]
 
 
-def _more_statuses(cells: pd.DataFrame) -> str:
-    said = {"undefined": "undefined (the primary metric has no finite value)", "broken": "broken (the record cannot be"
-            " read)"}  # fmt: skip
-    return "".join(f", or {words}" for status, words in said.items() if (cells["status"] == status).any())
-
-
-def environment(results: Results) -> list[Table]:
-    """Machine and software of the commonest environment; how many records differ is said in the caption."""
+def _machine(results: Results, prose: Prose) -> Text:
     environments = results.environments()
-    if not environments:
-        return []
-    first, ids = environments[0]
-    pairs = environment_pairs(first)
-    rows = tuple(Row(pair) for pair in pairs)
-    others = len(environments) - 1
-    caption = f"Environment of {len(ids)} of {len(results.records)} records" + (
-        f"; the others come from {others} other environment{'s' if others > 1 else ''}, listed in the HTML page."
-        if others
-        else "."
-    )
-    columns = (Column("Property", "label"), Column("Value", "text", share=0.6))
-    return [Table("environment", (caption,), columns, rows, pd.DataFrame(pairs, columns=["property", "value"]))]
+    said = _made_on(environments[0][0]) if environments else []
+    if command := results.suite.get("command"):
+        said.append(say("To repeat: {command}.", command=Code(str(command))))
+    return join([*said, *prose.passage("protocol", "identity")])
 
 
-def environment_pairs(environment: dict[str, Any]) -> list[tuple[str, str]]:
-    """An environment as (property, value) texts; unknown properties are kept. What was another when cost was profiled
-    comes last."""
-    pairs = []
-    for key, value in environment.items():
-        if value is None or key in ("versions", "dirty", "profiled"):
-            continue
-        if key == "memory_bytes" and isinstance(value, (int, float)):
-            pairs.append(("memory", f"{value / 1e9:.1f} GB"))
-        elif key == "commit":
-            pairs.append(("commit", f"{value}{' with local changes' if environment.get('dirty') else ''}"))
-        else:
-            pairs.append((str(key), str(value)))
-    versions = environment.get("versions")
-    if isinstance(versions, dict):
-        pairs += [(str(package), str(version)) for package, version in versions.items()]
-    if profiled := environment.get("profiled"):
-        pairs += [(f"{name}, when profiled", value) for name, value in environment_pairs(profiled)]
-    return pairs
+def _made_on(environment: dict[str, Any]) -> list[Text]:
+    """Hardware, software and code."""
+    said = [_hardware(environment), _software(environment)]
+    if commit := environment.get("commit"):
+        changed = ", with local changes" if environment.get("dirty") else ""
+        said.append(say("Code: commit {commit}{changed}.", commit=Code(str(commit)[:12]), changed=changed))
+    if commit := environment.get("profiled", {}).get("commit"):
+        said.append(say("Costs were profiled later, by commit {commit}.", commit=Code(str(commit)[:12])))
+    return said
 
 
-def plain_number(value: float) -> str:
-    """A hyperparameter as people write it: 5e-05 is "5e-5", 0.06 "0.06", 2000 "2,000"."""
-    if not math.isfinite(value):
-        return str(value)
-    if isinstance(value, int) or float(value).is_integer():
-        return f"{int(value):,}"
-    if abs(value) >= 0.01:
-        return f"{value:g}"
-    mantissa, exponent = f"{value:e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
+def _software(environment: dict[str, Any]) -> Text:
+    versions: dict[str, Any] = environment.get("versions") or {}
+    named = [
+        say("{name} {version} {source}", name=name, version=str(versions[package]), source=Cite((key,)))
+        for package, (name, key) in _SOFTWARE.items()
+        if package in versions
+    ]
+    if python := environment.get("python"):
+        named.append((f"Python {python}",))
+    return say("Software: {named}.", named=join(named, ", ")) if named else ()
 
 
-def _plain(value: Any) -> str | Number | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
-    return Number(plain_number(value), value)
+def _hardware(environment: dict[str, Any]) -> Text:
+    said = []
+    if environment.get("processor"):
+        said.append(str(environment["processor"]))
+    if environment.get("cores"):
+        threads = environment.get("threads")
+        profiled = environment.get("profiled", {}).get("threads")
+        used = [f"{n} for {what}" for n, what in ((threads, "training a cell"), (profiled, "profiling it")) if n]
+        said.append(f"{environment['cores']} cores" + (f" (threads: {listing(used)})" if used else ""))
+    if isinstance(environment.get("memory_bytes"), (int, float)):
+        said.append(f"{decimal(environment['memory_bytes'] / 1e9, 0)} GB of memory")
+    if environment.get("device"):
+        said.append(f"device {environment['device']}")
+    if environment.get("platform"):
+        said.append(str(environment["platform"]))
+    return say("Hardware: {said}.", said=", ".join(said)) if said else ()
 
 
-def _rate(value: Any) -> str | Number | None:
-    """A learning rate, always as a power of ten, so that rows compare at sight."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        return _plain(value)
-    mantissa, exponent = f"{value:e}".split("e")
-    return Number(f"{float(mantissa):g}e{int(exponent)}", value)
+def batch_shapes(group: CostGroup) -> str:
+    """The protocol's batches in a sentence, as far as it tells their shapes."""
+    said = []
+    for key, name in (("train_batch", "training"), ("inference_batch", "inference")):
+        shape = group.protocol.get(key)
+        if isinstance(shape, list) and len(shape) == 2:
+            said.append(f"{name} batches of {shape[0]} × {shape[1]} tokens")
+    return f"{' and '.join(said).capitalize()}." if said else ""
 
 
-def value_text(value: Any) -> str:
-    """A hyperparameter or budget value for reading."""
-    if isinstance(value, (list, tuple)):
-        return ", ".join(str(item) for item in value) or "none"
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return plain_number(value)
-    return str(value)
+def _licence(card: TaskCard | BackboneCard) -> str:
+    return f"Licence: {card.licence}" if card.licence else ""
 
 
-def _pairs(values: dict[str, Any]) -> str:
-    return "; ".join(f"{name} = {value_text(value)}" for name, value in values.items())
+def _sentences(*parts: str | None) -> list[Text]:
+    """The parts that say something, each ended by a full stop."""
+    said = [part.strip() for part in parts if part]
+    return [(part if part.endswith((".", "!", "?")) else f"{part}.",) for part in said]

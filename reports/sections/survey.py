@@ -59,7 +59,5 @@ def _caption() -> Text:
         "The survey's table of compositions [@pfeiffer2023modular] as we read it, beside ratings computed from this run"
         " by the rules given: medians over the labels that compose in that way."
     )
-    scope = (
-        "The survey rates ideas over a literature; this run measures a few configurations on one machine."
-    )
+    scope = "The survey rates ideas over a literature; this run measures a few configurations on one machine."
     return join([say(ours), say(scope)])

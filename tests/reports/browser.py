@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from reports import results as frame
-from reports.drawing.style import screen
-from reports.model import references as bibliography
+from reports.analysis.analysis import analyse
+from reports.drawing.theme import SCREEN, save
 from reports.render import html
-from reports.render.templating import resource
 from reports.sections import report as document
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -30,15 +29,13 @@ def launch(playwright: Any) -> Any:
 def write_page(results: Path, folder: Path) -> Path:
     """The page alone, without tables, LaTeX and PDF."""
     read = frame.read(results)
-    texts = [card.bibtex for card in read.cards]
-    references = bibliography.merge([*texts, resource("references.bib")])
-    made = document.compose(read, references)
+    analysis = analyse(read)
+    made = document.for_page(document.compose(analysis))
     (folder / "figures").mkdir(parents=True)
     for figure in made.figures:
-        with screen():
-            figure.draw().savefig(folder / "figures" / f"{figure.key}.svg")
+        save(figure, SCREEN, folder / "figures" / f"{figure.key}.svg")
     page = folder / "index.html"
-    page.write_text(html.page(made, read, references, folder), encoding="utf-8")
+    page.write_text(html.page(made, analysis, analysis.references, folder), encoding="utf-8")
     return page
 
 

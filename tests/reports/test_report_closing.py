@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from reports.analysis.analysis import analyse
 from reports.analysis.claims import OUTCOMES, Outcome, Verdict
-from reports.model.topics import TOPICS
+from reports.model.prose import join, plain
+from reports.model.topics import chosen
 from reports.results import Results, read
-from reports.sections import closing
+from reports.sections import conclusion
 from tests.reports import synthetic_results as synthetic
 
 TEST = {"full": 0.90, "lora": 0.85, "bitfit": 0.80}
@@ -26,8 +30,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 def concluded(results: Results, topic: str, outcomes: tuple[Outcome, ...] = ()) -> str:
     verdicts = [Verdict("lora", "lora", "b", {}, o, None, None, None, 0, "points", "", "", ()) for o in outcomes]
-    (paragraph, _) = closing.conclusion(results, TOPICS[topic], [], verdicts).blocks
-    return "".join(piece if isinstance(piece, str) else getattr(piece, "text", "") for piece in paragraph.text)  # type: ignore[union-attr]
+    analysis = replace(analyse(results, chosen(topic)), contrasts=(), verdicts=tuple(verdicts))
+    return plain(join(conclusion.conclusions(analysis)))
 
 
 def test_the_highest_but_full_fine_tuning_is_not_called_the_highest(results: Results):

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 import synthetic_results as synthetic
 
+from reports.analysis.analysis import analyse
 from reports.analysis.statistics import MIN_PAIRS
 from reports.build import Report, build_report
 from reports.results import read
-from reports.sections import findings
+from reports.sections import findings, unfinished
 
 
 def _build(root: Path, cells, records, **manifest) -> tuple[Report, str]:
@@ -122,7 +123,9 @@ def test_what_a_suite_does_not_ask_for_is_not_missed(tmp_path, profile):
     records = [synthetic.record(each, "trained").model_copy(update={"cost": None}) for each in cells]
     results = read(synthetic.write(tmp_path / "r", cells, records, suite=suite))
     said = "".join(
-        str(part) for block in (*findings.costs(results), *findings.unfinished(results)) for part in block.text
+        str(part)
+        for block in (*findings.costs(analyse(results)), *unfinished.blocks(analyse(results)))
+        for part in block.text
     )
     assert ("run the suite to its end" in said and "no cost profile yet" in said) == profile
     assert ("asks for no cost profiles" in said) != profile

@@ -11,7 +11,7 @@ from records.record import Record
 from reports.analysis import compositions
 from reports.build import build_report
 from reports.build_talk import build_slides
-from reports.model.topics import TOPICS
+from reports.model.topics import topics
 from reports.results import read
 from tests.reports import synthetic_results as synthetic
 
@@ -66,7 +66,7 @@ def test_prompting_beside_tuning(tmp_path: Path):
     assert "Same data, order and number of steps for every trained method" in slides
 
 
-@pytest.mark.parametrize("topic", sorted(TOPICS))
+@pytest.mark.parametrize("topic", sorted(topics()))
 def test_prompting_alone(tmp_path: Path, topic: str):
     root = write(tmp_path / "results", ())
     report = build_report(root, topic=topic).folder

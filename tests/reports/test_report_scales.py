@@ -17,21 +17,20 @@ import synthetic_results as synthetic
 from methods.base import Claim
 from records.record import Record
 from reports import build_comparison as comparison
+from reports.analysis.analysis import analyse
 from reports.analysis.claims import assess
+from reports.analysis.focus import focus
 from reports.build import build_report
-from reports.build_talk import compose as slides
 from reports.drawing import figures, fronts
-from reports.model.references import references_of
-from reports.model.topics import TOPICS, focus
+from reports.model.prose import join, plain
+from reports.model.topics import chosen
 from reports.render import page_data
 from reports.render.macros import numbers
 from reports.results import Results, read
 from reports.scales import Scale, may_be_averaged
-from reports.sections import choices, findings, tables
+from reports.sections import choices, findings, limitations, setup, tables, talk, unfinished
 from reports.sections import report as document
-from reports.sections.closing import conclusion
-from reports.sections.experiment import section
-from reports.sections.setup import unfinished
+from reports.sections.conclusion import conclusions
 from tasks.base import Metric
 
 HARD, EASY = "rotten_tomatoes", "bbc_news"
@@ -122,7 +121,7 @@ def test_the_best_on_a_task_is_the_one_with_the_least_error(errors: Results, mix
             label: -validation[validation["label"] == label]["validation_score"].mean() for label in results.labels
         }
         best = min((label for label in means if label != "full"), key=means.__getitem__)
-        said = "".join(str(getattr(p, "text", p)) for p in conclusion(results, TOPICS["all"], [], []).blocks[0].text)
+        said = plain(join(conclusions(analyse(results))))
         assert "highest" not in said
         assert best in said
         text = "".join(
@@ -233,7 +232,7 @@ def test_the_configuration_that_stands_for_a_family_is_the_one_with_the_least_er
     card = dict(synthetic.TASKS[EASY]) | {"metrics": ["rmse"], "scales": {"rmse": synthetic.to_plain(RMSE)}}
     cards = {"methods": synthetic.method_cards(), "tasks": {EASY: card}, "backbones": synthetic.BACKBONES}
     results = read(synthetic.write(tmp_path / "r", cells, records, cards=cards))
-    view = focus(results, TOPICS["adapters"])
+    view = focus(results, chosen("adapters"))
     assert set(view.labels) == {"full", min(errors, key=errors.__getitem__)}
 
 
@@ -252,20 +251,20 @@ def test_two_runs_are_compared_in_the_metrics_own_sign(tmp_path: Path, mixed: Re
 def test_what_was_assumed_of_a_metric_is_said(tmp_path: Path):
     ratio = Metric("ratio")
     results = written(tmp_path / "r", lambda accuracy: 3 * accuracy, ratio, (EASY,), seeds=2, assumed=["ratio"])
-    said = " ".join("".join(map(str, p.text)) for p in findings.limitations(results))
+    said = " ".join(plain(join(limit.sentences)) for limit in limitations.limits(analyse(results)))
     assert "“ratio” of bbc_news was taken as a fraction of which more is better" in said
     assert "Eight scores of bbc_news lie outside of the range of ratio" in said
 
 
 def test_slides_and_the_whole_document_hold_no_negative_of_an_error(mixed: Results):
-    references = references_of(mixed)
-    made = document.compose(mixed, references)
+    analysis = analyse(mixed)
+    made = document.compose(analysis)
     shown = [cell.text for table in made.tables if table.key.startswith(("scores", "all-scores"))
              for row in table.rows for cell in row.cells[1:]]  # fmt: skip
     assert shown
     assert not [text for text in shown if text.startswith("−")]
-    assert slides(mixed, references, TOPICS["all"], references[next(k for k in references if k.startswith("run-"))])
-    [axes] = [a for a in figures.tradeoff(mixed)[0].draw().axes if "rmse" in a.get_title(loc="left")]
+    assert talk.compose(analysis).slides
+    [axes] = [a for a in figures.tradeoff(analysis)[0].draw().axes if "rmse" in a.get_title(loc="left")]
     assert axes.yaxis_inverted()
     assert min(axes.get_ylim()) > 0
 
@@ -288,7 +287,7 @@ def test_undefined_scores_are_shown_and_counted(tmp_path: Path, value: float):
     assert rows["bitfit"] == "undefined"
     assert rows["lora"].note == "2"
     assert "4 undefined" in table.caption[0]
-    [missing] = unfinished(results)
+    [missing] = unfinished.tables(results)
     assert sorted(zip(missing.data["label"], missing.data["seeds"], missing.data["status"], strict=True)) == [
         ("bitfit", "0, 1, 2", "undefined"), ("lora", "1", "undefined"),
     ]  # fmt: skip
@@ -309,12 +308,12 @@ def test_a_broken_record_is_shown_with_its_reason(tmp_path: Path):
     [ruined] = [each.id for each in cells if (each.label, each.seed) == ("lora", 1)]
     (root / "cells" / ruined / "record.json").write_text("{")
     results = read(root)
-    [missing] = unfinished(results)
+    [missing] = unfinished.tables(results)
     [[label, status, reason]] = missing.data[["label", "status", "reason"]].to_numpy().tolist()
     assert (label, status) == ("lora", "broken") and "not a record" in reason
     assert "broken (the record cannot be read)" in missing.caption[0]
     assert "broken" in page_data.overview(results)["statuses"]
-    assert "1 broken" in "".join(map(str, findings.unfinished(results)[0].text))
+    assert "1 broken" in plain(join(unfinished.told(results)))
 
 
 def test_rows_and_tokens_that_were_left_out_are_said(tmp_path: Path):
@@ -324,7 +323,7 @@ def test_rows_and_tokens_that_were_left_out_are_said(tmp_path: Path):
             "unknown_tokens": 0.0312, "unasked": 3}  # fmt: skip
     record = record.model_copy(update={"data": record.data.model_copy(update=lost)})
     results = read(synthetic.write(tmp_path / "r", cells, [record]))
-    blocks = section(results).blocks
+    blocks = setup.part(analyse(results), OURS).section.blocks
     said = " ".join("".join(map(str, b.text)) for b in blocks if hasattr(b, "text"))
     assert "in no split: 1,234 (the same text twice) and 5 (one text with two labels)." in said
     assert "7 training or validation examples were left out" in said

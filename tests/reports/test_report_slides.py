@@ -13,8 +13,7 @@ import pytest
 import synthetic_suite
 
 from reports.build_comparison import build_comparison
-from reports.build_talk import build_slides, sentences
-from reports.model.document import Code
+from reports.build_talk import build_slides
 from reports.render.compiling import complaints
 
 needs_latex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="latexmk is not installed")
@@ -31,11 +30,6 @@ def test_slides_compile_and_fill_a_quarter_of_an_hour(tmp_path: Path, suite: str
     ]
     assert sum(minutes) + 0.5 == 15
     assert min(minutes) >= 0.5
-
-
-def test_sentences_are_parted_where_they_end():
-    text = ("One of 1.5 points. Two (", Code("x.y"), ") ends. ", "Three, e.g. this.")
-    assert [len(s) for s in sentences(text)] == [1, 3, 1]
 
 
 def test_two_folders_side_by_side(tmp_path: Path):

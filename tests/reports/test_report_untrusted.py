@@ -18,9 +18,9 @@ from bench.registry import Registry
 from records.store import RecordStore, ResultsError
 from reports.build import build_report, read_results
 from reports.build_talk import build_slides
+from reports.model.document import plain_key
 from reports.model.references import parse
 from reports.render import compiling, page_data
-from reports.render.escape import plain_key
 from reports.render.formulas import layout_of
 from reports.render.inline_svg import formula_svg
 from reports.render.latex import equation
@@ -172,10 +172,11 @@ def test_templates_run_no_python(usual: Path, tmp_path: Path, body: str, monkeyp
     (tmp_path / "look/report.tex.jinja").write_text(body)
     style = read_style(tmp_path / "look")
     results = read_results(usual)
+    from reports.analysis.analysis import analyse
     from reports.sections import report as document
 
     with pytest.raises(TemplateError) as error:
-        render(style, "report.tex.jinja", {"document": document.compose(results, {}), "body": "", "end": ""})
+        render(style, "report.tex.jinja", {"document": document.compose(analyse(results)), "body": "", "end": ""})
     assert "\n" not in str(error.value).strip()
     assert "report.tex.jinja" in str(error.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["look", "secret.txt"]
