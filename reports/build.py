@@ -14,7 +14,7 @@ import jinja2
 from records.store import ResultsError
 from reports import results as frame
 from reports.analysis.analysis import Analysis, analyse
-from reports.drawing.style import screen
+from reports.drawing.theme import SCREEN, save
 from reports.model.document import Document
 from reports.model.prose import Prose
 from reports.model.resources import TemplateError
@@ -110,8 +110,7 @@ def _write(analysis: Analysis, folder: Path, style: Style) -> Report:
     for table in made.tables:
         table.data.to_csv(folder / "tables" / f"{table.key}.csv", index=False)
     for figure in made.figures:
-        with screen():
-            figure.draw().savefig(folder / "figures" / f"{figure.key}.svg", metadata={"Date": None})
+        save(figure, SCREEN, folder / "figures" / f"{figure.key}.svg")
     page = folder / "index.html"
     page.write_text(html.page(document.for_page(made), analysis, references, folder), encoding="utf-8")
     compiled = compiling.fit(

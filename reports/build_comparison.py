@@ -32,12 +32,12 @@ from reports.model.document import (
 )
 from reports.model.references import references_of, run_entry
 from reports.model.writing import named_scores, plural
+from reports.model.writing import p_value as p_text
 from reports.render import compiling, latex, macros
 from reports.render.templating import Style, read_style
 from reports.results import Results, select
 from reports.scales import Scale
 from reports.sections.report import known_only
-from reports.sections.tables import p_text
 
 _COSTS = {
     "adapter_parameters": "trained parameters",

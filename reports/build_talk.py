@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reports.analysis.analysis import Analysis, analyse
 from reports.build import copy_style, output_folder, read_results, writing
-from reports.drawing.style import slides as slide_look
+from reports.drawing.theme import SLIDES, save
 from reports.model.document import Figure, Table
 from reports.model.prose import Prose
 from reports.model.topics import chosen
@@ -48,9 +48,7 @@ def _write(analysis: Analysis, folder: Path, style: Style) -> Slides:
         if isinstance(slide.block, Table):
             (folder / "tables" / f"{slide.block.key}.tex").write_text(latex.tabular(slide.block), encoding="utf-8")
         elif isinstance(slide.block, Figure):
-            with slide_look():
-                path = folder / "figures" / f"{slide.block.key}.pdf"
-                slide.block.draw().savefig(path, metadata={"CreationDate": None})
+            save(slide.block, SLIDES, folder / "figures" / f"{slide.block.key}.pdf")
     latex.write_references(analysis.references, analysis.run, folder)
     (folder / "numbers.tex").write_text(macros.numbers(analysis), encoding="utf-8")
     functions = {"text": latex.text, "is_figure": lambda block: isinstance(block, Figure)}

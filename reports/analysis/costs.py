@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
@@ -18,9 +19,9 @@ class MemoryUse:
     """Memory of training, by configuration that trains: the measured `peak` in bytes, and how many times what is
     counted it is (`beyond`).
 
-    Of those other than the reference, where there is one: the peak as a share of the reference's (`share`), the share of
-    the backbone's parameters that are trained (`percent`), and that of weights and kept activations in what is counted
-    (`kept`), all in percent.
+    Of those other than the reference, where there is one, in percent: the peak as a share of the reference's (`share`),
+    the share of the backbone's parameters that are trained (`percent`), and that of weights and kept activations in
+    what is counted (`kept`).
     """
 
     peak: dict[str, float]
@@ -36,7 +37,7 @@ class CostGroup:
     suite's order; `reference` is full fine-tuning, where the suite has it."""
 
     backbone: str
-    protocol: dict
+    protocol: dict[str, Any]
     tasks: tuple[str, ...]
     cells: pd.DataFrame
     labels: tuple[str, ...]

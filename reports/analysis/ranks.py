@@ -49,7 +49,8 @@ def interquartile_mean(scores: Scores, level: float = 0.95) -> Interval:
         return Interval(estimate, None, None, pooled.size, level)
 
     def of_drawn(*drawn: np.ndarray, axis: int = -1) -> np.ndarray:
-        return stats.trim_mean(np.concatenate(drawn, axis=axis), 0.25, axis=-1)
+        means: np.ndarray = stats.trim_mean(np.concatenate(drawn, axis=axis), 0.25, axis=-1)
+        return means
 
     # scipy draws from each of several samples by itself: these are the strata.
     found = stats.bootstrap(
@@ -66,7 +67,8 @@ def interquartile_mean(scores: Scores, level: float = 0.95) -> Interval:
 
 def _finite(by_seed: Mapping[int, float]) -> np.ndarray:
     values = np.array([by_seed[seed] for seed in sorted(by_seed)], dtype=float)
-    return values[np.isfinite(values)]
+    finite: np.ndarray = values[np.isfinite(values)]
+    return finite
 
 
 @dataclass(frozen=True)
@@ -121,13 +123,19 @@ def _groups(ranked: dict[str, float], critical: float) -> tuple[tuple[str, ...],
 
 @dataclass(frozen=True)
 class Standing:
-    """The configurations of one backbone over its `tasks` whose scores may be averaged: those that have all of them.
-    `means` are interquartile means as scores are held, in the suite's order."""
+    """The configurations of one backbone over its `tasks` whose scores may be averaged: those that have all of them;
+    `incomplete` ones lack some. `means` are interquartile means as scores are held, in the suite's order."""
 
     backbone: str
     tasks: tuple[str, ...]
     ranking: Ranking
     means: dict[str, Interval]
+    incomplete: tuple[str, ...]
+
+    @property
+    def highest(self) -> str:
+        """The configuration with the best interquartile mean."""
+        return max(self.means, key=lambda label: self.means[label].estimate)
 
 
 def standings(results: Results, scored: Summaries) -> list[Standing]:
@@ -139,10 +147,11 @@ def standings(results: Results, scored: Summaries) -> list[Standing]:
         scores = {
             label: {task: seeds_of(scored.cells(backbone, task, label)) for task in tasks} for label in results.labels
         }
+        incomplete = tuple(label for label, of in scores.items() if any(of.values()) and not all(of.values()))
         scores = {label: by_task for label, by_task in scores.items() if by_task and all(by_task.values())}
         if len(tasks) < 2 or len(scores) < 2:
             continue
         means = {label: {task: scored.of("score", backbone, task, label)[0].mean for task in tasks} for label in scores}
         intervals = {label: interquartile_mean(by_task) for label, by_task in scores.items()}
-        made.append(Standing(backbone, tasks, average_ranks(means), intervals))
+        made.append(Standing(backbone, tasks, average_ranks(means), intervals, incomplete))
     return made

@@ -65,14 +65,3 @@ def by_backbone(results: Results, scored: Summaries) -> list[BackboneScores]:
             spread = SeedSpread(min(spreads), max(spreads), float(np.median(spreads))) if spreads else None
             made.append(BackboneScores(backbone, tuple(tasks), spread, bool(in_points)))
     return made
-
-
-def over_backbones(results: Results) -> list[TaskScores]:
-    """Means over the cells of all backbones, for tasks that have a score."""
-    made = []
-    for task in results.tasks:
-        cells = results.scored[results.scored["task"] == task]
-        if len(cells):
-            means = cells.groupby("label")["score"].mean()
-            made.append(TaskScores(task, {str(label): float(mean) for label, mean in means.items()}))
-    return made

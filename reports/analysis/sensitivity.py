@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from reports.analysis.statistics import summarise
 from reports.results import Results, select
 
 
@@ -15,54 +15,70 @@ from reports.results import Results, select
 class Sensitivity:
     """One method, alike in all but its learning rate, on one backbone and task.
 
-    `best` is the learning rate of the highest mean validation score, `lr_drop` how far below it the worst of
-    the `rates` lies and `neighbour_drop` the worse of the rates next to it (None with one rate): what a poor
-    choice costs. `seed_sd` is the standard deviation over seeds, pooled over the rates (None with one seed
-    each). Scores are validation scores, as fractions; a search must not look at test scores.
+    `best` is the learning rate of the highest mean validation score, which `label` has. `lr_drop` is how far below it
+    the worst of the `rates` lies and `neighbour_drop` the worse of the rates next to it: what a poor choice costs.
+    `seed_sd` is the standard deviation over seeds, pooled over the rates (None with one seed each), `seeds` the most
+    that a rate has. Scores are validation scores as they are held; a search must not look at test scores.
     """
 
     backbone: str
     task: str
     method: str
+    label: str
     rates: tuple[float, ...]
     best: float
-    lr_drop: float | None
-    neighbour_drop: float | None
+    lr_drop: float
+    neighbour_drop: float
     seed_sd: float | None
     seeds: int
     cells: tuple[str, ...]
 
+    @property
+    def within_noise(self) -> bool:
+        """Whether the drop beside the best is less than seeds differ."""
+        return self.seed_sd is not None and self.neighbour_drop < self.seed_sd
+
 
 def sensitivity(results: Results) -> list[Sensitivity]:
-    """One entry per backbone, task and configuration that has a validation score, in the suite's order."""
+    """One entry per backbone, task and configuration that was run with two learning rates or more, in the suite's
+    order."""
     found = []
     scored = results.cells[results.cells["validation_score"].notna()]
     for backbone in results.backbones:
         for task in results.tasks:
-            groups: dict[tuple[str, str], dict[float, list[str]]] = {}
-            for cell_id in select(scored, backbone=backbone, task=task).index:
-                cell = results.manifest.cells[str(cell_id)]
-                rest = {name: value for name, value in cell.hyperparameters.items() if name != "lr"}
-                key = (cell.method, json.dumps(rest, sort_keys=True))
-                rate = float(cell.hyperparameters.get("lr", np.nan))
-                groups.setdefault(key, {}).setdefault(rate, []).append(str(cell_id))
-            for (method, _), by_rate in groups.items():
-                found.append(_sensitivity(scored["validation_score"].to_dict(), backbone, task, method, by_rate))
+            cells = select(scored, backbone=backbone, task=task)
+            scores = dict(zip(map(str, cells.index), cells["validation_score"].tolist(), strict=True))
+            groups: dict[str, dict[float, list[str]]] = {}
+            for cell_id in scores:
+                cell = results.manifest.cells[cell_id]
+                rate = cell.hyperparameters.get("lr")
+                if isinstance(rate, (int, float)) and rate > 0:
+                    rest = {name: value for name, value in cell.hyperparameters.items() if name != "lr"}
+                    same = json.dumps([cell.method, rest, cell.budget.model_dump()], sort_keys=True)
+                    groups.setdefault(same, {}).setdefault(float(rate), []).append(cell_id)
+            found += [_sensitivity(results, scores, by_rate) for by_rate in groups.values() if len(by_rate) > 1]
     return found
 
 
-def _sensitivity(scores: dict, backbone: str, task: str, method: str, by_rate: dict[float, list[str]]) -> Sensitivity:
+def _sensitivity(results: Results, scores: Mapping[str, float], by_rate: Mapping[float, list[str]]) -> Sensitivity:
     rates = sorted(by_rate)
     values = [np.array([scores[cell] for cell in by_rate[rate]]) for rate in rates]
-    means = [summarise(of.tolist()).mean for of in values]
+    means = [float(of.mean()) for of in values]
     best = int(np.argmax(means))
     beside = [means[i] for i in (best - 1, best + 1) if 0 <= i < len(rates)]
     freedom = sum(of.size - 1 for of in values)
-    pooled = sum(((of - of.mean()) ** 2).sum() for of in values)
+    squares = sum(((of - of.mean()) ** 2).sum() for of in values)
+    cell = results.manifest.cells[by_rate[rates[best]][0]]
     return Sensitivity(
-        backbone, task, method, tuple(rates), rates[best],
-        lr_drop=means[best] - min(means) if beside else None,
-        neighbour_drop=means[best] - min(beside) if beside else None,
-        seed_sd=float(np.sqrt(pooled / freedom)) if freedom else None,
-        seeds=max(of.size for of in values), cells=tuple(cell for rate in rates for cell in by_rate[rate]),
-    )  # fmt: skip
+        backbone=cell.backbone,
+        task=cell.task,
+        method=cell.method,
+        label=cell.label,
+        rates=tuple(rates),
+        best=rates[best],
+        lr_drop=means[best] - min(means),
+        neighbour_drop=means[best] - min(beside),
+        seed_sd=float(np.sqrt(squares / freedom)) if freedom else None,
+        seeds=max(of.size for of in values),
+        cells=tuple(cell for rate in rates for cell in by_rate[rate]),
+    )

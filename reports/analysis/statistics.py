@@ -225,7 +225,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     stepped = np.maximum.accumulate(p[order] * (p.size - np.arange(p.size)))
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted.tolist()
+    return [float(p) for p in adjusted]
 
 
 def seeds_needed(sd: float, difference: float, power: float = 0.8, alpha: float = ALPHA) -> int | None:

@@ -58,9 +58,19 @@ def place_around(axes: Axes, anchors: Sequence[Anchor], obstacles: Sequence[Bbox
             axes.plot(*ends.T, color=anchor.color, linewidth=0.5, zorder=1.5, scalex=False, scaley=False)
         x, y = to_data.transform(((left + right) / 2, (bottom + top) / 2))
         # On white, above the grid and below the points.
-        axes.text(x, y, anchor.text, color=anchor.color, fontsize=size, ha="center", va="center", zorder=1.2,
-                  clip_on=False, in_layout=False,
-                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 0})  # fmt: skip
+        axes.text(
+            x,
+            y,
+            anchor.text,
+            color=anchor.color,
+            fontsize=size,
+            ha="center",
+            va="center",
+            zorder=1.2,
+            clip_on=False,
+            in_layout=False,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0},
+        )
 
 
 def _nearest(anchor: Anchor, boxes: np.ndarray) -> np.ndarray:
@@ -74,7 +84,8 @@ def _crossed(anchor: Anchor, boxes: np.ndarray, distances: np.ndarray, others: n
     own = np.array([anchor.x, anchor.y])
     line = own + steps * (_nearest(anchor, boxes) - own)  # steps × boxes × 2
     inside = (line[:, :, None] >= others[:, :2]) & (line[:, :, None] <= others[:, 2:])
-    return inside.all(axis=3).any(axis=0).sum(axis=1) * (distances > NEAR)
+    crossed: np.ndarray = inside.all(axis=3).any(axis=0).sum(axis=1) * (distances > NEAR)
+    return crossed
 
 
 def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -132,4 +143,5 @@ def _overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """For each of the boxes (n × 4) the area that it shares with the others (m × 4), in all."""
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    return np.prod(np.clip(high - low, 0, None), axis=2).sum(axis=1)
+    shared: np.ndarray = np.prod(np.clip(high - low, 0, None), axis=2).sum(axis=1)
+    return shared

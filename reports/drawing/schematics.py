@@ -4,13 +4,17 @@ frozen parts are grey, trained parts hatched in the family's colour, so that the
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 
-from reports.drawing.figures import drawing_of
+from reports.drawing.panels import drawing_of
 from reports.drawing.style import COLUMN_WIDTH, INK, MUTED, PAGE_WIDTH, look
-from reports.model.document import Figure, Text
+from reports.drawing.theme import Theme
+from reports.model.document import Figure
 
 FROZEN, EDGE = "#e6e8eb", "#8a9099"
 _SIZE = 7.0
@@ -28,16 +32,21 @@ def figures(families: list[str]) -> list[Figure]:
     shown = [family for family in families if family in _PANELS]
     if not shown:
         return []
-    wide = len(shown) > 1
-    names = ", ".join(_TITLES[f] for f in shown)
-    caption: Text = (f"What is trained, and where ({names}). Grey: frozen; hatched: trained. Our drawing.",)
-    return [Figure("schematic", caption, f"Schematic drawings of {names}: frozen parts grey, trained parts hatched.",
-                   lambda: _draw(shown), wide=wide)]  # fmt: skip
+    names = ", ".join(_TITLES[family] for family in shown)
+    return [
+        Figure(
+            key="schematic",
+            caption=(f"What is trained, and where ({names}). Grey: frozen; hatched: trained. Our drawing.",),
+            alt=f"Schematic drawings of {names}: frozen parts grey, trained parts hatched.",
+            draw=partial(_draw, shown),
+            wide=len(shown) > 1,
+        )
+    ]
 
 
-def _draw(families: list[str]):
+def _draw(families: list[str], theme: Theme) -> Drawing:
     n = len(families)
-    drawing = drawing_of(PAGE_WIDTH if n > 1 else COLUMN_WIDTH, 1.75 if n > 1 else 1.9)
+    drawing = drawing_of(theme, PAGE_WIDTH if n > 1 else COLUMN_WIDTH, 1.75 if n > 1 else 1.9)
     for axes, family in zip(drawing.subplots(1, n, squeeze=False)[0], families, strict=True):
         axes.set_axis_off()
         axes.set_aspect("equal")
@@ -69,9 +78,17 @@ class _Pen:
             self.say(x - self.x0 + w / 2, y + h / 2, text, True)
 
     def arrow(self, x: float, y: float, to_x: float, to_y: float, dashed: bool = False) -> None:
-        arrow = FancyArrowPatch((x + self.x0, y), (to_x + self.x0, to_y), arrowstyle="-|>", mutation_scale=5,
-                                color=MUTED, linewidth=0.7, linestyle="--" if dashed else "-", shrinkA=0,
-                                shrinkB=0)  # fmt: skip
+        arrow = FancyArrowPatch(
+            (x + self.x0, y),
+            (to_x + self.x0, to_y),
+            arrowstyle="-|>",
+            mutation_scale=5,
+            color=MUTED,
+            linewidth=0.7,
+            linestyle="--" if dashed else "-",
+            shrinkA=0,
+            shrinkB=0,
+        )
         self.axes.add_patch(arrow)
 
     def line(self, *points: tuple[float, float]) -> None:
@@ -79,12 +96,14 @@ class _Pen:
 
     def say(self, x: float, y: float, text: str, trained: bool = False, ha: str = "center") -> None:
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6} if trained else None
-        self.axes.text(x + self.x0, y, text, fontsize=_SIZE, color=INK, ha=ha, va="center", bbox=box,
-                       parse_math=True)  # fmt: skip
+        place: dict[str, Any] = {"ha": ha, "va": "center", "bbox": box}
+        self.axes.text(x + self.x0, y, text, fontsize=_SIZE, color=INK, parse_math=True, **place)
 
     def _add(self, patch: Rectangle | Polygon, trained: bool) -> None:
-        patch.set(facecolor="white" if trained else FROZEN, edgecolor=self.color if trained else EDGE,
-                  linewidth=0.9 if trained else 0.6, hatch="/////" if trained else None)  # fmt: skip
+        if trained:
+            patch.set(facecolor="white", edgecolor=self.color, linewidth=0.9, hatch="/////")
+        else:
+            patch.set(facecolor=FROZEN, edgecolor=EDGE, linewidth=0.6, hatch=None)
         self.axes.add_patch(patch)
 
 
@@ -164,6 +183,9 @@ def _hypernetwork(pen: _Pen) -> None:
 
 
 _PANELS: dict[str, Callable[[_Pen], None]] = {
-    "sparse": _sparse, "low-rank": _low_rank, "adapter": _adapter, "soft-prompt": _prompt,
+    "sparse": _sparse,
+    "low-rank": _low_rank,
+    "adapter": _adapter,
+    "soft-prompt": _prompt,
     "hypernetwork": _hypernetwork,
-}  # fmt: skip
+}

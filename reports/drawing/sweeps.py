@@ -10,7 +10,8 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from reports.analysis.sweeps import Line, Sweep
-from reports.drawing.figures import (
+from reports.drawing.labels import spread_out, text_extent
+from reports.drawing.panels import (
     LABEL_SIZE,
     PANELS_PER_ROW,
     grid_of,
@@ -20,12 +21,13 @@ from reports.drawing.figures import (
     tick,
     up_is_better,
 )
-from reports.drawing.labels import spread_out, text_extent
 from reports.drawing.style import look
-from reports.model.document import Figure, listing
+from reports.drawing.theme import Theme
+from reports.model.document import Figure
+from reports.model.writing import listing
 
 LINES_PER_PANEL = 8
-
+_DASHES = ("-", "--", ":", "-.")
 
 # What is varied: the name of the axis, the score against which it is drawn, and how a sentence calls it.
 _VARIED = {
@@ -35,17 +37,22 @@ _VARIED = {
 }
 
 
-def sweep_figure(sweep: Sweep) -> Figure:
+def figure(sweep: Sweep) -> Figure:
+    """Mean scores against what is varied, a line per configuration."""
     x, measure, about = _VARIED[sweep.varied]
     panels = _panels(sweep)
     unit = " (points)" if all(line.scale.in_points for line in sweep.lines) else ""
+    caption = (
+        f"Mean {measure} against the {about} (log scale), all else equal; bars: ± one sample standard deviation over"
+        " seeds. Only configurations that differ in nothing else are joined."
+    )
     return Figure(
-        sweep.varied,
-        (f"Mean {measure} against the {about} (log scale), all else equal; bars: ± one sample standard"
-         " deviation over seeds. Only configurations that differ in nothing else are joined.",),
-        f"Line plots of {measure} against the {about} for {listing(list(panels))}.",
-        partial(_draw, panels, x, f"{measure.capitalize()}{unit}"), wide=len(panels) > 1,
-    )  # fmt: skip
+        key=sweep.varied,
+        caption=(caption,),
+        alt=f"Line plots of {measure} against the {about} for {listing(list(panels))}.",
+        draw=partial(_draw, panels, x, f"{measure.capitalize()}{unit}"),
+        wide=len(panels) > 1,
+    )
 
 
 def _panels(sweep: Sweep) -> dict[str, list[Line]]:
@@ -60,34 +67,49 @@ def _panels(sweep: Sweep) -> dict[str, list[Line]]:
     return made
 
 
-def _draw(panels: dict[str, list[Line]], x: str, y: str) -> Drawing:
+def _draw(panels: dict[str, list[Line]], x: str, y: str, theme: Theme) -> Drawing:
     most = 2 if len(panels) != PANELS_PER_ROW else PANELS_PER_ROW
-    drawing, all_axes = grid_of(len(panels), 1.85, wide=len(panels) > 1, most=most)
-    dashes = ("-", "--", ":", "-.")
-    ends: list[list[tuple[Line, float, float]]] = []
-    for axes, (panel, lines) in zip(all_axes, panels.items(), strict=True):
-        ends.append([])
-        for i, line in enumerate(lines):
-            style = look(line.family)
-            xs = [at for at, _ in line.points]
-            ys = [line.scale.shown(s.mean) for _, s in line.points]
-            spread = [abs(line.scale.unit.factor) * (s.sd or 0) for _, s in line.points]
-            axes.errorbar(xs, ys, yerr=spread if any(spread) else None, color=style.color, marker=style.marker,
-                          markersize=3, markeredgecolor="white", markeredgewidth=0.3, elinewidth=0.7, capsize=1.4,
-                          linestyle=dashes[i % len(dashes)], linewidth=0.9)  # fmt: skip
-            ends[-1].append((line, xs[-1], ys[-1]))
-        axes.set_xscale("log")
-        scale = ends[-1][0][0].scale
-        axes.set_title(panel + ("" if scale.higher_is_better else " (less is better: axis upside down)"), loc="left")
-        up_is_better(axes, scale)
-        axes.yaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.xaxis.set_major_formatter(FuncFormatter(tick if ends[-1][0][1] >= 10 else _power))
+    drawing, all_axes = grid_of(theme, len(panels), 1.85, wide=len(panels) > 1, most=most)
+    for axes, (title, lines) in zip(all_axes, panels.items(), strict=True):
+        _panel(axes, title, lines)
     outer_labels(all_axes, x, y, most)
     lay_out(drawing)
-    for axes, of_panel in zip(all_axes, ends, strict=True):
-        _name_lines(axes, of_panel)
+    for axes, lines in zip(all_axes, panels.values(), strict=True):
+        _name_lines(axes, lines)
     return drawing
+
+
+def _panel(axes: Axes, title: str, lines: list[Line]) -> None:
+    for i, line in enumerate(lines):
+        style = look(line.family)
+        spread = [abs(line.scale.unit.factor) * (summary.sd or 0) for _, summary in line.points]
+        axes.errorbar(
+            [at for at, _ in line.points],
+            [line.scale.shown(summary.mean) for _, summary in line.points],
+            yerr=spread if any(spread) else None,
+            color=style.color,
+            marker=style.marker,
+            markersize=3,
+            markeredgecolor="white",
+            markeredgewidth=0.3,
+            elinewidth=0.7,
+            capsize=1.4,
+            linestyle=_DASHES[i % len(_DASHES)],
+            linewidth=0.9,
+        )
+    axes.set_xscale("log")
+    scale = lines[0].scale
+    axes.set_title(title + ("" if scale.higher_is_better else " (less is better: axis upside down)"), loc="left")
+    up_is_better(axes, scale)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(FuncFormatter(tick if _end(lines[0])[0] >= 10 else _power))
+
+
+def _end(line: Line) -> tuple[float, float]:
+    """The last point, as it is drawn."""
+    x, summary = line.points[-1]
+    return x, line.scale.shown(summary.mean)
 
 
 def _power(value: float, _: int) -> str:
@@ -95,19 +117,26 @@ def _power(value: float, _: int) -> str:
     return f"{value:g}" if value >= 1 else f"{value:.0e}".replace("e-0", "e-")
 
 
-def _name_lines(axes: Axes, ends: list[tuple[Line, float, float]]) -> None:
+def _name_lines(axes: Axes, lines: list[Line]) -> None:
     """Names at the right edge, in the order of the lines' ends, each joined to its own."""
     left, right = axes.get_xlim()
-    widest = max(text_extent(axes, short(line.name), LABEL_SIZE)[0] for line, *_ in ends)
+    widest = max(text_extent(axes, short(line.name), LABEL_SIZE)[0] for line in lines)
     share = min((widest + 14) / axes.get_window_extent().width, 0.6)
     axes.set_xlim(left, 10 ** (math.log10(left) + (math.log10(right) - math.log10(left)) / (1 - share)))
     low, high = axes.get_window_extent().intervaly
     edge = axes.transData.transform((right, 0))[0]
-    wanted = [axes.transData.transform((x, y))[1] for _, x, y in ends]
+    wanted = [axes.transData.transform(_end(line))[1] for line in lines]
+    places = spread_out(wanted, LABEL_SIZE * 1.12, low + 3, high - 3)
     to_data = axes.transData.inverted()
-    for (line, x, y), place in zip(ends, spread_out(wanted, LABEL_SIZE * 1.12, low + 3, high - 3), strict=True):
+    for line, place in zip(lines, places, strict=True):
         color = look(line.family).color
+        x, y = _end(line)
         at_x, at_y = to_data.transform((edge + 6, place))
-        axes.plot([x, to_data.transform((edge + 5, 0))[0]], [y, at_y], color=color, linewidth=0.4, scalex=False,
-                  scaley=False)  # fmt: skip
+        joint = [x, to_data.transform((edge + 5, 0))[0]]
+        axes.plot(joint, [y, at_y], color=color, linewidth=0.4, scalex=False, scaley=False)
         axes.text(at_x, at_y, short(line.name), color=color, fontsize=LABEL_SIZE, va="center", in_layout=False)
+
+
+def sweep_figure(sweep: Sweep) -> Figure:
+    """As `figure`."""
+    return figure(sweep)

@@ -10,10 +10,14 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import pandas as pd
-from matplotlib.figure import Figure as Drawing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+    from reports.drawing.theme import Theme
 
 
 @dataclass(frozen=True)
@@ -138,13 +142,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """`draw` makes the figure anew under the current matplotlib settings, so that each output can have its
-    own fonts. `alt` says in words what it shows; `spare` as for tables."""
+    """`draw` makes the figure anew, since each output has a theme of its own. `alt` says in words what it shows;
+    `spare` as for tables."""
 
     key: str
     caption: Text
     alt: str
-    draw: Callable[[], Drawing]
+    draw: Callable[[Theme], Drawing]
     wide: bool = False
     spare: int = 0
 

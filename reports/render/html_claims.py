@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from reports.analysis.claims import OUTCOMES, Outcome, Verdict, tally
+from reports.model import claim_words
 from reports.model.document import Cite
 from reports.render.html_blocks import Writer, records_link
 
@@ -42,8 +43,8 @@ def _claim(verdict: Verdict, writer: Writer, several_backbones: bool) -> dict[st
         "backbone": verdict.backbone if several_backbones else "",
         "text": verdict.claim.text,
         "source": writer.text((Cite((source,)),)) if source in writer.references else source,
-        "measured": verdict.measured,
-        "caveat": verdict.caveat,
+        "measured": claim_words.measured(verdict),
+        "caveat": " ".join(claim_words.caveats(verdict)),
         "effect": effect_text(verdict),
         "drawing": _interval(verdict),
         "link": records_link(verdict.cells) if verdict.cells else None,

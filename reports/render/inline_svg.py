@@ -11,7 +11,8 @@ from markupsafe import Markup
 from matplotlib.font_manager import FontProperties
 from matplotlib.mathtext import math_to_image
 
-from reports.drawing.style import FAINT, FRONT, INK, MEMORY_SHADES, MUTED, family_colors, screen
+from reports.drawing.style import FAINT, FRONT, INK, MEMORY_SHADES, MUTED, family_colors
+from reports.drawing.theme import SCREEN
 from reports.model.writing import shorten
 from reports.render.formulas import NOT_MATHEMATICS, layout_of
 
@@ -60,7 +61,7 @@ def formula_svg(formula: str, key: str) -> Markup:
 def _math_svg(line: str) -> str:
     target = io.StringIO()
     line = re.sub(r"\\[lr]Vert(?![a-z])", r"\\|", re.sub(r"\\frac(?![a-z])", r"\\dfrac", line))
-    with screen(), mpl.rc_context({"mathtext.fontset": "cm", "svg.fonttype": "path", "text.parse_math": True}):
+    with SCREEN.applied(), mpl.rc_context({"mathtext.fontset": "cm", "svg.fonttype": "path", "text.parse_math": True}):
         math_to_image(f"${line}$", target, FontProperties(size=13), format="svg", color=INK)
     return target.getvalue()
 

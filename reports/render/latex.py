@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from reports.drawing.style import paper
+from reports.drawing.theme import PAPER, save
 from reports.model.document import (
     Block,
     Cite,
@@ -49,8 +49,7 @@ def write_parts(document: Document, output: Path) -> None:
     for one in document.tables:
         (output / "tables" / f"{one.key}.tex").write_text(table(one), encoding="utf-8")
     for figure in document.figures:
-        with paper():
-            figure.draw().savefig(output / "figures" / f"{figure.key}.pdf", metadata={"CreationDate": None})
+        save(figure, PAPER, output / "figures" / f"{figure.key}.pdf")
 
 
 def write_source(document: Document, output: Path, style: Style) -> None:

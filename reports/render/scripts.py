@@ -2,7 +2,7 @@
 
 `reports.render.escape` writes such a word as \\benchscript{<code points>}{<what stands for it>}; numbers.tex defines it
 as the picture figures/scripts/<code points>.pdf, where there is one. So the sources compile with pdfLaTeX under any
-class, and need no font; drawing them takes the fonts that reports.drawing.style finds on this machine.
+class, and need no font; drawing them takes the fonts that reports.drawing.theme finds on this machine.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-from reports.drawing.style import fallback_fonts, has_glyphs, paper
+from reports.drawing.theme import PAPER, fallback_fonts, has_glyphs
 
 _WORD = re.compile(r"\\benchscript\{([0-9a-f-]+)\}")
 # Points: pictures are drawn at this size, and scaled to that of the text around them. numbers.tex knows how high one is
@@ -43,7 +43,7 @@ def draw_pictures(folder: Path) -> None:
 
 
 def _draw(word: str, path: Path) -> None:
-    with paper():
+    with PAPER.applied():
         # At a high resolution widths are those of the PDF, where letters are not moved to pixels.
         drawing = Figure(figsize=(1, _HEIGHT * _SIZE / 72), dpi=_DOTS)
         canvas = FigureCanvasAgg(drawing)

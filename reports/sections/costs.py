@@ -5,8 +5,8 @@ from __future__ import annotations
 from reports.analysis.analysis import Analysis
 from reports.analysis.costs import CostGroup, MemoryUse
 from reports.analysis.fronts import Front
-from reports.drawing import figures, fronts
-from reports.model.document import Part, Section, Slide, Table, Text, keyed, ranked
+from reports.drawing import cost, fronts
+from reports.model.document import Figure, Part, Section, Slide, Table, Text, keyed, ranked
 from reports.model.prose import Prose, join, say
 from reports.model.writing import amount, decimal, listing, span, unit_for
 from reports.results import Results
@@ -32,8 +32,8 @@ _COST = (
 
 def part(analysis: Analysis, prose: Prose) -> Part:
     """Costs relative to full fine-tuning, where the suite has it, and scores against them."""
-    drawn, plotted = ranked(figures.cost(analysis), 90), ranked(fronts.fronts(analysis), 80)
-    blocks = [*drawn, *plotted, *ranked(tables(analysis), 70)]
+    drawn, plotted = ranked(cost.figures(analysis), 90), ranked(fronts.figures(analysis), 80)
+    blocks: list[Table | Figure] = [*drawn, *plotted, *ranked(tables(analysis), 70)]
     section = Section("cost", "Memory, throughput and latency", shown(_said(analysis), blocks))
     title = "Parameters are one cost of several"
     slides = [

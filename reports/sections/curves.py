@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.analysis.analysis import Analysis
-from reports.drawing import figures
+from reports.drawing import curves as drawing
 from reports.model.document import Part, Section, Slide, Text, ranked
 from reports.model.prose import Prose, say
 from reports.sections.rows import shown
@@ -14,7 +14,7 @@ ORDER = 60
 
 def part(analysis: Analysis, prose: Prose) -> Part:
     """Validation scores during training."""
-    drawn = ranked(figures.curves(analysis), 54)
+    drawn = ranked(drawing.figures(analysis), 54)
     backup = tuple(Slide("Learning curves", (_drawn(analysis),), figure, 40) for figure in drawn[:1])
     return Part(Section("curves", "Learning curves", shown([sentences(analysis)], drawn)), (), backup)
 

@@ -27,7 +27,7 @@ SENTENCES_SHOWN = 4
 
 def part(analysis: Analysis, prose: Prose) -> Part:
     """What the paired tests show, or why there are none."""
-    made = table(analysis)
+    made = tables(analysis)
     slide = Slide(
         "Is a difference a difference?",
         tuple(sentences(analysis)[:SENTENCES_SHOWN]),
@@ -105,15 +105,15 @@ def _seeds_needed(analysis: Analysis) -> list[Text]:
         return []
     return [
         say(
-            "Given the median standard deviation of the paired differences, {sd} points, such a test needs about {seeds}"
-            " seeds to find a difference of one point with 80\u00a0% power (before correction for their number).",
+            "Given the median standard deviation of the paired differences, {sd} points, such a test needs about"
+            " {seeds} seeds to find a difference of one point with 80\u00a0% power (before correction for their number).",
             sd=points(sd),
             seeds=seeds or "more than 1,000",
         )
     ]
 
 
-def table(analysis: Analysis) -> list[Table]:
+def tables(analysis: Analysis) -> list[Table]:
     """Paired differences to the reference, with Holm's p where a test is made; nothing where there is none."""
     results, contrasts = analysis.results, analysis.contrasts
     if not contrasts:
@@ -177,7 +177,8 @@ def _line(results: Results, contrast: Contrast) -> dict[str, Any]:
 def _what(analysis: Analysis) -> Text:
     """The caption's first sentence, which a slide shows as well."""
     return say(
-        "Difference to {reference}{unit}, paired by seed: mean ± sample standard deviation of the differences over {n}.",
+        "Difference to {reference}{unit}, paired by seed: mean ± sample standard deviation of the differences over"
+        " {n}.",
         reference=Code(analysis.results.reference or ""),
         unit=_unit(analysis.results, _tasks(analysis)),
         n=over_seeds(_usual(analysis.contrasts)),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from reports.analysis.analysis import Analysis
 from reports.model.document import Part, Ref, Section, Table, Text
 from reports.model.prose import Prose
-from reports.sections import budgets, tables
+from reports.sections import budgets, costs, differences, scores
 
 PLACE = "appendix"
 ORDER = 10
@@ -19,9 +19,9 @@ def part(analysis: Analysis, prose: Prose) -> Part:
     if len(analysis.results.labels) == len(whole.results.labels):
         return Part()
     shown = [
-        *tables.scores(whole),
-        *tables.differences(whole),
-        *tables.costs(whole),
+        *scores.tables(whole),
+        *differences.tables(whole),
+        *costs.tables(whole),
         *budgets.hyperparameters(whole.results),
     ]
     return Part(Section("all", "All Configurations", tuple(_renamed(table) for table in shown)))

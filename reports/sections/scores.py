@@ -10,7 +10,7 @@ import pandas as pd
 
 from reports.analysis.analysis import Analysis
 from reports.analysis.scores import BackboneScores, SeedSpread, TaskScores
-from reports.drawing import fronts
+from reports.drawing import heatmap
 from reports.model.document import Code, Column, Part, Ref, Section, Slide, Table, Text, keyed, ranked
 from reports.model.prose import Prose, join, say
 from reports.model.writing import named_metric, named_scores, number, numeral, points, score
@@ -31,7 +31,7 @@ def part(analysis: Analysis, prose: Prose) -> Part:
     """Means and spreads: who is lowest and highest on each task, and what seeds do."""
     said = [sentences(analysis, of) for of in analysis.scores]
     made = ranked(tables(analysis), 0)
-    blocks = shown(said, [*made, *ranked(fronts.heatmap(analysis), 52)])
+    blocks = shown(said, [*made, *ranked(heatmap.figures(analysis), 52)])
     points = [sentence for of in said for sentence in of][:SENTENCES_SHOWN]
     slides = tuple(Slide("Scores", tuple(points), table, 40) for table in made[:1])
     return Part(Section("scores", "Scores", (*shown([left_out(analysis)], []), *blocks)), slides)

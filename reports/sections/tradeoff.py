@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from reports.analysis.analysis import Analysis
 from reports.analysis.fronts import Point
-from reports.drawing import figures
+from reports.drawing import tradeoff as drawing
 from reports.model.document import Code, Part, Section, Slide, Text, ranked
 from reports.model.prose import Prose, say
 from reports.model.writing import listing
@@ -20,7 +20,7 @@ ORDER = 30
 def part(analysis: Analysis, prose: Prose) -> Part:
     """Who is on the Pareto front of mean score and trainable parameters."""
     said = [sentences for points in analysis.tradeoff.values() if (sentences := _front(analysis, points))]
-    made = ranked(figures.tradeoff(analysis), 0)
+    made = ranked(drawing.figures(analysis), 0)
     title = "Score against trained parameters"
     points = (_noise(),) if said else ()
     slides = tuple(Slide(title, points, figure, 50, minutes=1.5) for figure in made[:1])
@@ -40,7 +40,8 @@ def _front(analysis: Analysis, points: Sequence[Point]) -> list[Text]:
 def _how_often(analysis: Analysis, points: Sequence[Point], tasks: int) -> Text:
     often = Counter(point.label for point in points if point.on_front)
     return say(
-        "On the Pareto front of mean score and trainable parameters, with the number of tasks out of {tasks}: {counts}.",
+        "On the Pareto front of mean score and trainable parameters, with the number of tasks out of {tasks}:"
+        " {counts}.",
         tasks=tasks,
         counts=listing([f"{label} ({often[label]})" for label in analysis.results.labels if often[label]]),
     )

@@ -11,7 +11,7 @@ import pytest
 
 from reports import results as frame
 from reports.analysis.analysis import analyse
-from reports.drawing.style import screen
+from reports.drawing.theme import SCREEN, save
 from reports.render import html
 from reports.sections import report as document
 
@@ -33,8 +33,7 @@ def write_page(results: Path, folder: Path) -> Path:
     made = document.for_page(document.compose(analysis))
     (folder / "figures").mkdir(parents=True)
     for figure in made.figures:
-        with screen():
-            figure.draw().savefig(folder / "figures" / f"{figure.key}.svg")
+        save(figure, SCREEN, folder / "figures" / f"{figure.key}.svg")
     page = folder / "index.html"
     page.write_text(html.page(made, analysis, analysis.references, folder), encoding="utf-8")
     return page

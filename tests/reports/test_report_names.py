@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import synthetic_results as synthetic
 
-from reports.drawing.style import fallback_fonts, has_glyphs
+from reports.drawing.theme import fallback_fonts, has_glyphs
 from reports.model.references import run_entry
 from reports.render import compiling
 from reports.render.macros import macro_names, numbers

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from reports.drawing.figures import short
 from reports.drawing.labels import Anchor, place_around, spread_out
+from reports.drawing.panels import short
 from reports.model.references import merge, parse
 from reports.model.writing import count, points, unit_for
 from reports.render.escape import latex_text
