@@ -25,8 +25,7 @@ def describe() -> dict[str, Any]:
         "cores": cores(),
         "memory_bytes": memory_bytes(),
         # Ours as the clone has it: what is installed of it may be older.
-        "versions": {"adaptbench": __version__}
-        | {name: version for name in PACKAGES if (version := _version(name))},
+        "versions": {"adaptbench": __version__} | {name: version for name in PACKAGES if (version := _version(name))},
         "commit": commit,
         "dirty": dirty,
     }

@@ -44,7 +44,7 @@ class PhaseTrainer:
         self.form = form
         self.max_grad_norm = budget.max_grad_norm
         method.on_phase(anatomy, phase, steps)
-        self.optimizer: Optimizer = accelerator.prepare(_adamw(anatomy, method, phase))
+        self.optimizer: Optimizer = accelerator.prepare(optimizer_of(anatomy, method, phase))
         self.schedule = get_linear_schedule_with_warmup(self.optimizer, math.ceil(budget.warmup * steps), steps)
         self.done = 0
         model.train()
@@ -72,7 +72,8 @@ class PhaseTrainer:
         return loss.detach()
 
 
-def _adamw(anatomy: Anatomy, method: Method, phase: Phase) -> AdamW:
+def optimizer_of(anatomy: Anatomy, method: Method, phase: Phase) -> AdamW:
+    """AdamW over what the method trains in a phase, group by group, each at the phase's share of its learning rate."""
     groups = [{"lr": method.lr} | group for group in method.parameter_groups(anatomy) if group["params"]]
     for group in groups:
         group["lr"] *= phase.lr_scale

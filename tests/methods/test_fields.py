@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from transformers import PreTrainedModel
 
 from bench.registry import Registry
-from bench.training import optimizer_of
+from bench.step import optimizer_of
 from methods.anatomy import Anatomy
 from methods.base import Method, MethodBase
 from methods.composition.functions import Nonlinearity
