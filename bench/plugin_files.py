@@ -28,9 +28,9 @@ PREFIX = "bench_plugin_"
 # No part of a digest: a cell's identity holds the revisions of our own, and its record the versions of what we require.
 OURS = frozenset({"bench", "methods", "records", "reports", "tasks", "templates"})
 REQUIRED = frozenset({
-    "accelerate", "bibtexparser", "datasets", "gguf", "huggingface_hub", "jinja2", "matplotlib", "numpy", "pandas", "psutil", "pyarrow",
-    "pydantic", "pydantic_core", "rich", "rouge_score", "safetensors", "scipy", "seqeval", "sklearn", "tokenizers",
-    "torch", "tqdm", "transformers", "typing_extensions", "yaml",
+    "accelerate", "bibtexparser", "datasets", "gguf", "huggingface_hub", "jinja2", "matplotlib", "numpy", "pandas",
+    "psutil", "pyarrow", "pydantic", "pydantic_core", "rich", "rouge_score", "safetensors", "scipy", "seqeval",
+    "sklearn", "tokenizers", "torch", "tqdm", "transformers", "typing_extensions", "yaml",
 })  # fmt: skip
 
 
