@@ -106,7 +106,8 @@ def _seeds_needed(analysis: Analysis) -> list[Text]:
     return [
         say(
             "Given the median standard deviation of the paired differences, {sd} points, such a test needs about"
-            " {seeds} seeds to find a difference of one point with 80\u00a0% power (before correction for their number).",
+            " {seeds} seeds to find a difference of one point with 80\u00a0% power (before correction for their"
+            " number).",
             sd=points(sd),
             seeds=seeds or "more than 1,000",
         )
