@@ -33,6 +33,7 @@ from reports.model.document import (
 from reports.model.references import references_of, run_entry
 from reports.model.writing import named_scores, plural
 from reports.render import compiling, latex, macros
+from reports.render.bibtex import bibliography
 from reports.render.templating import Style, read_style
 from reports.results import Results, select
 from reports.scales import Scale
@@ -79,8 +80,8 @@ def _write(a: Results, b: Results, folder: Path, style: Style) -> Comparison:
     latex.write_parts(made, folder)
     for table in made.tables:
         table.data.to_csv(folder / "tables" / f"{table.key}.csv", index=False)
-    own = "\n".join(run.bibtex() for run in runs)
-    others = "\n".join(entry.bibtex() for key, entry in references.items() if not key.startswith("run-"))
+    own = bibliography(runs)
+    others = bibliography(entry for key, entry in references.items() if not key.startswith("run-"))
     (folder / "run.bib").write_text(own, encoding="utf-8")
     (folder / "references.bib").write_text(others, encoding="utf-8")
     (folder / "numbers.tex").write_text(macros.numbers(analyse(b)), encoding="utf-8")
