@@ -85,7 +85,7 @@ def text(pieces: Text) -> str:
                 said.append(f"\\cite{'t' if textual else 'p'}{{{','.join(keys)}}}")
             case Ref(label):
                 said.append(f"{_KINDS[label.partition(':')[0]]}~\\ref{{{label}}}")
-            case Math(latex, _):
+            case Math(latex):
                 said.append(f"${latex}$")
             case Code(code):
                 said.append(latex_code(code))

@@ -32,12 +32,8 @@ def numbers(analysis: Analysis) -> str:
         "label": macro_names(results.labels),
         "task": macro_names(results.tasks),
     }
-    lines = [
-        f"% In names, '{_one_line(name)}' is {safe}"
-        for of in names.values()
-        for name, safe in of.items()
-        if name != safe
-    ]
+    renamed = [pair for of in names.values() for pair in of.items() if pair[0] != pair[1]]
+    lines = [f"% In names, '{_one_line(name)}' is {safe}" for name, safe in renamed]
     names["label"][""] = names["task"][""] = ""
     for (backbone, label, task), values in _aggregates(whole):
         of = f"{names['label'][label]}|{names['task'][task]}"
