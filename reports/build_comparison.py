@@ -11,6 +11,7 @@ from reports.build import copy_style, output_folder, read_results, writing
 from reports.model.references import references_of, run_entry
 from reports.model.writing import plural
 from reports.render import compiling, latex, macros
+from reports.render.bibtex import bibliography
 from reports.render.templating import Style, read_style
 from reports.results import Results
 from reports.sections import comparison
@@ -47,8 +48,8 @@ def _write(a: Results, b: Results, folder: Path, style: Style) -> Comparison:
     latex.write_parts(made, folder)
     for table in made.tables:
         table.data.to_csv(folder / "tables" / f"{table.key}.csv", index=False)
-    (folder / "run.bib").write_text("\n".join(run.bibtex() for run in runs.values()), encoding="utf-8")
-    (folder / "references.bib").write_text("\n".join(work.bibtex() for work in works.values()), encoding="utf-8")
+    (folder / "run.bib").write_text(bibliography(runs.values()), encoding="utf-8")
+    (folder / "references.bib").write_text(bibliography(works.values()), encoding="utf-8")
     (folder / "numbers.tex").write_text(macros.numbers(analyse(b)), encoding="utf-8")
     latex.write_source(made, folder, style)
     compiled = compiling.compile_pdf(folder, "report")

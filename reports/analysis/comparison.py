@@ -89,6 +89,11 @@ class SideBySide:
     costs: tuple[CostsOf, ...]
 
     @property
+    def pairs(self) -> int:
+        """The greatest number of seeds that a score has in both."""
+        return max((pair.paired.n for pair in self.scores), default=0)
+
+    @property
     def tested(self) -> int:
         """How many score pairs have a test."""
         return sum(pair.adjusted is not None for pair in self.scores)

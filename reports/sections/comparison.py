@@ -145,7 +145,9 @@ def _told(found: SideBySide) -> list[Paragraph]:
 
 def _tests(found: SideBySide) -> Text:
     if not found.tested:
-        return say("None is tested: fewer than {least} seeds are in both runs.", least=MIN_PAIRS)
+        few = "None is tested: fewer than {least} seeds are in both runs."
+        alike = "None is tested: the differences of {least} seeds or more do not vary."
+        return say(few if found.pairs < MIN_PAIRS else alike, least=MIN_PAIRS)
     sentence = "Of {tested} paired tests, corrected by Holm, {shown} show a difference."
     return say(sentence, tested=found.tested, shown=found.shown)
 
