@@ -40,7 +40,6 @@ class Math:
     """Inline mathematics, in LaTeX."""
 
     latex: str
-    plain: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reports.model.resources import resource
-from reports.render.escape import latex_text
 from reports.results import Results
 
 # BibTeX's commands for accents, as combining characters.
@@ -19,13 +18,8 @@ _ACCENTS = {"'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u
             "r": "\u030a", "d": "\u0323"}  # fmt: skip
 _LETTERS = {"ss": "ß", "o": "ø", "O": "Ø", "l": "ł", "L": "Ł", "ae": "æ", "AE": "Æ", "oe": "œ", "OE": "Œ",
             "aa": "å", "AA": "Å", "i": "ı", "j": "ȷ"}  # fmt: skip
-# What an address cannot hold, and TeX reads: two carets write any character, a backslash too.
-_NO_ADDRESS = re.compile(r"[{}\\%#^$\"<>|`\s]|[^\x21-\x7e]")
 MOST_UNCLOSED = 20
 _KEY = re.compile(r"[A-Za-z0-9_:.+/-]+")
-# Fields that bibliography styles print, in the order in which they are written.
-_FIELDS = ("author", "editor", "title", "booktitle", "journal", "howpublished", "publisher", "institution",
-           "volume", "number", "pages", "year", "eprint", "archiveprefix", "doi", "url", "note")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,17 +65,6 @@ class Entry:
     def plain(self, field: str) -> str:
         """A field without braces; empty if the entry has none."""
         return re.sub(r"[{}]", "", self.fields.get(field, "")).replace("~", " ")
-
-    def bibtex(self) -> str:
-        """The entry as BibTeX, everything but the braces escaped."""
-        lines = []
-        for name in _FIELDS:
-            value = self.fields.get(name)
-            if value:
-                address = name in ("url", "doi", "eprint")
-                safe = _NO_ADDRESS.sub("", value) if address else latex_text(value, keep="{}~")
-                lines.append(f"  {name} = {{{safe}}}")
-        return f"@{self.kind}{{{self.key},\n" + ",\n".join(lines) + "\n}\n"
 
     def _raw_authors(self) -> list[str]:
         text = self.plain("author") or self.plain("editor")

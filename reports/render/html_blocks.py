@@ -28,6 +28,7 @@ from reports.model.document import (
 )
 from reports.model.references import Entry
 from reports.render.inline_svg import formula_svg, inline_svg
+from reports.render.mathml import inline_math
 
 # What comes first on a page that is looked at rather than read through.
 _ORDER = ("results", "limitations", "setup", "introduction", "background", "tradeoff")
@@ -117,9 +118,8 @@ class Writer:
                 case Ref(label):
                     name = self.names.get(label, label)
                     said.append(Markup('<a href="#{}">{}</a>').format(_anchor(label), name))
-                case Math(_, plain):
-                    subscripts = re.sub(r"_(\w)", r"<sub>\1</sub>", str(escape(plain)))
-                    said.append(Markup("<i>{}</i>").format(Markup(subscripts)))
+                case Math(latex):
+                    said.append(inline_math(latex))
                 case Code(code):
                     said.append(Markup("<code>{}</code>").format(code))
                 case Emphasis(emphasis):

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from reports.analysis.claims import OUTCOMES, Outcome, Verdict, tally
 from reports.model import claim_words
 from reports.model.document import Cite
+from reports.model.writing import effect, p_equals
 from reports.render.html_blocks import Writer, records_link
 
 # The class of each outcome's mark.
@@ -50,27 +51,15 @@ def _claim(verdict: Verdict, writer: Writer, several_backbones: bool) -> dict[st
         "link": records_link(verdict.cells) if verdict.cells else None,
         "records": len(verdict.cells),
         "n": verdict.n,
-        "p": None if verdict.p is None else "< 0.001" if verdict.p < 0.001 else f"= {verdict.p:.3f}",
+        "p": None if verdict.p is None else p_equals(verdict.p),
     }
 
 
 def effect_text(verdict: Verdict) -> str:
-    """The effect with its interval, in its unit."""
-    if verdict.effect is None:
+    """The effect with its interval, in its unit; empty where nothing was measured."""
+    if verdict.effect is None or not math.isfinite(verdict.effect):
         return ""
-    write = _points if verdict.unit == "points" else _ratio
-    unit = " points" if verdict.unit == "points" else ""
-    if verdict.low is None or verdict.high is None or verdict.low == verdict.high:
-        return f"{write(verdict.effect)}{unit}"
-    return f"{write(verdict.effect)}{unit} [{write(verdict.low)}, {write(verdict.high)}]"
-
-
-def _points(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
-
-
-def _ratio(value: float) -> str:
-    return f"×{value:.2f}" if value >= 0.1 else f"×{value:.2g}"
+    return effect(verdict.effect, verdict.unit, verdict.low, verdict.high)
 
 
 class _Zone(NamedTuple):

@@ -29,6 +29,7 @@ from reports.model.document import (
 )
 from reports.model.references import Entry
 from reports.model.writing import shorten
+from reports.render.bibtex import bibliography
 from reports.render.compiling import END
 from reports.render.escape import latex_code, latex_text
 from reports.render.formulas import NOT_MATHEMATICS, layout_of
@@ -68,9 +69,9 @@ def write_source(document: Document, output: Path, style: Style) -> None:
 
 def write_references(references: dict[str, Entry], run: Entry, output: Path) -> None:
     """references.bib and run.bib."""
-    bibliography = "\n".join(entry.bibtex() for key, entry in references.items() if key != run.key)
-    (output / "references.bib").write_text(bibliography, encoding="utf-8")
-    (output / "run.bib").write_text(run.bibtex(), encoding="utf-8")
+    others = (entry for key, entry in references.items() if key != run.key)
+    (output / "references.bib").write_text(bibliography(others), encoding="utf-8")
+    (output / "run.bib").write_text(bibliography([run]), encoding="utf-8")
 
 
 def text(pieces: Text) -> str:
@@ -84,7 +85,7 @@ def text(pieces: Text) -> str:
                 said.append(f"\\cite{'t' if textual else 'p'}{{{','.join(keys)}}}")
             case Ref(label):
                 said.append(f"{_KINDS[label.partition(':')[0]]}~\\ref{{{label}}}")
-            case Math(latex, _):
+            case Math(latex):
                 said.append(f"${latex}$")
             case Code(code):
                 said.append(latex_code(code))

@@ -4,101 +4,108 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+import pandas as pd
+
+from records.vocabulary import QUANTITIES
 from reports.analysis.analysis import Analysis
 from reports.analysis.contrasts import Contrast
-from reports.analysis.statistics import Summary
 from reports.analysis.summaries import summary_of
 from reports.model.document import short_hash
-from reports.model.writing import count, unit_for
+from reports.model.writing import amount, count, effect, score, spread, unit_for, with_spread
 from reports.render.templating import latex_environment
-from reports.results import COST_COLUMNS, NO_SCORE, Results, select
-from reports.scales import UNDEFINED, Scale
+from reports.results import COST_COLUMNS, Results, select
+from reports.scales import UNDEFINED, Scale, Unit
 
-_KINDS = {"bytes": "bytes", "seconds": "seconds"}
+# What written numbers have beside digits, as LaTeX.
+_LATEX = str.maketrans({"−": "$-$", "±": "$\\pm$", "×": "$\\times$", " ": "\\,", "%": "\\%", "µ": "\\textmu "})
+_MEGABYTES = Unit("MB", 1e-6, 0)
 
 
 def numbers(analysis: Analysis) -> str:
     """Of all results, whatever the document's topic."""
     whole = analysis.everything
-    results, found = whole.results, {(c.backbone, c.label, c.task): c for c in whole.contrasts}
-    names = {kind: macro_names(of) for kind, of in (("backbone", results.backbones), ("label", results.labels),
-                                                    ("task", results.tasks))}  # fmt: skip
-    lines = [f"% In names, '{_one_line(name)}' is {safe}" for of in names.values() for name, safe in of.items()
-             if name != safe]  # fmt: skip
+    results = whole.results
+    names = {
+        "backbone": macro_names(results.backbones),
+        "label": macro_names(results.labels),
+        "task": macro_names(results.tasks),
+    }
+    renamed = [pair for of in names.values() for pair in of.items() if pair[0] != pair[1]]
+    lines = [f"% In names, '{_one_line(name)}' is {safe}" for name, safe in renamed]
     names["label"][""] = names["task"][""] = ""
-
-    def define(what: str, backbone: str, label: str, task: str, value: str) -> None:
-        """Under the backbone's name, and without it for the first backbone."""
+    for (backbone, label, task), values in _aggregates(whole):
         of = f"{names['label'][label]}|{names['task'][task]}"
+        # Under the backbone's name, and without it for the first backbone.
         first = [""] if backbone == results.backbones[0] else []
-        lines.extend(f"\\benchdefine{{{what}|{on}|{of}}}{{{value}}}" for on in (names["backbone"][backbone], *first))
-
-    for backbone in results.backbones:
-        for label in results.labels:
-            cells = select(results.scored, backbone=backbone, label=label)
-            for task in results.tasks:
-                own = whole.scored.cells(backbone, task, label)
-                scale = results.scale(task)
-                scores = _scores(own, scale) or _undefined(results, backbone, label, task)
-                for what, value in {**scores, **_difference(found.get((backbone, label, task)), scale)}.items():
-                    define(what, backbone, label, task, value)
-                for column in COST_COLUMNS:
-                    summary, _ = whole.scored.of(column, backbone, task, label)
-                    if summary.n:
-                        define(f"cost|{column}", backbone, label, task, quantity(column, summary.mean))
-            parameters, _ = summary_of(cells, "adapter_parameters")
-            if parameters.n:
-                define("parameters", backbone, label, "", count(parameters.mean))
-            percent, _ = summary_of(cells, "percent")
-            if percent.n:
-                define("percent", backbone, label, "", f"{percent.mean:.3g}\\,\\%")
-            peak, _ = summary_of(cells, "peak_memory_bytes")
-            if peak.n:
-                define("peakmemory", backbone, label, "", f"{peak.mean / 1e6:,.0f}\\,MB")
+        for what, value in values.items():
+            for on in (names["backbone"][backbone], *first):
+                lines.append(f"\\benchdefine{{{what}|{on}|{of}}}{{{value.translate(_LATEX)}}}")
     return latex_environment().get_template("numbers.tex.jinja").render(lines=lines)
 
 
+def _aggregates(whole: Analysis) -> Iterator[tuple[tuple[str, str, str], dict[str, str]]]:
+    """What there is of each (backbone, label, task), and then of each (backbone, label, ""), as plain text."""
+    results, found = whole.results, {(c.backbone, c.label, c.task): c for c in whole.contrasts}
+    for backbone in results.backbones:
+        for label in results.labels:
+            for task in results.tasks:
+                key = (backbone, label, task)
+                yield key, _on_task(whole, *key, found.get(key))
+            yield (backbone, label, ""), _over_tasks(select(results.scored, backbone=backbone, label=label))
+
+
+def _on_task(whole: Analysis, backbone: str, label: str, task: str, contrast: Contrast | None) -> dict[str, str]:
+    results = whole.results
+    scale = results.scale(task)
+    found = _scores(whole.scored.cells(backbone, task, label), scale) or _undefined(results, backbone, label, task)
+    if contrast is not None:
+        found["difference"] = with_spread(contrast.comparison, scale.unit, signed=True)
+    for column in COST_COLUMNS:
+        summary, _ = whole.scored.of(column, backbone, task, label)
+        if summary.n:
+            found[f"cost|{column}"] = quantity(column, summary.mean)
+    return found
+
+
+def _over_tasks(cells: pd.DataFrame) -> dict[str, str]:
+    found = {}
+    for name, column, write in (
+        ("parameters", "adapter_parameters", count),
+        ("percent", "percent", lambda value: effect(value, "percent")),
+        ("peakmemory", "peak_memory_bytes", lambda value: amount(value, _MEGABYTES)),
+    ):
+        summary, _ = summary_of(cells, column)
+        if summary.n:
+            found[name] = write(summary.mean)
+    return found
+
+
 def quantity(column: str, value: float) -> str:
-    """A cost with its unit, as LaTeX."""
-    kind = _KINDS.get(column.rpartition("_")[2])
-    if kind is None:
-        return count(value)
-    unit = unit_for(kind, [value])
-    return f"{value * unit.factor:,.{unit.decimals}f}\\,{unit.name}".replace("µ", "\\textmu ")
+    """A cost with its unit."""
+    kind = QUANTITIES[column].unit if column in QUANTITIES else "count"
+    return amount(value, unit_for(kind, [value])) if kind in ("bytes", "seconds") else count(value)
 
 
-def _scores(cells, scale: Scale) -> dict[str, str]:
-    score, _ = summary_of(cells, "score")
-    if not score.n:
+def _scores(cells: pd.DataFrame, scale: Scale) -> dict[str, str]:
+    found, _ = summary_of(cells, "score")
+    if not found.n:
         return {}
-    found = {"score": _with_spread(score, scale), "mean": _tex(scale.text(score.mean)), "n": str(score.n),
-             "sd": "--" if score.sd is None else scale.spread(score.sd)}  # fmt: skip
+    said = {
+        "score": with_spread(found, scale.unit),
+        "mean": score(found.mean, scale),
+        "n": str(found.n),
+        "sd": "--" if found.sd is None else spread(found.sd, scale.unit),
+    }
     validation, _ = summary_of(cells, "validation_score")
-    return found | ({"validation": _with_spread(validation, scale)} if validation.n else {})
+    return said | ({"validation": with_spread(validation, scale.unit)} if validation.n else {})
 
 
 def _undefined(results: Results, backbone: str, label: str, task: str) -> dict[str, str]:
     """What stands for a score where every record's is undefined."""
-    cells = select(results.cells, backbone=backbone, label=label, task=task, status=NO_SCORE)
+    cells = select(results.cells, backbone=backbone, label=label, task=task, status=UNDEFINED)
     return {} if cells.empty else {"score": UNDEFINED, "mean": UNDEFINED, "sd": "--", "n": "0"}
-
-
-def _difference(contrast: Contrast | None, scale: Scale) -> dict[str, str]:
-    if contrast is None:
-        return {}
-    found = contrast.comparison
-    sign = _tex(scale.text(found.mean, signed=True))
-    return {"difference": sign + ("" if found.sd is None else f"\\,$\\pm$\\,{scale.spread(found.sd)}")}
-
-
-def _with_spread(score: Summary, scale: Scale) -> str:
-    return _tex(scale.text(score.mean)) + ("" if score.sd is None else f"\\,$\\pm$\\,{scale.spread(score.sd)}")
-
-
-def _tex(number: str) -> str:
-    return number.replace("−", "$-$")
 
 
 def macro_names(names: Iterable[str]) -> dict[str, str]:

@@ -127,12 +127,13 @@ def hyperparameters(results: Results) -> list[Table]:
 
 
 def _given(results: Results) -> Iterator[_Given]:
-    """In the order of the labels."""
+    """Of the labels that are shown, in their order."""
     cells = results.manifest.cells
     sets: dict[str, dict[str, list[str]]] = {label: {} for label in results.labels}
     for cell_id, cell in cells.items():
-        text = json.dumps(cell.hyperparameters, sort_keys=True)
-        sets[cell.label].setdefault(text, []).append(cell_id)
+        if cell.label in sets:  # the main part may show fewer than were run
+            text = json.dumps(cell.hyperparameters, sort_keys=True)
+            sets[cell.label].setdefault(text, []).append(cell_id)
     for label, of_label in sets.items():
         for text, ids in of_label.items():
             values = json.loads(text)

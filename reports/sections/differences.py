@@ -57,6 +57,8 @@ def _no_tests(analysis: Analysis, reference: str, where: Text) -> list[Text]:
         reference=Code(reference),
         where=say(" ({table})", table=where) if where else (),
     )
+    if analysis.tested.pairs >= MIN_PAIRS:
+        return [observed, say("None is tested: they do not vary over seeds.")]
     why = say(
         "With {seeds} in common we test none of them: below {least} pairs a test has next to no power, and a p-value"
         " would suggest more than the data hold.",
@@ -106,7 +108,8 @@ def _seeds_needed(analysis: Analysis) -> list[Text]:
     return [
         say(
             "Given the median standard deviation of the paired differences, {sd} points, such a test needs about"
-            " {seeds} seeds to find a difference of one point with 80\u00a0% power (before correction for their number).",
+            " {seeds} seeds to find a difference of one point with 80\u00a0% power (before correction for their"
+            " number).",
             sd=points(sd),
             seeds=seeds or "more than 1,000",
         )
@@ -186,6 +189,8 @@ def _what(analysis: Analysis) -> Text:
 
 
 def _caption(analysis: Analysis, tested: bool) -> Text:
+    if not tested and analysis.tested.pairs >= MIN_PAIRS:
+        return join([_what(analysis), say("No p-values: the differences do not vary over seeds.")])
     if not tested:
         sentence = "No p-values: with fewer than {least} seeds in common a test would have next to no power."
         return join([_what(analysis), say(sentence, least=MIN_PAIRS)])

@@ -1,4 +1,4 @@
-// How numbers are written: as the tables write them, so that the same value looks the same everywhere.
+// How numbers are written: as reports/model/writing.py writes them, so that the same value looks the same everywhere.
 
 // Like Python's format: a tie goes to the even digit.
 function fixed(value, digits) {
@@ -10,7 +10,8 @@ function fixed(value, digits) {
   return grouped((value < 0 ? -even : even).toFixed(digits));
 }
 function grouped(text) {
-  const [whole, fraction] = text.replace("-", "−").split(".");
+  // Zero has no sign.
+  const [whole, fraction] = text.replace("-", /[1-9]/.test(text) ? "−" : "").split(".");
   return whole.replace(/\B(?=(\d{3})+$)/g, ",") + (fraction ? `.${fraction}` : "");
 }
 const points = (fraction) => fixed(100 * fraction, 1);

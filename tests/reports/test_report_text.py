@@ -13,6 +13,7 @@ from reports.drawing.labels import Anchor, place_around, spread_out
 from reports.drawing.panels import short
 from reports.model.references import merge, parse
 from reports.model.writing import count, points, unit_for
+from reports.render.bibtex import bibtex
 from reports.render.escape import latex_text
 from reports.render.formulas import layout_of
 from reports.render.inline_svg import formula_svg
@@ -90,7 +91,7 @@ def test_bibtex_is_read_and_written():
     assert entry.short == "Ansell et al."
     assert entry.plain("title") == "Composable Sparse & more"
     assert entry.fields["pages"] == "1–9"
-    written = entry.bibtex()
+    written = bibtex(entry)
     assert r"title = {Composable {S}parse \& more}" in written
     assert "pages = {1--9}" in written
     assert parse(written)[0].key == "ansell2022ltsft"
