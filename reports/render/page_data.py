@@ -21,7 +21,7 @@ from records.store import RecordStore
 from records.vocabulary import Quantity, listed
 from reports.analysis.statistics import summarise
 from reports.model.environments import environment_pairs
-from reports.results import Results, environment_of
+from reports.results import Results, environment_of, metric_values
 from reports.scales import UNDEFINED, read_scale
 
 # Characters of a log that the page carries: of a cell that failed, and of all others together.
@@ -90,14 +90,19 @@ def overview(results: Results) -> dict[str, Any]:
         "statuses": statuses.values,
         "labels": [_label(results, name) for name in results.labels],
         "tasks": [
-            {"name": n, "title": results.title("tasks", n), "metric": results.metric(n), "key": results.metric_key(n),
-             "scales": _scales(results, n)}
-            for n in results.tasks
+            {
+                "name": task,
+                "title": results.title("tasks", task),
+                "metric": results.metric(task),
+                "key": results.metric_key(task),
+                "scales": _scales(results, task),
+            }
+            for task in results.tasks
         ],
         "averaged": averaged,
         "backbones": [{"name": n, "title": results.title("backbones", n)} for n in results.backbones],
         "groups": groups(columns, measured, averaged),
-    }  # fmt: skip
+    }
 
 
 def _as_measured(results: Results, measure: Quantity) -> pd.Series:
@@ -114,9 +119,7 @@ def _scales(results: Results, task: str) -> dict[str, dict[str, str]]:
     """How every metric of a task is written, as far as its card says so."""
     found = {}
     for metric in results.task_card(task).scales:
-        values = [record.test[metric] for record in results.records.values()
-                  if record.cell.task == task and metric in record.test]  # fmt: skip
-        scale = read_scale(results.task_card(task), metric, values)
+        scale = read_scale(results.task_card(task), metric, metric_values(results.records.values(), task, metric))
         kind = "points" if scale.in_points else f"places:{scale.decimals}"
         found[metric] = {"kind": kind, "better": "higher" if scale.higher_is_better else "lower"}
     return found
@@ -150,7 +153,7 @@ def _number(value: float) -> float | int | None:
 
 
 def groups(
-    columns: dict[str, list], measured: dict[str, list[float | None]], averaged: Sequence[int]
+    columns: dict[str, list[Any]], measured: dict[str, list[float | None]], averaged: Sequence[int]
 ) -> list[dict[str, Any]]:
     """Per (backbone, task, label) the mean, spread and count over seeds of each measure; then per (backbone,
     label) the mean of the tasks' means, where the label has one on every task that any label has; of scores only over
@@ -167,8 +170,15 @@ def groups(
             for key, column in measured.items()
             if key not in profiled or len(used) == 1
         }
-        made.append({"backbone": backbone, "task": task, "label": label, "protocol": min(used, default=None),
-                     "values": {k: v for k, v in values.items() if v}})  # fmt: skip
+        made.append(
+            {
+                "backbone": backbone,
+                "task": task,
+                "label": label,
+                "protocol": min(used, default=None),
+                "values": {key: value for key, value in values.items() if value},
+            }
+        )
     return made + [
         group for backbone in sorted(set(columns["backbone"])) for group in _over_tasks(made, backbone, averaged)
     ]
@@ -204,10 +214,15 @@ def _over_tasks(made: list[dict[str, Any]], backbone: int, averaged: Sequence[in
                 mean = _number(summarise([value[0] for value in values]).mean)
                 found.append((label, measure.name, [mean, None, sum(value[2] for value in values)]))
     return [
-        {"backbone": backbone, "task": ALL, "label": label, "protocol": None,
-         "values": {key: value for of, key, value in found if of == label}}
+        {
+            "backbone": backbone,
+            "task": ALL,
+            "label": label,
+            "protocol": None,
+            "values": {key: value for of, key, value in found if of == label},
+        }
         for label in by_label
-    ]  # fmt: skip
+    ]
 
 
 def details(results: Results, output: Path) -> dict[str, Any]:
