@@ -19,14 +19,16 @@ ADAPTERHUB := .venv-adapterhub
 # The rules that the page is held against; tests that need them are skipped without.
 AXE := .cache/axe
 BIN := $(VENV)/bin
+# In as many processes as there are cores, as far as memory is sure to reach: each takes about 2 GiB.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 READY := $(VENV)/.ready
 
 # By way of the environment: so that a name may hold spaces and quotes.
 export SUITE RESULTS TOPIC TEMPLATE
 
 .DEFAULT_GOAL := help
-.PHONY: help bench report slides status test test-page performance test-slow test-gpu test-adapterhub support check
-.PHONY: format clean
+.PHONY: help bench report slides status test test-exhaustive test-page performance test-slow test-gpu test-adapterhub
+.PHONY: support check format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -44,7 +46,10 @@ status: $(READY) ## what of SUITE is done, failed, open
 	$(BIN)/bench status "$${RESULTS:-$$SUITE}"
 
 test: $(READY) ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow and not gpu and not adapterhub"
+	$(PYTEST) -m "not exhaustive and not slow and not gpu and not adapterhub"
+
+test-exhaustive: $(READY) ## the rest of what `make test` tries a part of: every method on every architecture, and the like
+	$(PYTEST) -m exhaustive
 
 test-page: $(READY) $(AXE)/.ready ## the page in a real browser (Chromium), axe-core's rules of accessibility included
 	$(BIN)/python -m pytest tests/reports/test_page*.py
