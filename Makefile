@@ -48,7 +48,7 @@ status: $(READY) ## what of SUITE is done, failed, open
 test: $(READY) ## the tests that take seconds
 	$(PYTEST) -m "not exhaustive and not slow and not gpu and not adapterhub"
 
-test-exhaustive: $(READY) ## the rest of what `make test` tries a part of: every method on every architecture, and the like
+test-exhaustive: $(READY) ## what `make test` tries only a part of: every method on every architecture
 	$(PYTEST) -m exhaustive
 
 test-page: $(READY) $(AXE)/.ready ## the page in a real browser (Chromium), axe-core's rules of accessibility included

@@ -26,7 +26,6 @@ from records.store import RecordStore, ResultsError
 from tests.bench.test_records import cell
 from tests.conftest import ROOT, wait_until
 
-
 pytestmark = pytest.mark.usefixtures("server_of_its_own")
 
 
