@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from reports import forgetting
 from reports.build import build_report
 from reports.frame import read
@@ -36,8 +34,7 @@ def test_the_table_holds_the_change_of_the_loss_and_the_text_who_changed_it_most
     assert "most with full on rotten_tomatoes (+0.200)" in text
 
 
-@pytest.mark.usefixtures("blank_figures")
-def test_it_stands_in_the_document_and_on_the_page(tmp_path: Path):
+def test_it_stands_in_the_document_and_on_the_page(tmp_path: Path, blank_figures):
     root = write(tmp_path / "results")
     build_report(root)
     assert (root / "report" / "tables" / "forgetting.tex").is_file()

@@ -17,6 +17,8 @@ from tests.reports import synthetic_results as synthetic
 
 PROMPTS = ("zero_shot", "few_shot")
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def prompted(cell) -> Record:
     made = synthetic.record(cell, score=0.55)
@@ -47,7 +49,6 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.usefixtures("blank_figures")
 def test_prompting_beside_tuning(tmp_path: Path):
     root = write(tmp_path / "results", ("full", "lora"))
     report = build_report(root).folder
@@ -67,7 +68,6 @@ def test_prompting_beside_tuning(tmp_path: Path):
     assert "Same data, order and number of steps for every trained method" in slides
 
 
-@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("topic", sorted(TOPICS))
 def test_prompting_alone(tmp_path: Path, topic: str):
     root = write(tmp_path / "results", ())

@@ -38,7 +38,6 @@ def test_sentences_are_parted_where_they_end():
     assert [len(s) for s in sentences(text)] == [1, 3, 1]
 
 
-@pytest.mark.usefixtures("blank_figures")
 def test_two_folders_side_by_side(tmp_path: Path):
     a = synthetic_suite.write_suite(tmp_path / "before")
     b = synthetic_suite.write_suite(tmp_path / "after", shift=0.02)
