@@ -21,14 +21,16 @@ AXE := .cache/axe
 # The linter of the page's scripts.
 ESLINT := .cache/eslint
 BIN := $(VENV)/bin
+# In as many processes as there are cores, as far as memory is sure to reach: each takes about 2 GiB.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 READY := $(VENV)/.ready
 
 # By way of the environment: so that a name may hold spaces and quotes.
 export SUITE RESULTS TOPIC TEMPLATE
 
 .DEFAULT_GOAL := help
-.PHONY: help bench report slides status test test-page performance test-slow test-gpu test-adapterhub support check
-.PHONY: check-page map hooks format clean
+.PHONY: help bench report slides status test test-exhaustive test-page performance test-slow test-gpu test-adapterhub
+.PHONY: support check check-page map hooks format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -46,7 +48,10 @@ status: $(READY) ## what of SUITE is done, failed, open
 	$(BIN)/bench status "$${RESULTS:-$$SUITE}"
 
 test: $(READY) ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow and not gpu and not adapterhub"
+	$(PYTEST) -m "not exhaustive and not slow and not gpu and not adapterhub"
+
+test-exhaustive: $(READY) ## what `make test` tries only a part of: every method on every architecture
+	$(PYTEST) -m exhaustive
 
 test-page: $(READY) $(AXE)/.ready ## the page in a real browser (Chromium), axe-core's rules of accessibility included
 	$(BIN)/python -m pytest tests/reports/test_page*.py

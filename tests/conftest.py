@@ -1,21 +1,33 @@
-"""What many tests need: a tiny backbone, a suite file around it, and the command line in a process of its own."""
+"""What many tests need: a tiny backbone, a suite file around it, and the command line, here or in its own process."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from bench import cli
+
+# The models are tiny: threads would cost more than they bring, and take the cores from the tests beside. Processes
+# that tests start inherit it. Before torch is imported, which reads it once.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 ROOT = Path(__file__).resolve().parent.parent
 PLUGINS = ROOT / "tests" / "plugins"
+
+Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -65,17 +77,67 @@ def write_suite(tmp_path: Path, tiny_backbone: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(scope="session")
+def tests_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Not the user's, and one for all tests: the server from which their workers are forked knows no other."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def bench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the command line in `tmp_path`."""
+def bench(tmp_path: Path, tests_cache: Path) -> Bench:
+    """Runs the command line in `tmp_path`, without the seconds in which a process of its own would import torch: in
+    this process, with workers that are forked from a server which all tests share."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = ["bench", *map(str, arguments)]
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            patch.chdir(tmp_path)
+            patch.setattr(sys, "argv", command)
+            patch.setattr(sys, "path", list(sys.path))
+            patch.setenv("PYTHONPATH", str(ROOT))
+            patch.setenv("BENCH_CACHE", str(tests_cache))
+            on_kill = signal.getsignal(signal.SIGTERM)
+            try:
+                cli.main()
+            except SystemExit as ended:
+                # The interpreter would print a message, and end with status 1.
+                status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+                if isinstance(ended.code, str):
+                    print(ended.code, file=err)
+            finally:
+                signal.signal(signal.SIGTERM, on_kill)
+        return subprocess.CompletedProcess(command, status, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture
+def bench_process(tmp_path: Path) -> Bench:
+    """Runs the command line in `tmp_path` as a user does, in a process of its own; keyword arguments are environment
+    variables."""
 
     def run(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            bench_command(*arguments), cwd=tmp_path, env=bench_environ(tmp_path, **environ), capture_output=True,
-            text=True, timeout=300,
-        )  # fmt: skip
+            bench_command(*arguments),
+            cwd=tmp_path,
+            env=bench_environ(tmp_path, **environ),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
 
     return run
+
+
+@pytest.fixture(scope="module")
+def server_of_its_own() -> Iterator[None]:
+    """For tests whose workers need none of the engine's imports, or which kill the server that they are forked from:
+    it is another than that of the tests before and after."""
+    server = forkserver._forkserver
+    server._stop()
+    yield
+    server._stop()
 
 
 def bench_command(*arguments: object) -> list[str]:

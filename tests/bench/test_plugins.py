@@ -258,14 +258,14 @@ def test_cells_depend_on_the_plugins_they_need_and_no_others(write_suite, tmp_pa
     assert {ids[cell_id] for cell_id in kept} == {"head"} and len(kept) == 3
 
 
-def test_what_one_plugin_patches_is_not_patched_for_the_cells_of_others(write_suite, bench, tmp_path):
+def test_what_one_plugin_patches_is_not_patched_for_the_cells_of_others(write_suite, bench_process, tmp_path):
     """A plugin takes the steps out of the optimiser, at its import and for all: its own cells learn nothing."""
     write(tmp_path / "patches.py", "patches", "import torch\ntorch.optim.AdamW.step = lambda self, closure=None: None")
     path = write_suite(
         methods={"full": {"lr": 1e-3}, "patches": {"lr": 1e-3}}, profile=False,
         plugins=[str(PLUGINS / "colours.py"), str(tmp_path / "patches.py")],
     )  # fmt: skip
-    assert bench("run", path, "--slots", 1).returncode == 0
+    assert bench_process("run", path, "--slots", 1).returncode == 0
     found = read_records(tmp_path / "results" / "tiny").values()
     losses = {r["cell"]["label"]: [line["validation_loss"] for line in r["history"]] for r in found}
     assert losses["patches"][0] == pytest.approx(losses["patches"][1], abs=1e-6)

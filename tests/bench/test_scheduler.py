@@ -27,6 +27,8 @@ from records.store import RecordStore, ResultsError
 from tests.bench.test_records import cell
 from tests.conftest import ROOT, wait_until
 
+pytestmark = pytest.mark.usefixtures("server_of_its_own")
+
 
 class Listener:
     """Takes note of what a display is told."""

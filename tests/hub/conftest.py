@@ -46,7 +46,7 @@ def python(hub: Hub, tmp_path: Path) -> Callable[..., subprocess.CompletedProces
         }  # fmt: skip
         return subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, env=plain | own | environ, capture_output=True, text=True,
-            timeout=120,
+            timeout=300,
         )  # fmt: skip
 
     return run

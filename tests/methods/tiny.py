@@ -129,8 +129,21 @@ INAPPLICABLE: dict[tuple[str, str], str] = {
     **{(name, "deberta-v2"): _ATTENTION for name in CONFIGURATIONS
        if name.partition("@")[0] in ("prefix_tuning", "p_tuning_v2", "mam", "hyperprompt")},
 }  # fmt: skip
+
+
+def _of_the_crossing(method: str, architecture: str) -> bool:
+    """`make test` tries every method on an encoder and on a decoder, and every architecture with one method of each
+    composition; `make test-exhaustive` the rest."""
+    return architecture not in ("bert", "llama") and method not in ("lora", "houlsby", "prefix_tuning")
+
+
 PAIRS = [
-    pytest.param(method, architecture, id=f"{method}-{architecture}")
+    pytest.param(
+        method,
+        architecture,
+        id=f"{method}-{architecture}",
+        marks=[pytest.mark.exhaustive] if _of_the_crossing(method, architecture) else [],
+    )
     for method in METHODS
     for architecture in ARCHITECTURES
     if (method, architecture) not in INAPPLICABLE

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import synthetic_results
+from matplotlib.figure import Figure
 
 from reports.build import Report, build_report
 
@@ -21,6 +22,19 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def report(usual: Path) -> Report:
     return build_report(usual)
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves figures of a report blank, in their sizes: drawing them takes most of its time, and tests of its words,
+    tables and templates do not look at them."""
+    save = Figure.savefig
+
+    def save_blank(self: Figure, *arguments: Any, **options: Any) -> None:
+        save(Figure(self.get_size_inches()), *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", save_blank)
+    monkeypatch.setattr(Figure, "draw_without_rendering", lambda self: None)
 
 
 @pytest.fixture(scope="session")

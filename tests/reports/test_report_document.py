@@ -210,6 +210,7 @@ def test_every_work_that_a_topic_cites_is_there():
 
 
 @needs_latex
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("kind", ["class", "style", "folder"])
 def test_own_template_replaces_ours(tmp_path: Path, kind: str):
     root = synthetic_suite.write_suite(tmp_path / "results", "embedded")

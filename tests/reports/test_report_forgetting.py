@@ -34,7 +34,7 @@ def test_the_table_holds_the_change_of_the_loss_and_the_text_who_changed_it_most
     assert "most with full on rotten_tomatoes (+0.200)" in text
 
 
-def test_it_stands_in_the_document_and_on_the_page(tmp_path: Path):
+def test_it_stands_in_the_document_and_on_the_page(tmp_path: Path, blank_figures):
     root = write(tmp_path / "results")
     build_report(root)
     assert (root / "report" / "tables" / "forgetting.tex").is_file()

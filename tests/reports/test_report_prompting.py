@@ -17,6 +17,8 @@ from tests.reports import synthetic_results as synthetic
 
 PROMPTS = ("zero_shot", "few_shot")
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def prompted(cell) -> Record:
     made = synthetic.record(cell, score=0.55)
