@@ -22,7 +22,7 @@ from reports.analysis.claims import assess
 from reports.analysis.focus import focus
 from reports.build import build_report
 from reports.drawing import figures, fronts
-from reports.model.prose import join, plain
+from reports.model.prose import OURS, join, plain
 from reports.model.topics import chosen
 from reports.render import page_data
 from reports.render.macros import numbers
