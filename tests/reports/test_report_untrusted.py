@@ -21,6 +21,7 @@ from reports.build_talk import build_slides
 from reports.model.document import plain_key
 from reports.model.references import parse
 from reports.render import compiling, page_data
+from reports.render.bibtex import bibtex
 from reports.render.formulas import layout_of
 from reports.render.inline_svg import formula_svg
 from reports.render.latex import equation
@@ -128,15 +129,19 @@ def test_bibliographies_hold_no_commands():
     title={A \def\x{y} {B} \openout3=x & \"u},
     doi={10.1/^^5cinput}, url={https://e.org/\input{x}#a^^5c}, note={\csname x\endcsname}}"""
     [entry] = parse(text)
-    written = entry.bibtex()
+    written = bibtex(entry)
     assert not re.search(r"\\(?!&|#|%|_|textasciicircum)", written)
     assert "^^" not in written
     assert "Vulić" in written
     assert "ü" in written
 
 
-def test_many_entries_that_are_never_closed_take_no_time():
-    assert parse("@misc{a, title={" * 20_000) == []
+def test_what_is_no_bibliography_is_passed_over_without_a_word(capfd: pytest.CaptureFixture[str]):
+    unclosed, deep = "@misc{a, title={" * 30_000, "{" * 200_000 + "}" * 200_000
+    assert parse(unclosed) == parse("@misc{a" * 2_000) == parse("@" * 500_000) == []
+    [entry] = parse(f"@misc{{\x1b[31m, title={{x}}}} @misc{{b, title={{{deep}}}, title={{last}}, \x1b=1}} @misc{{c")
+    assert (entry.key, entry.plain("title")) == ("b", "last")
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
