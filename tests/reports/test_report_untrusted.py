@@ -29,7 +29,7 @@ from reports.render.templating import Style, TemplateError, read_style, render
 
 needs_latex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="latexmk is not installed")
 
-ABOUT_SCORES = {"text": "x", "measure": "score", "comparator": "full", "relation": "equal"}
+ABOUT_SCORES = {"source": "k", "text": "x", "measure": "score", "comparator": "full", "relation": "equal"}
 MATHEMATICS = (
     r"h = W x + \frac{\alpha}{r} B A x",
     r"x'_2 + x''^2 + x_\mathrm{up}^{\top} + {}^{2}x + \hat\theta + \sqrt[3]{x} + \frac12",
@@ -283,7 +283,7 @@ def test_reasons_are_shown_without_codes_and_secrets(tmp_path: Path, monkeypatch
         ("methods", {"formula": ["x"]}, "formula"),
         ("methods", {"family": {}}, "family"),
         ("methods", {"claims": "x"}, "claims"),
-        ("methods", {"claims": [{"text": "x"}]}, "claims.0.measure"),
+        ("methods", {"claims": [{"text": "x"}]}, "claims.0.source"),
         ("methods", {"claims": [ABOUT_SCORES | {"relation": "best"}]}, "relation"),
         ("methods", {"claims": [ABOUT_SCORES | {"margin": -1}]}, "margin"),
         ("methods", {"summary": "x" * 10**6}, "summary"),
@@ -291,7 +291,7 @@ def test_reasons_are_shown_without_codes_and_secrets(tmp_path: Path, monkeypatch
         ("tasks", {"metrics": "accuracy"}, "metrics"),
         ("tasks", {"metrics": [1]}, "metrics.0"),
         ("tasks", {"labels": 3}, "labels"),
-        ("tasks", {"scales": {"accuracy": {"low": "zero"}}}, "scales.accuracy.low"),
+        ("tasks", {"scales": {"accuracy": {"name": "accuracy", "low": "zero"}}}, "scales.accuracy.low"),
         ("tasks", {"scales": ["accuracy"]}, "scales"),
         ("tasks", {"split": 70}, "split"),
         ("backbones", {"parameters": "many"}, "parameters"),
