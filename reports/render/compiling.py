@@ -114,17 +114,17 @@ def _run(command: list[str], folder: Path) -> int | None:
     """The exit status; None where it took too long. Whatever ends the wait, what was started is ended too."""
     # Nothing in the sources may start a program, or read and write outside of the folder.
     safe = os.environ | {"openin_any": "p", "openout_any": "p", "max_print_line": "10000"}
+    nothing = subprocess.DEVNULL
     with _plainly_named(folder) as place, _raising_on_signals():
-        safe["PWD"] = str(place)
         running = subprocess.Popen(
             command,
             cwd=place,
-            env=safe,
+            env=safe | {"PWD": str(place)},
+            stdin=nothing,
+            stdout=nothing,
+            stderr=nothing,
             start_new_session=True,
             preexec_fn=_limit,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
         )
         try:
             return running.wait(COMPILE_SECONDS)

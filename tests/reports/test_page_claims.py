@@ -10,6 +10,7 @@ import pytest
 import synthetic_results as synthetic
 from browser import write_page
 
+from records.cards import Claim
 from reports import results as frame
 from reports.analysis import claims
 from reports.render.html_claims import claimed_zone, effect_text
@@ -39,7 +40,7 @@ def test_every_verdict_is_shown_with_its_evidence(root: Path, opened):
     shown = {article.locator(".quote").inner_text(): article for article in page.locator(".claim").all()}
     assert len(shown) == len(verdicts) == 4
     for verdict in verdicts:
-        (article,) = [a for text, a in shown.items() if text.startswith(verdict.claim["text"])]
+        (article,) = [a for text, a in shown.items() if text.startswith(verdict.claim.text)]
         text = article.inner_text()
         assert article.locator(".status").inner_text() == verdict.verdict
         assert verdict.measured in text
@@ -67,12 +68,12 @@ def test_without_claims_there_is_no_section(tmp_path: Path, opened):
      ("at most", 0.01, (-math.inf, 1)), ("equal", 0.02, (-2, 2))],
 )  # fmt: skip
 def test_the_shaded_part_is_where_the_claim_holds(relation: str, margin: float, zone: tuple[float, float]):
-    claim = {"relation": relation, "margin": margin, "measure": "score"}
+    claim = Claim("a", "b", "score", "full", relation, margin)
     verdict = claims.Verdict("a", "a", "b", claim, "inconclusive", 0.0, -1.0, 1.0, 3, "points", "", "", ())
     assert claimed_zone(verdict) == pytest.approx(zone)
 
 
 def test_the_shaded_part_of_a_ratio_has_its_factor():
-    claim = {"relation": "at most", "margin": 0.25, "factor": 0.5, "measure": "step_seconds"}
+    claim = Claim("a", "b", "step_seconds", "full", "at most", margin=0.25, factor=0.5)
     verdict = claims.Verdict("a", "a", "b", claim, "inconclusive", 1.0, 0.9, 1.1, 3, "ratio", "", "", ())
     assert claimed_zone(verdict) == pytest.approx((0, 0.625))
