@@ -93,7 +93,11 @@ def profile(
     model = accelerator.prepare(anatomy.model)
     steps = WARM_UP_STEPS + TIMED_STEPS
     phases = [
-        _train_cost(PhaseTrainer(accelerator, model, anatomy, method, phase, steps, form, budget), phase, ids)
+        _train_cost(
+            PhaseTrainer(accelerator, model, anatomy, method, phase, steps, form, budget, constant_rate=True),
+            phase,
+            ids,
+        )
         for phase in method.phases()
     ]
     weights = _bytes_of([*model.parameters(), *model.buffers()])

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from torch.optim import AdamW, Optimizer
-from transformers import get_linear_schedule_with_warmup
+from transformers import get_constant_schedule, get_linear_schedule_with_warmup
 
 from methods.base import Method, Phase
 
@@ -23,7 +23,8 @@ class PhaseTrainer:
     """Begins a phase of so many optimiser `steps`, with an optimiser and a schedule of its own, and makes its steps.
 
     `model` is the anatomy's as the accelerator has prepared it. The optimiser is AdamW over what is trainable in the
-    phase, the head included; its learning rates rise linearly from 0 within the budget's warm-up and fall to 0 again.
+    phase, the head included; its learning rates rise linearly from 0 within the budget's warm-up and fall to 0 again; with
+    `constant_rate` they stay what they are, as in a profile of a few steps.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class PhaseTrainer:
         steps: int,
         form: Form,
         budget: Budget,
+        constant_rate: bool = False,
     ) -> None:
         self.accelerator = accelerator
         self.model = model
@@ -45,7 +47,11 @@ class PhaseTrainer:
         self.max_grad_norm = budget.max_grad_norm
         method.on_phase(anatomy, phase, steps)
         self.optimizer: Optimizer = accelerator.prepare(optimizer_of(anatomy, method, phase))
-        self.schedule = get_linear_schedule_with_warmup(self.optimizer, math.ceil(budget.warmup * steps), steps)
+        self.schedule = (
+            get_constant_schedule(self.optimizer)
+            if constant_rate
+            else get_linear_schedule_with_warmup(self.optimizer, math.ceil(budget.warmup * steps), steps)
+        )
         self.done = 0
         model.train()
 

@@ -1,0 +1,1 @@
+"""How a task is put to a model: with a fresh head, or as text."""
