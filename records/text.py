@@ -1,9 +1,10 @@
-"""Text as it is compared and as it is shown: composed, on one line, printable."""
+"""Text as it is compared and as it is shown: composed, on one line, printable, listed."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 # Escape sequences as terminals know them: CSI, also where its first sign is written out; then OSC and its like with
@@ -59,3 +60,8 @@ def described(error: BaseException, file: Path | None = None) -> str:
             line = trace.tb_lineno
         trace = trace.tb_next
     return f"{found} (line {line})" if line else found
+
+
+def listing(items: Sequence[str]) -> str:
+    """As in "a, b and c"; of nothing "none"."""
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else "none"

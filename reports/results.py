@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -113,12 +113,6 @@ class Results:
     def averaged(self, tasks: Iterable[str]) -> tuple[str, ...]:
         """Those of the tasks over which scores may be averaged."""
         return may_be_averaged({task: self.scale(task) for task in tasks})
-
-    def left_out(self, tasks: Sequence[str]) -> str:
-        """As `reports.model.writing.left_out`."""
-        from reports.model import writing
-
-        return writing.left_out(self, tasks)
 
     def metric_key(self, task: str) -> str:
         """The primary metric, as records name it."""

@@ -82,24 +82,6 @@ class Scale:
         """A held score in the unit that it is written in."""
         return self.unit.factor * score + 0.0
 
-    def text(self, score: float, signed: bool = False) -> str:
-        """As `reports.model.writing.score`."""
-        from reports.model import writing
-
-        return writing.score(score, self, signed)
-
-    def spread(self, sd: float) -> str:
-        """As `reports.model.writing.spread`."""
-        from reports.model import writing
-
-        return writing.spread(sd, self.unit)
-
-    def named(self, metric: str) -> str:
-        """As `reports.model.writing.named_metric`."""
-        from reports.model import writing
-
-        return writing.named_metric(metric, self)
-
     @property
     def points_after(self) -> str:
         """What follows a written number: " points", or nothing."""

@@ -88,7 +88,7 @@ class Task(ABC):
 
     @abstractmethod
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
-        """Every metric of the card, from predictions and references of equal length, by kind:
+        """Every metric of the card, from predictions and references of equal length, by kind of task.
 
         - classification and multiple choice: indices; regression: numbers
         - tagging: lists of indices, one for each word

@@ -39,7 +39,7 @@ EMBEDDED_PREFIX = "embedded:"
 
 @dataclass(frozen=True)
 class Backbone:
-    """A backbone by its spec:
+    """A backbone, by its spec.
 
     - `embedded:<name>`, which a package carries;
     - the path of a folder that `save_pretrained` wrote, or of a file in the format GGUF;

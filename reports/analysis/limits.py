@@ -37,6 +37,7 @@ class Limits:
 
 
 def limits(results: Results) -> Limits:
+    """From what the manifest and the records hold."""
     environments = [environment for environment, _ in results.environments()]
     timed = [environment | environment.get("profiled", {}) for environment in environments]
     return Limits(

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from records.cards import Claim
+from records.text import listing
 from records.vocabulary import MEMORY, QUANTITIES, Quantity
-from reports.model.document import listing
 from reports.results import Results, select
 
 # Two configurations have the same number of parameters if the counts differ by less than this share.
@@ -182,6 +182,7 @@ def _steps_to_target(setting: Setting, own: str, other: str) -> tuple[float, flo
 
 
 def why_no_pairs(setting: Setting, other: str) -> str:
+    """The reason that a reader is given where two configurations share no figure."""
     rows = setting.cells(setting.label)
     reasons = rows.loc[rows["status"] == "n/a", "reason"].dropna()
     if len(reasons) == len(rows):

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from records.text import listing
 from records.vocabulary import MEMORY, QUANTITIES
 from reports.analysis.analysis import Analysis
 from reports.analysis.costs import CostGroup
@@ -20,7 +21,7 @@ from reports.drawing.panels import drawing_of, lay_out, short, tick, widen
 from reports.drawing.style import INK, MEMORY_SHADES, MUTED, PAGE_WIDTH, Look, look
 from reports.drawing.theme import Theme
 from reports.model.document import Figure, keyed
-from reports.model.writing import listing, unit_for
+from reports.model.writing import unit_for
 from reports.results import Results
 
 # Of a bar's place, which is 1 high.

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
+from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.analysis.curves import Curve
 from reports.drawing.labels import spread_out, text_extent
@@ -28,7 +29,6 @@ from reports.drawing.panels import (
 from reports.drawing.style import families_in, look
 from reports.drawing.theme import Theme
 from reports.model.document import Figure, keyed
-from reports.model.writing import listing
 from reports.results import Results
 from reports.scales import Scale
 

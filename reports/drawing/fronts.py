@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from records.text import listing
 from records.vocabulary import QUANTITIES
 from reports.analysis.analysis import Analysis
 from reports.analysis.fronts import COSTS, Front
@@ -26,7 +27,7 @@ from reports.drawing.panels import (
 from reports.drawing.style import INK, PAGE_WIDTH, families_in, look
 from reports.drawing.theme import Theme
 from reports.model.document import Figure, keyed
-from reports.model.writing import left_out, listing, unit_for
+from reports.model.writing import left_out, unit_for
 from reports.results import Results
 
 # What a unit is called on an axis.

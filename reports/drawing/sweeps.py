@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from records.text import listing
 from reports.analysis.sweeps import Line, Sweep
 from reports.drawing.labels import spread_out, text_extent
 from reports.drawing.panels import (
@@ -24,7 +25,6 @@ from reports.drawing.panels import (
 from reports.drawing.style import look
 from reports.drawing.theme import Theme
 from reports.model.document import Figure
-from reports.model.writing import listing
 
 LINES_PER_PANEL = 8
 _DASHES = ("-", "--", ":", "-.")

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
+from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.analysis.fronts import Point
 from reports.drawing.labels import Anchor
@@ -31,7 +32,6 @@ from reports.drawing.panels import (
 from reports.drawing.style import INK, families_in, look
 from reports.drawing.theme import Theme
 from reports.model.document import Figure, keyed
-from reports.model.writing import listing
 from reports.results import Results
 from reports.scales import Scale
 

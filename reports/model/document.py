@@ -312,10 +312,3 @@ def plain_key(text: str) -> str:
     """ASCII letters, digits and hyphens, for labels in LaTeX and addresses on the page; other texts have other keys."""
     key = re.sub(r"[^A-Za-z0-9-]+", "-", text).strip("-")
     return key if key == text else f"{key}-{short_hash(text)}".strip("-")
-
-
-def listing(items: list[str]) -> str:
-    """As `reports.model.writing.listing`, where it lives."""
-    from reports.model.writing import listing as listed
-
-    return listed(items)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from records.text import listing
 from reports.model.document import Number
 from reports.scales import UNDEFINED, Scale, Unit
 
@@ -194,11 +195,6 @@ def numeral(n: int) -> str:
 def plural(n: int, one: str, many: str | None = None) -> str:
     """ "one seed", "three seeds"."""
     return f"{numeral(n)} {one if n == 1 else many or one + 's'}"
-
-
-def listing(items: Sequence[str]) -> str:
-    """ "a, b and c"; of nothing "none"."""
-    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else "none"
 
 
 def named_metric(metric: str, scale: Scale) -> str:

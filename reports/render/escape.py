@@ -1,4 +1,4 @@
-"""Text from cards, records and users, made safe for LaTeX. (HTML is escaped by Jinja's autoescape.)"""
+"""Text from cards, records and users, made safe for LaTeX; HTML is escaped by Jinja's autoescape."""
 
 from __future__ import annotations
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from records.text import listing
 from reports.analysis.analysis import Analysis
-from reports.model.document import Document, listing
+from reports.model.document import Document
 from reports.model.environments import environment_pairs
 from reports.model.references import Entry
 from reports.model.resources import resource

@@ -140,7 +140,7 @@ def equation(formula: str) -> str:
 
 
 def table(one: Table) -> str:
-    """A table to \\input: a float, or several where it is long. Needs booktabs, array and graphicx."""
+    """A table to be input: a float, or several where it is long. Needs booktabs, array and graphicx."""
     parts = _cut(one)
     return "\n".join(
         latex_environment()

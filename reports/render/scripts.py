@@ -1,6 +1,6 @@
-"""Words in scripts that pdfLaTeX's fonts lack (Chinese, Hebrew, Arabic, Cyrillic, emoji, …), drawn as small pictures.
+r"""Words in scripts that pdfLaTeX's fonts lack (Chinese, Hebrew, Arabic, Cyrillic, emoji, …), drawn as small pictures.
 
-`reports.render.escape` writes such a word as \\benchscript{<code points>}{<what stands for it>}; numbers.tex defines it
+`reports.render.escape` writes such a word as \benchscript{<code points>}{<what stands for it>}; numbers.tex defines it
 as the picture figures/scripts/<code points>.pdf, where there is one. So the sources compile with pdfLaTeX under any
 class, and need no font; drawing them takes the fonts that reports.drawing.theme finds on this machine.
 """

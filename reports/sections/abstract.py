@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.analysis.statistics import ALPHA
 from reports.model.document import Text
 from reports.model.prose import join, say
-from reports.model.writing import listing, plural, score
+from reports.model.writing import plural, score
 
 # With more tasks than this, none is named.
 FEW_TASKS = 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from records.cards import BackboneCard, MethodCard, TaskCard
+from records.text import listing
 from records.vocabulary import COMPOSITIONS, FAMILIES
 from reports.analysis.analysis import Analysis
 from reports.analysis.focus import FEW_LABELS
@@ -23,7 +24,7 @@ from reports.model.document import (
 )
 from reports.model.prose import Passage, Prose, join, say
 from reports.model.topics import topics
-from reports.model.writing import listing, plural
+from reports.model.writing import plural
 from reports.results import Results
 
 PLACE = "before"

@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.analysis.claims import OUTCOMES, Outcome, Verdict, tally
 from reports.model import claim_words
 from reports.model.document import Code, Column, Number, Part, Row, Section, Slide, Source, Table, Text, ranked
 from reports.model.prose import Prose, join, say
 from reports.model.references import Entry
-from reports.model.writing import listing, numeral, plural
+from reports.model.writing import numeral, plural
 from reports.sections.rows import Cell, paragraphs
 
 PLACE = "results"

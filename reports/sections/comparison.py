@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from records.text import listing
 from reports.analysis.comparison import COSTS, Changes, CostPair, CostsOf, ScorePair, SideBySide
 from reports.analysis.statistics import MIN_PAIRS
 from reports.model.document import Block, Code, Column, Document, Number, Paragraph, Prompt, Row, Section, Table, Text
 from reports.model.prose import join, say
-from reports.model.writing import decimal, listing, named_scores, number, p_value, plural, score
+from reports.model.writing import decimal, named_scores, number, p_value, plural, score
 from reports.results import Results
 from reports.sections.rows import Cell
 

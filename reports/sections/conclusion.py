@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.analysis.claims import Verdict, tally
 from reports.analysis.contrasts import Contrast
@@ -11,7 +12,7 @@ from reports.analysis.overview import Best
 from reports.analysis.statistics import ALPHA, MIN_PAIRS
 from reports.model.document import Code, Paragraph, Part, Section, Slide, Text
 from reports.model.prose import Prose, join, say
-from reports.model.writing import listing, numeral, plural, score
+from reports.model.writing import numeral, plural, score
 
 PLACE = "after"
 ORDER = 20

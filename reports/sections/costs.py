@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.analysis.costs import CostGroup, MemoryUse
 from reports.analysis.fronts import Front
 from reports.drawing import cost, fronts
 from reports.model.document import Figure, Part, Section, Slide, Table, Text, keyed, ranked
 from reports.model.prose import Prose, join, say
-from reports.model.writing import amount, decimal, listing, span, unit_for
+from reports.model.writing import amount, decimal, span, unit_for
 from reports.results import Results
 from reports.sections.measures import Measure, columns_and_rows
 from reports.sections.rows import named, several, shown

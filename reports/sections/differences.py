@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.analysis.contrasts import Contrast
 from reports.analysis.statistics import ALPHA, MIN_PAIRS, Summary
 from reports.model.document import Code, Column, Number, Part, Ref, Row, Section, Slide, Table, Text
 from reports.model.prose import Prose, each, join, say
-from reports.model.writing import listing, number, p_value, plural, points, score
+from reports.model.writing import number, p_value, plural, points, score
 from reports.results import Results
 from reports.scales import Scale
 from reports.sections.rows import Cell, data_line, over_seeds, paragraphs, unit_of

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.analysis.limits import Limits
 from reports.analysis.statistics import MIN_PAIRS
 from reports.model.document import Paragraph, Part, Section, Slide, Text
 from reports.model.prose import Prose, join, say
-from reports.model.writing import count, listing, plural, points
+from reports.model.writing import count, plural, points
 from reports.results import Results
 
 PLACE = "after"

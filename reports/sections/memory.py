@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from records.text import listing
 from records.vocabulary import MEMORY
 from reports.analysis.analysis import Analysis
 from reports.analysis.costs import CostGroup
 from reports.model.document import Part, Section, Table, Text, keyed
 from reports.model.prose import Prose, join, say
-from reports.model.writing import listing
 from reports.results import Results
 from reports.sections.costs import of_inference
 from reports.sections.measures import Measure, columns_and_rows

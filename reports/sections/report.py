@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.model.document import (
     Block,
@@ -18,7 +19,6 @@ from reports.model.document import (
     Section,
     Table,
     Text,
-    listing,
 )
 from reports.model.prose import OURS, Prose, say
 from reports.model.references import Entry

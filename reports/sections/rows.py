@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from records.text import listing
 from reports.analysis.statistics import Summary
 from reports.model.document import Block, Figure, Number, Paragraph, Ref, Row, Table, Text
 from reports.model.prose import each, join, say
-from reports.model.writing import listing
 from reports.results import Results, select
 from reports.scales import Scale
 

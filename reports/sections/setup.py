@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from records.cards import BackboneCard, TaskCard
+from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.analysis.costs import CostGroup
 from reports.analysis.statistics import MIN_PAIRS
 from reports.model.document import Block, Cite, Code, Paragraph, Part, Section, Slide, Text, ranked
 from reports.model.prose import Prose, join, say
-from reports.model.writing import count, decimal, listing
+from reports.model.writing import count, decimal
 from reports.results import Results
 from reports.sections import budgets
 from reports.sections.background import cited

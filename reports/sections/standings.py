@@ -6,13 +6,14 @@ from typing import Any
 
 import pandas as pd
 
+from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.analysis.ranks import MIN_TASKS, Interval, Standing
 from reports.analysis.statistics import ALPHA, MIN_PAIRS
 from reports.drawing import standings as drawing
 from reports.model.document import Code, Column, Figure, Number, Part, Section, Table, Text, keyed, ranked
 from reports.model.prose import Prose, each, join, say
-from reports.model.writing import decimal, left_out, listing, named_metric, p_equals, score
+from reports.model.writing import decimal, left_out, named_metric, p_equals, score
 from reports.results import Results
 from reports.scales import Scale
 from reports.sections.rows import TASKS_IN_PROSE, Cell, by_family, shown

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from records.text import listing
 from reports.analysis.analysis import Analysis
-from reports.model.document import Deck, Part, Row, Slide, Table, listing
+from reports.model.document import Deck, Part, Row, Slide, Table
 from reports.model.prose import OURS, Prose, say
 from reports.sections import PLACES, parts
 from reports.sections.report import known

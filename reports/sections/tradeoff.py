@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.analysis.fronts import Point
 from reports.drawing import tradeoff as drawing
 from reports.model.document import Code, Part, Section, Slide, Text, ranked
 from reports.model.prose import Prose, say
-from reports.model.writing import listing
 from reports.sections.rows import TASKS_IN_PROSE, shown
 
 PLACE = "results"

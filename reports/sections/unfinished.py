@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.model.document import Block, Column, Paragraph, Part, Row, Section, Table, Text
 from reports.model.prose import Prose, join, say
-from reports.model.writing import listing, shorten
+from reports.model.writing import shorten
 from reports.results import NOT_RUN, SCORED, Results
 
 PLACE = "results"
