@@ -23,8 +23,8 @@ class PhaseTrainer:
     """Begins a phase of so many optimiser `steps`, with an optimiser and a schedule of its own, and makes its steps.
 
     `model` is the anatomy's as the accelerator has prepared it. The optimiser is AdamW over what is trainable in the
-    phase, the head included; its learning rates rise linearly from 0 within the budget's warm-up and fall to 0 again; with `constant_rate` they stay what they are,
-    as in a profile of a few steps.
+    phase, the head included. Its learning rates rise linearly from 0 within the budget's warm-up and fall to 0 again;
+    with `constant_rate` they stay what they are, as in a profile of a few steps.
     """
 
     def __init__(
