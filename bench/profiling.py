@@ -91,15 +91,11 @@ def profile(
     device = accelerator.device
     ids = _random_ids(budget.batch_size, budget.max_length, anatomy.config, device)
     model = accelerator.prepare(anatomy.model)
-    steps = WARM_UP_STEPS + TIMED_STEPS
-    phases = [
-        _train_cost(
-            PhaseTrainer(accelerator, model, anatomy, method, phase, steps, form, budget, constant_rate=True),
-            phase,
-            ids,
-        )
-        for phase in method.phases()
-    ]
+    phases = []
+    for phase in method.phases():
+        steps = WARM_UP_STEPS + TIMED_STEPS
+        trainer = PhaseTrainer(accelerator, model, anatomy, method, phase, steps, form, budget, constant_rate=True)
+        phases.append(_train_cost(trainer, phase, ids))
     weights = _bytes_of([*model.parameters(), *model.buffers()])
 
     # What a prompt shows is read with every question, and is the method's price: not part of the protocol.

@@ -56,10 +56,12 @@ class Results:
 
     @property
     def suite(self) -> dict[str, Any]:
+        """The suite as the manifest has it: plain data, of a stranger perhaps."""
         return self.manifest.suite
 
     @property
     def name(self) -> str:
+        """The suite's name."""
         return str(self.suite.get("name") or self.root.name)
 
     @property
@@ -73,9 +75,11 @@ class Results:
         return self.cells[self.cells["peak_memory_bytes"].notna()]
 
     def method_of(self, label: str) -> str:
+        """The method that a label configures."""
         return str(self.cells.loc[self.cells["label"] == label, "method"].iloc[0])
 
     def family_of(self, label: str) -> str:
+        """The family of a label's method."""
         return str(self.cells.loc[self.cells["label"] == label, "family"].iloc[0])
 
     @property
@@ -89,9 +93,11 @@ class Results:
         return self.manifest.cards.methods.get(name) or MethodCard(name, "", "", "", "", "", "")
 
     def task_card(self, name: str) -> TaskCard:
+        """With nothing on it where the manifest has none."""
         return self.manifest.cards.tasks.get(name) or TaskCard(name, "", "", (), "", "", "", "")
 
     def backbone_card(self, name: str) -> BackboneCard:
+        """With nothing on it where the manifest has none."""
         return self.manifest.cards.backbones.get(name) or BackboneCard(name, "", "", "", "")
 
     def title(self, kind: Literal["methods", "tasks", "backbones"], name: str) -> str:

@@ -39,6 +39,7 @@ class Mixture(Form):
     @property
     @override
     def head(self) -> Head:  # type: ignore[override]
+        """One for all members, each with outputs of its own."""
         return Head(self._kind, self._starts[-1])
 
     @property

@@ -34,6 +34,7 @@ class Classification(_Pairs):
     @property
     @override
     def head(self) -> Head:  # type: ignore[override]
+        """One of as many outputs as there are labels."""
         return Head("sequence", len(self.task.card.labels))
 
     @override

@@ -28,6 +28,7 @@ class Tagging(Form):
     @property
     @override
     def head(self) -> Head:  # type: ignore[override]
+        """One of as many outputs for every token as there are tags."""
         return Head("token", len(self.task.card.labels))
 
     @override

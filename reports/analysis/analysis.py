@@ -41,6 +41,7 @@ class Analysis:
 
     @property
     def everything(self) -> Analysis:
+        """The analysis of all configurations."""
         return self.whole or self
 
     @property

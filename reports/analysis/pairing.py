@@ -69,10 +69,12 @@ class Setting:
 
     @property
     def measure(self) -> Quantity:
+        """What the claim is about."""
         return QUANTITIES[self.claim.measure]
 
     @property
     def entrant(self) -> Entrant:
+        """The configuration that the claim is about."""
         return self.entrants[self.label]
 
     def cells(self, label: str) -> pd.DataFrame:

@@ -142,6 +142,7 @@ class Table:
 
     @property
     def label(self) -> str:
+        """How references name it."""
         return f"tab:{self.key}"
 
 
@@ -159,6 +160,7 @@ class Figure:
 
     @property
     def label(self) -> str:
+        """How references name it."""
         return f"fig:{self.key}"
 
 
@@ -177,6 +179,7 @@ class Section:
 
     @property
     def label(self) -> str:
+        """How references name it."""
         return f"sec:{self.key}"
 
 
@@ -207,10 +210,12 @@ class Document:
 
     @property
     def tables(self) -> list[Table]:
+        """Every table, in the order of reading."""
         return [block for block in self.walk() if isinstance(block, Table)]
 
     @property
     def figures(self) -> list[Figure]:
+        """Every figure, in the order of reading."""
         return [block for block in self.walk() if isinstance(block, Figure)]
 
     def arranged(self, kept: int) -> Document:

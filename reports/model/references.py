@@ -54,6 +54,7 @@ class Entry:
 
     @property
     def year(self) -> str:
+        """The year of publication, or "n.d."."""
         return self.plain("year") or "n.d."
 
     @property

@@ -29,11 +29,19 @@ class Mean(Protocol):
     """A mean of `n` values with its standard deviation (None for one value)."""
 
     @property
-    def mean(self) -> float: ...
+    def mean(self) -> float:
+        """NaN for no values."""
+        ...
+
     @property
-    def sd(self) -> float | None: ...
+    def sd(self) -> float | None:
+        """The sample standard deviation."""
+        ...
+
     @property
-    def n(self) -> int: ...
+    def n(self) -> int:
+        """How many."""
+        ...
 
 
 def decimal(value: float, decimals: int, signed: bool = False) -> str:

@@ -89,6 +89,7 @@ class Writer:
         return Markup("\n").join(parts)
 
     def block(self, block: Block) -> Markup:
+        """One block as mark-up."""
         match block:
             case Paragraph(pieces, heading):
                 head = Markup("<b>{}</b> ").format(heading) if heading else ""

@@ -30,6 +30,7 @@ class Style:
 
     @property
     def ours(self) -> bool:
+        """Whether the look is our own."""
         return self.document_class is None and self.package is None
 
 

@@ -91,103 +91,103 @@ class Hub:
             thread.join()
 
 
-def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    hub: Hub
+    protocol_version = "HTTP/1.1"
 
-        def log_message(self, *_: Any) -> None:
-            pass
+    def log_message(self, *_: Any) -> None:
+        pass
 
-        def do_HEAD(self) -> None:
-            self.answer()
+    def do_HEAD(self) -> None:
+        self.answer()
 
-        def do_GET(self) -> None:
-            self.answer()
+    def do_GET(self) -> None:
+        self.answer()
 
-        def do_POST(self) -> None:
-            self.answer()
+    def do_POST(self) -> None:
+        self.answer()
 
-        def answer(self) -> None:
-            hub.requests.append(f"{self.command} {self.path}")
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            time.sleep(hub.delay)
-            path = unquote(urlsplit(self.path).path)
-            try:
-                if found := API.match(path):
-                    self.api(found["kind"], found["repo"], found["verb"], found["rest"] or "", body)
-                elif found := RESOLVE.match(path):
-                    self.resolve("datasets" if found["datasets"] else "models", found["repo"], found["rest"])
-                else:
-                    raise Refused(404, "", "no such page")
-            except Refused as refused:
-                self.send(refused.status, {"error": str(refused)}, {"X-Error-Code": refused.code})
-
-        def api(self, kind: str, repo: str, verb: str | None, rest: str, body: bytes) -> None:
-            if verb in ("tree", "paths-info"):
-                revision, inside = _revision_and_path(rest)
+    def answer(self) -> None:
+        self.hub.requests.append(f"{self.command} {self.path}")
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        time.sleep(self.hub.delay)
+        path = unquote(urlsplit(self.path).path)
+        try:
+            if found := API.match(path):
+                self.api(found["kind"], found["repo"], found["verb"], found["rest"] or "", body)
+            elif found := RESOLVE.match(path):
+                self.resolve("datasets" if found["datasets"] else "models", found["repo"], found["rest"])
             else:
-                revision, inside = rest or "main", ""
-            root, sha = hub.find(kind, repo, revision)
-            if verb == "refs":
-                branch = {"name": "main", "ref": "refs/heads/main", "targetCommit": sha}
-                return self.send(200, {"branches": [branch], "tags": [], "converts": []})
-            entries = _entries(root)
-            if verb == "tree":
-                query = parse_qs(urlsplit(self.path).query)
-                deep = query.get("recursive", [""])[0].lower() == "true"
-                within = [e for e in entries if not inside or e["path"].startswith(inside + "/")]
-                if inside and not within:
-                    raise Refused(404, "EntryNotFound", f"{inside} does not exist")
-                depth = inside.count("/") + 1 if inside else 0
-                return self.send(200, [e for e in within if deep or e["path"].count("/") == depth])
-            if verb == "paths-info":
-                asked = json.loads(body)["paths"] if body[:1] == b"{" else parse_qs(body.decode())["paths"]
-                return self.send(200, [entry for entry in entries if entry["path"] in asked])
-            siblings = [{"rfilename": e["path"]} for e in entries if e["type"] == "file"]
-            gated = "manual" if repo in hub.gated else False
-            self.send(200, {"_id": sha[:24], "id": repo, "sha": sha, "private": False, "gated": gated,
-                            "disabled": False, "downloads": 0, "likes": 0, "tags": [],
-                            "siblings": siblings})  # fmt: skip
+                raise Refused(404, "", "no such page")
+        except Refused as refused:
+            self.send(refused.status, {"error": str(refused)}, {"X-Error-Code": refused.code})
 
-        def resolve(self, kind: str, repo: str, rest: str) -> None:
+    def api(self, kind: str, repo: str, verb: str | None, rest: str, body: bytes) -> None:
+        if verb in ("tree", "paths-info"):
             revision, inside = _revision_and_path(rest)
-            root, sha = hub.find(kind, repo, revision)
-            if repo in hub.gated:
-                raise Refused(401, "GatedRepo", f"Access to {repo} is restricted")
-            file = root / inside
-            if not file.is_file():
+        else:
+            revision, inside = rest or "main", ""
+        root, sha = self.hub.find(kind, repo, revision)
+        if verb == "refs":
+            branch = {"name": "main", "ref": "refs/heads/main", "targetCommit": sha}
+            return self.send(200, {"branches": [branch], "tags": [], "converts": []})
+        entries = _entries(root)
+        if verb == "tree":
+            query = parse_qs(urlsplit(self.path).query)
+            deep = query.get("recursive", [""])[0].lower() == "true"
+            within = [e for e in entries if not inside or e["path"].startswith(inside + "/")]
+            if inside and not within:
                 raise Refused(404, "EntryNotFound", f"{inside} does not exist")
-            data = file.read_bytes()
-            headers = {"ETag": f'"{_blob(data)}"', "X-Repo-Commit": sha, "Accept-Ranges": "bytes"}
-            status, start, end = 200, 0, len(data) - 1
-            if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
-                hub.ranges.append(f"{inside} {asked[0]}")
-                start, end = int(asked[1]), min(int(asked[2] or end), end)
-                if start > end:
-                    raise Refused(416, "", "no such range")
-                status = 206
-                headers["Content-Range"] = f"bytes {start}-{end}/{len(data)}"
-            part = data[start : end + 1]
-            cuts = hub.cut.get(inside, [])
-            stop = cuts.pop(0) if cuts and self.command == "GET" else None
-            self.send(status, part, headers, stop)
+            depth = inside.count("/") + 1 if inside else 0
+            return self.send(200, [e for e in within if deep or e["path"].count("/") == depth])
+        if verb == "paths-info":
+            asked = json.loads(body)["paths"] if body[:1] == b"{" else parse_qs(body.decode())["paths"]
+            return self.send(200, [entry for entry in entries if entry["path"] in asked])
+        siblings = [{"rfilename": e["path"]} for e in entries if e["type"] == "file"]
+        gated = "manual" if repo in self.hub.gated else False
+        self.send(200, {"_id": sha[:24], "id": repo, "sha": sha, "private": False, "gated": gated,
+                        "disabled": False, "downloads": 0, "likes": 0, "tags": [],
+                        "siblings": siblings})  # fmt: skip
 
-        def send(
-            self, status: int, content: Any, headers: dict[str, str] | None = None, stop: int | None = None
-        ) -> None:
-            data = content if isinstance(content, bytes) else json.dumps(content).encode()
-            self.send_response(status)
-            for name, value in (headers or {}).items():
-                self.send_header(name, value)
-            self.send_header("Content-Type", "application/octet-stream" if data is content else "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(data[:stop])
-            if stop is not None:
-                self.close_connection = True
+    def resolve(self, kind: str, repo: str, rest: str) -> None:
+        revision, inside = _revision_and_path(rest)
+        root, sha = self.hub.find(kind, repo, revision)
+        if repo in self.hub.gated:
+            raise Refused(401, "GatedRepo", f"Access to {repo} is restricted")
+        file = root / inside
+        if not file.is_file():
+            raise Refused(404, "EntryNotFound", f"{inside} does not exist")
+        data = file.read_bytes()
+        headers = {"ETag": f'"{_blob(data)}"', "X-Repo-Commit": sha, "Accept-Ranges": "bytes"}
+        status, start, end = 200, 0, len(data) - 1
+        if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
+            self.hub.ranges.append(f"{inside} {asked[0]}")
+            start, end = int(asked[1]), min(int(asked[2] or end), end)
+            if start > end:
+                raise Refused(416, "", "no such range")
+            status = 206
+            headers["Content-Range"] = f"bytes {start}-{end}/{len(data)}"
+        part = data[start : end + 1]
+        cuts = self.hub.cut.get(inside, [])
+        stop = cuts.pop(0) if cuts and self.command == "GET" else None
+        self.send(status, part, headers, stop)
 
-    return Handler
+    def send(self, status: int, content: Any, headers: dict[str, str] | None = None, stop: int | None = None) -> None:
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/octet-stream" if data is content else "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data[:stop])
+        if stop is not None:
+            self.close_connection = True
+
+
+def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
+    return type("Handler", (_Handler,), {"hub": hub})
 
 
 def _revision_and_path(rest: str) -> tuple[str, str]:
