@@ -319,6 +319,23 @@ def test_of_a_search_the_rate_best_on_validation_data_stands_for_all(tmp_path: P
     assert "the best of 3 on validation data" in " ".join(caveats(verdict))
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"relation": "higher"}, "more than 0 points"),
+        ({"relation": "at least", "margin": 0.01}, "at least −1 points"),
+        ({"relation": "equal", "margin": 0.015}, "no more than 1.5 points either way"),
+        ({"measure": "step_seconds", "relation": "lower", "factor": 0.5}, "less than 0.5"),
+        ({"measure": "step_seconds", "relation": "at most", "margin": 0.25}, "at most 1.25"),
+        ({"measure": "step_seconds", "relation": "equal", "margin": 0.25}, "0.8 to 1.25"),
+    ],
+)
+def test_what_a_claim_asks_is_said_in_the_unit_of_its_effect(tmp_path: Path, fields: dict[str, Any], words: str):
+    [verdict] = verdicts(tmp_path, [claim(**fields)], scored(both(0.03)))
+    assert asked(verdict) == words
+    assert words in measured(verdict)
+
+
 def test_tasks_that_disagree_are_told(tmp_path: Path):
     gaps = {"rotten_tomatoes": [0.05] * 3, "bbc_news": [-0.02] * 3}
     [verdict] = verdicts(tmp_path, [claim()], scored(gaps))

@@ -96,9 +96,7 @@ def judged(results: Results) -> dict[str, Any]:
     return {
         "front": [(p.task, p.label) for p in found.tradeoff[synthetic.BACKBONE] if p.on_front],
         "tests": [(d.task, d.label, d.comparison.p, d.adjusted) for d in found.contrasts],
-        "verdicts": [
-            (v.claim.comparator, v.claim.relation, v.verdict, v.effect, v.low, v.p) for v in found.verdicts
-        ],
+        "verdicts": [(v.claim.comparator, v.claim.relation, v.verdict, v.effect, v.low, v.p) for v in found.verdicts],
     }
 
 

@@ -80,7 +80,7 @@ def test_the_diagram_has_every_configuration_and_joins_what_is_alike(tmp_path: P
     [ranking] = [standing.ranking for standing in analysis.standings]
     said = [text.get_text().strip() for text in axes.texts]
     for label, rank in ranking.ranks.items():
-        assert any(re.fullmatch(rf"{label}  {rank:.1f}|{rank:.1f}  {label}", text) for text in said)
+        assert any(re.fullmatch(rf"{label}  {rank:.2f}|{rank:.2f}  {label}", text) for text in said)
     bars = [line.get_xdata() for line in axes.lines if line.get_linewidth() > 2]
     assert len(bars) == len(ranking.groups) > 0
     for group, (left, right) in zip(ranking.groups, bars, strict=True):
