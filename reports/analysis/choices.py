@@ -25,22 +25,33 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Constraint:
+    """`meets` is given a candidate and the figures of full fine-tuning."""
+
     name: str
     meets: Callable[[Candidate, dict[str, float]], bool]
 
 
-# `reference` holds the figures of full fine-tuning; a constraint without its figure is met by nothing.
+def _no_more_than_full(figure: str, share: float = 1.0) -> Callable[[Candidate, dict[str, float]], bool]:
+    return lambda candidate, full: _at_most(candidate, figure, share * full.get(figure, float("nan")))
+
+
+def _no_more_than(figure: str, most: float) -> Callable[[Candidate, dict[str, float]], bool]:
+    return lambda candidate, _: _at_most(candidate, figure, most)
+
+
+# A constraint without its figure is met by nothing.
 CONSTRAINTS = (
-    Constraint("none", lambda c, _: True),
-    Constraint("at most 1 % of the backbone's parameters trained", lambda c, _: _at_most(c, "percent", 1.0)),
-    Constraint("at most 0.1 % of them", lambda c, _: _at_most(c, "percent", 0.1)),
-    Constraint("at most 1 MB stored per task", lambda c, _: _at_most(c, "stored_bytes", 1e6)),
-    Constraint("peak memory at most three quarters of full fine-tuning's",
-               lambda c, full: _at_most(c, "peak_memory_bytes", 0.75 * full.get("peak_memory_bytes", float("nan")))),
-    Constraint("a training step no slower than full fine-tuning's",
-               lambda c, full: _at_most(c, "step_seconds", full.get("step_seconds", float("nan")))),
-    Constraint("at most 2 % added latency once deployed", lambda c, _: _at_most(c, "deployed_latency", 1.02)),
-)  # fmt: skip
+    Constraint("none", lambda *_: True),
+    Constraint("at most 1 % of the backbone's parameters trained", _no_more_than("percent", 1.0)),
+    Constraint("at most 0.1 % of them", _no_more_than("percent", 0.1)),
+    Constraint("at most 1 MB stored per task", _no_more_than("stored_bytes", 1e6)),
+    Constraint(
+        "peak memory at most three quarters of full fine-tuning's", _no_more_than_full("peak_memory_bytes", 0.75)
+    ),
+    Constraint("a training step no slower than full fine-tuning's", _no_more_than_full("step_seconds")),
+    Constraint("at most 2 % added latency once deployed", _no_more_than("deployed_latency", 1.02)),
+)
+FIGURES = ("percent", "stored_bytes", "peak_memory_bytes", "step_seconds", "deployed_latency")
 
 
 def candidates(results: Results, group: CostGroup) -> list[Candidate]:
@@ -55,14 +66,9 @@ def candidates(results: Results, group: CostGroup) -> list[Candidate]:
             test.append(summary_of(of_task, "score")[0])
         if not all(s.n for s in (*validation, *test)):
             continue
-        figures = {
-            column: summary.mean
-            for column in ("percent", "stored_bytes", "peak_memory_bytes", "step_seconds", "deployed_latency")
-            if (summary := summary_of(cells, column)[0]).n
-        }
-        ids = tuple(map(str, cells.index))
-        made.append(Candidate(label, summarise([s.mean for s in validation]).mean,
-                              summarise([s.mean for s in test]).mean, figures, ids))  # fmt: skip
+        figures = {column: summary.mean for column in FIGURES if (summary := summary_of(cells, column)[0]).n}
+        means = [summarise([each.mean for each in of]).mean for of in (validation, test)]
+        made.append(Candidate(label, means[0], means[1], figures, tuple(map(str, cells.index))))
     return made
 
 

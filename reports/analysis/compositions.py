@@ -73,8 +73,8 @@ def composition_table(results: Results) -> list[AxisRating]:
 def _rate(results: Results, backbone: str, composition: str, name: str, printed: Rating) -> AxisRating:
     axis = _MEASURED.get(name)
     if axis is None:
-        return AxisRating(backbone, composition, name, printed, None, None, "", "", "not measured", (),
-                          "No suite here puts modules of two trainings together.")  # fmt: skip
+        reason = "No suite here puts modules of two trainings together."
+        return _unrated(backbone, composition, name, printed, reason)
     cells = select(results.cells, backbone=backbone)
     labels = [
         label
@@ -87,20 +87,29 @@ def _rate(results: Results, backbone: str, composition: str, name: str, printed:
     figures = {label: axis.value(cells[cells["label"] == label], reference) for label in labels}
     figures = {label: figure for label, figure in figures.items() if np.isfinite(figure)}
     if not figures:
-        if not labels:
-            reason = "The suite has no method of this composition."
-        elif cells.empty:
-            reason = "No task is scored by a fraction, which alone has points."
-        elif axis.against and reference.empty:
-            reason = "The suite has no full fine-tuning to compare with."
-        else:
-            reason = "No cell of these methods has the figure."
-        return AxisRating(backbone, composition, name, printed, None, None, axis.unit, axis.rule, "not measured", (),
-                          reason)  # fmt: skip
+        reason = _why_not(axis, labels, cells, reference)
+        return _unrated(backbone, composition, name, printed, reason, axis.unit, axis.rule)
     value = float(np.median(list(figures.values())))
     computed = _rating(value, axis)
-    return AxisRating(backbone, composition, name, printed, computed, value, axis.unit, axis.rule,
-                      _agreement(printed, computed), tuple(figures))  # fmt: skip
+    agreement = _agreement(printed, computed)
+    measured = (computed, value, axis.unit, axis.rule, agreement, tuple(figures))
+    return AxisRating(backbone, composition, name, printed, *measured)
+
+
+def _unrated(
+    backbone: str, composition: str, name: str, printed: Rating, reason: str, unit: str = "", rule: str = ""
+) -> AxisRating:
+    return AxisRating(backbone, composition, name, printed, None, None, unit, rule, "not measured", (), reason)
+
+
+def _why_not(axis: _Axis, labels: list[str], cells: pd.DataFrame, reference: pd.DataFrame) -> str:
+    if not labels:
+        return "The suite has no method of this composition."
+    if cells.empty:
+        return "No task is scored by a fraction, which alone has points."
+    if axis.against and reference.empty:
+        return "The suite has no full fine-tuning to compare with."
+    return "No cell of these methods has the figure."
 
 
 def _rating(value: float, axis: _Axis) -> Rating:
@@ -139,22 +148,30 @@ def _performance(own: pd.DataFrame, full: pd.DataFrame) -> float:
 
 _MEASURED = {
     "parameter efficiency": _Axis(
-        _percent, "percent", (0.1, 1, 10),
-        "trained parameters, the head apart, in percent of the backbone's: ++ up to 0.1, + up to 1, − up to 10",
+        value=_percent,
+        unit="percent",
+        cuts=(0.1, 1, 10),
+        rule="trained parameters, the head apart, in percent of the backbone's: ++ up to 0.1, + up to 1, − up to 10",
         against=False,
     ),
     "training efficiency": _Axis(
-        _training, "ratio", (0.5, 0.9, 1.1),
-        "FLOPs of a training step over full fine-tuning's: ++ up to 0.5, + up to 0.9, − up to 1.1",
+        value=_training,
+        unit="ratio",
+        cuts=(0.5, 0.9, 1.1),
+        rule="FLOPs of a training step over full fine-tuning's: ++ up to 0.5, + up to 0.9, − up to 1.1",
     ),
     "inference efficiency": _Axis(
-        _inference, "ratio", (1.001, 1.02, 1.1),
-        "FLOPs of inference over the backbone's, once merged where a method merges:"
+        value=_inference,
+        unit="ratio",
+        cuts=(1.001, 1.02, 1.1),
+        rule="FLOPs of inference over the backbone's, once merged where a method merges:"
         " ++ up to 1.001, + up to 1.02, − up to 1.1",
     ),
     "performance": _Axis(
-        _performance, "points", (-1, -3, -10),
-        "test score minus full fine-tuning's in points, the mean over tasks: ++ from −1, + from −3, − from −10",
+        value=_performance,
+        unit="points",
+        cuts=(-1, -3, -10),
+        rule="test score minus full fine-tuning's in points, the mean over tasks: ++ from −1, + from −3, − from −10",
         ascending=True,
     ),
-}  # fmt: skip
+}

@@ -78,7 +78,6 @@ class Ranking:
     average ranks lie within the critical difference, best first."""
 
     ranks: dict[str, float]
-    tasks: int
     friedman_p: float | None
     critical_difference: float | None
     groups: tuple[tuple[str, ...], ...] = ()
@@ -93,18 +92,18 @@ def average_ranks(means: Mapping[str, Mapping[str, float]], alpha: float = ALPHA
     labels = list(means)
     shared = [task for task in _tasks(means) if all(np.isfinite(means[label].get(task, np.nan)) for label in labels)]
     if not shared:
-        return Ranking({}, 0, None, None)
+        return Ranking({}, None, None)
     table = np.array([[means[label][task] for label in labels] for task in shared])
     ranks = stats.rankdata(-table, axis=1).mean(axis=0)
     order = np.argsort(ranks, kind="stable")
     ranked = {labels[i]: float(ranks[i]) for i in order}
     if len(shared) < MIN_TASKS or len(labels) < 3:
-        return Ranking(ranked, len(shared), None, None)
+        return Ranking(ranked, None, None)
     p = float(stats.friedmanchisquare(*table.T).pvalue)
     k = len(labels)
     quantile = float(stats.studentized_range.ppf(1 - alpha, k, np.inf)) / np.sqrt(2)
-    critical = quantile * float(np.sqrt(k * (k + 1) / (6 * len(shared))))
-    return Ranking(ranked, len(shared), p if np.isfinite(p) else None, critical, _groups(ranked, critical))
+    critical = float(quantile * np.sqrt(k * (k + 1) / (6 * len(shared))))
+    return Ranking(ranked, p if np.isfinite(p) else None, critical, _groups(ranked, critical))
 
 
 def _tasks(means: Mapping[str, Mapping[str, float]]) -> list[str]:

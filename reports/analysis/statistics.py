@@ -93,11 +93,6 @@ class Effect(ABC):
     def interval(self, level: float) -> tuple[float, float] | None:
         """Confidence interval; at level 1 - 2α it excludes what a one-sided test at α rejects."""
 
-    def p_unequal(self) -> float | None:
-        """Two-sided p-value against "the truth is 0"."""
-        above, below = self.p_above(), self.p_below()
-        return None if above is None or below is None else 2 * min(above, below)
-
     def p_equivalent(self, margin: float) -> float | None:
         """Two one-sided tests (Schuirmann 1987): p-value against "the truth is `margin` or more away from 0"."""
         above, below = self.p_above(-margin), self.p_below(margin)
@@ -242,11 +237,3 @@ def power_of(n: int, sd: float, difference: float, alpha: float = ALPHA) -> floa
     # t² is F with one degree of freedom; its tail, unlike noncentral t's, is computed far out too.
     critical = stats.f.isf(alpha, 1, n - 1)
     return float(stats.ncf.sf(critical, 1, n - 1, n * (difference / sd) ** 2))
-
-
-def detectable_difference(n: int, sd: float, power: float = 0.8, alpha: float = ALPHA) -> float | None:
-    """The least true difference that a two-sided paired t-test on `n` pairs finds with `power`, in the unit of
-    `sd`, the standard deviation of the paired differences. None below MIN_PAIRS pairs or without spread."""
-    if n < MIN_PAIRS or sd <= 0:
-        return None
-    return float(optimize.brentq(lambda d: power_of(n, sd, d, alpha) - power, 1e-6 * sd, 10 * sd))

@@ -17,7 +17,7 @@ from reports.model.writing import decimal
 from reports.results import Results
 
 # Inches from one name to the next, and what the axis above the names takes.
-LINE, HEAD = 0.15, 0.62
+LINE, HEAD = 0.15, 0.66
 # Units of the vertical axis, which grows downwards from the axis of ranks, a line of names being 1.
 BARS_FROM, BAR = 0.55, 0.42
 
@@ -56,7 +56,7 @@ def _draw(results: Results, ranking: Ranking, theme: Theme) -> Drawing:
     k = len(names)
     # A quarter of the width on either side is for names.
     axes.set_xlim(1 - (k - 1) / 2, k + (k - 1) / 2)
-    axes.set_ylim(depth + len(left), -2.2)
+    axes.set_ylim(depth + len(left), -2.5)
     axes.axis("off")
     _rule(axes, k, critical)
     for side, ends in ((left, 1 - 0.06 * (k - 1)), (right, k + 0.06 * (k - 1))):
@@ -77,9 +77,9 @@ def _rule(axes: Axes, k: int, critical: float) -> None:
         axes.plot([rank, rank], [0, -0.3], color=INK, linewidth=0.8)
         axes.text(rank, -0.4, str(rank), ha="center", va="bottom", fontsize=LABEL_SIZE, color=INK)
     end = 1 + critical
-    axes.plot([1, end], [-1.45, -1.45], color=MUTED, linewidth=1.2, marker="|", markersize=5)
+    axes.plot([1, end], [-1.7, -1.7], color=MUTED, linewidth=1.2, marker="|", markersize=5)
     axes.text(
-        (1 + end) / 2, -1.6, f"CD {decimal(critical, 2)}", ha="center", va="bottom", fontsize=LABEL_SIZE, color=INK
+        (1 + end) / 2, -1.85, f"CD {decimal(critical, 2)}", ha="center", va="bottom", fontsize=LABEL_SIZE, color=INK
     )
 
 
@@ -87,7 +87,7 @@ def _name(axes: Axes, results: Results, label: str, rank: float, end: float, y: 
     """Down from its rank, and out to its name."""
     color, left = look(results.family_of(label)).color, end < rank
     axes.plot([rank, rank, end], [0, y, y], color=color, linewidth=0.7, zorder=1)
-    written = decimal(rank, 1)
+    written = decimal(rank, 2)
     text = f"{short(label)}  {written}" if left else f"{written}  {short(label)}"
     axes.text(end, y, f" {text} ", ha="right" if left else "left", va="center", fontsize=LABEL_SIZE, color=color)
 

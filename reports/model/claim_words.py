@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from records.vocabulary import QUANTITIES
@@ -26,7 +27,7 @@ def asked(verdict: Verdict) -> str:
 
 def effect(verdict: Verdict) -> str:
     """ "−0.4 points [−1.0, +0.2]", or "× 0.620 [0.600, 0.650]"; empty where none was measured."""
-    if verdict.effect is None:
+    if verdict.effect is None or not math.isfinite(verdict.effect):
         return ""
     return writing.effect(verdict.effect, verdict.unit, verdict.low, verdict.high)
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from reports.analysis.claims import OUTCOMES, Outcome, Verdict, tally
 from reports.model import claim_words
 from reports.model.document import Cite
-from reports.model.writing import effect, p_equals
+from reports.model.writing import p_equals
 from reports.render.html_blocks import Writer, records_link
 
 # The class of each outcome's mark.
@@ -46,20 +46,13 @@ def _claim(verdict: Verdict, writer: Writer, several_backbones: bool) -> dict[st
         "source": writer.text((Cite((source,)),)) if source in writer.references else source,
         "measured": claim_words.measured(verdict),
         "caveat": " ".join(claim_words.caveats(verdict)),
-        "effect": effect_text(verdict),
+        "effect": claim_words.effect(verdict),
         "drawing": _interval(verdict),
         "link": records_link(verdict.cells) if verdict.cells else None,
         "records": len(verdict.cells),
         "n": verdict.n,
         "p": None if verdict.p is None else p_equals(verdict.p),
     }
-
-
-def effect_text(verdict: Verdict) -> str:
-    """The effect with its interval, in its unit; empty where nothing was measured."""
-    if verdict.effect is None or not math.isfinite(verdict.effect):
-        return ""
-    return effect(verdict.effect, verdict.unit, verdict.low, verdict.high)
 
 
 class _Zone(NamedTuple):
@@ -69,19 +62,15 @@ class _Zone(NamedTuple):
 
 def claimed_zone(verdict: Verdict) -> _Zone:
     """Where the effect would have to lie for the claim to hold, in the effect's unit."""
-    claim = verdict.claim
-    margin, factor = claim.margin, claim.factor
-    if verdict.unit == "points":
-        low, high, everything = -100 * margin, 100 * margin, _Zone(-math.inf, math.inf)
-    else:
-        low, high, everything = factor / (1 + margin), factor * (1 + margin), _Zone(0, math.inf)
+    low, high = verdict.limits
+    everything = _Zone(-math.inf if verdict.unit == "points" else 0, math.inf)
     return {
         "higher": _Zone(high, everything.high),
         "at least": _Zone(low, everything.high),
         "lower": _Zone(everything.low, low),
         "at most": _Zone(everything.low, high),
         "equal": _Zone(low, high),
-    }[claim.relation]
+    }[verdict.claim.relation]
 
 
 def _interval(verdict: Verdict) -> Markup:
@@ -116,7 +105,7 @@ def _interval(verdict: Verdict) -> Markup:
             )
         )
     parts.append(Markup('<circle cx="{}" cy="{}" r="4"/>').format(place(verdict.effect), _HEIGHT // 2))
-    alt = f"{effect_text(verdict)}; the shaded part is where the claim holds"
+    alt = f"{claim_words.effect(verdict)}; the shaded part is where the claim holds"
     return Markup('<svg class="interval" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         _WIDTH, _HEIGHT, alt, Markup("").join(parts)
     )

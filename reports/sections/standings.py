@@ -37,16 +37,17 @@ def sentences(analysis: Analysis, standing: Standing) -> list[Text]:
     over = f"{len(standing.tasks)} tasks" if len(standing.tasks) > TASKS_IN_PROSE else listing(standing.tasks)
     of = say(
         "Over {tasks}, the interquartile mean on {backbone} is the mean of the middle half of a configuration's scores"
-        " [@agarwal2021rliable]: it is highest for {best}.",
+        " [@agarwal2021rliable]: it is {highest} for {best}.",
         tasks=over,
         backbone=results.title("backbones", standing.backbone),
+        highest=results.highest,
         best=Code(standing.highest),
     )
     first = next(iter(standing.ranking.ranks))
     rank = say(
         "Ranked by mean on each task, {first} comes first on average ({rank}).",
         first=Code(first),
-        rank=decimal(standing.ranking.ranks[first], 1),
+        rank=decimal(standing.ranking.ranks[first], 2),
     )
     return [of, rank, _tested(standing), *_incomplete(standing)]
 
@@ -93,7 +94,8 @@ def _scope(analysis: Analysis) -> list[Text]:
         "Ranks ignore by how much scores differ; a test of them takes the tasks as a sample of tasks, which a suite's"
         " are not, and what it does not tell apart is not thereby equal [@demsar2006]."
     )
-    return [say(middle), say(seeds), say(ranks)]
+    some = any(mean.low is not None for standing in analysis.standings for mean in standing.means.values())
+    return [say(middle), *([say(seeds)] if some else []), say(ranks)]
 
 
 def tables(analysis: Analysis) -> list[Table]:
@@ -109,7 +111,7 @@ def _table(analysis: Analysis, standing: Standing, key: str) -> Table:
     def row(label: str) -> tuple[Cell, ...]:
         mean, rank = standing.means[label], standing.ranking.ranks[label]
         written = Number(score(mean.estimate, scale), scale.raw(mean.estimate), cells=ids[label])
-        return written, _interval(mean, scale), Number(decimal(rank, 1), rank, cells=ids[label])
+        return written, _interval(mean, scale), Number(decimal(rank, 2), rank, cells=ids[label])
 
     columns = (
         Column("Method", "label"),

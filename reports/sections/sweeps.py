@@ -76,9 +76,9 @@ def sentences(analysis: Analysis) -> list[Text]:
     )
     within = sum(each.within_noise for each in found)
     counted = say(
-        "Of {all} the drop beside the best is within that in {within}.",
+        "Of {all}, the drop beside the best is less than that in {within}.",
         all=plural(len(found), "search", "searches"),
-        within=numeral(within),
+        within=numeral(within) if within else "none",
     )
     seeded = any(each.seed_sd is not None for each in found)
     return [say(tried), say(grid), *([say(best), counted] if seeded else [])]

@@ -13,7 +13,8 @@ from browser import write_page
 from records.cards import Claim
 from reports import results as frame
 from reports.analysis import claims
-from reports.render.html_claims import claimed_zone, effect_text
+from reports.model import claim_words
+from reports.render.html_claims import claimed_zone
 
 SCORE = {"source": "hu2022lora", "measure": "score", "comparator": "full", "margin": 0.01, "scope": "GPT-3"}
 CLAIMS: dict[str, list[dict[str, Any]]] = {
@@ -43,9 +44,9 @@ def test_every_verdict_is_shown_with_its_evidence(root: Path, opened):
         (article,) = [a for text, a in shown.items() if text.startswith(verdict.claim.text)]
         text = article.inner_text()
         assert article.locator(".status").inner_text() == verdict.verdict
-        assert verdict.measured in text
-        assert verdict.caveat in text
-        assert effect_text(verdict) in text
+        assert claim_words.measured(verdict) in text
+        assert all(caveat in text for caveat in claim_words.caveats(verdict))
+        assert claim_words.effect(verdict) in text
         assert article.locator("svg").count() == (verdict.effect is not None)
         if verdict.cells:
             link = article.locator(".said a[href^='#records=']").get_attribute("href")
@@ -67,13 +68,13 @@ def test_without_claims_there_is_no_section(tmp_path: Path, opened):
     [("higher", 0.01, (1, math.inf)), ("at least", 0.01, (-1, math.inf)), ("lower", 0.01, (-math.inf, -1)),
      ("at most", 0.01, (-math.inf, 1)), ("equal", 0.02, (-2, 2))],
 )  # fmt: skip
-def test_the_shaded_part_is_where_the_claim_holds(relation: str, margin: float, zone: tuple[float, float]):
-    claim = Claim("a", "b", "score", "full", relation, margin)
-    verdict = claims.Verdict("a", "a", "b", claim, "inconclusive", 0.0, -1.0, 1.0, 3, "points", "", "", ())
+def test_the_shaded_part_is_where_the_claim_holds(relation: Any, margin: float, zone: tuple[float, float]):
+    claim = Claim("C.", "hu2022lora", "score", "full", relation, margin=margin)
+    verdict = claims.Verdict("a", "a", "b", claim, "inconclusive", effect=0.0, low=-1.0, high=1.0)
     assert claimed_zone(verdict) == pytest.approx(zone)
 
 
 def test_the_shaded_part_of_a_ratio_has_its_factor():
-    claim = Claim("a", "b", "step_seconds", "full", "at most", margin=0.25, factor=0.5)
-    verdict = claims.Verdict("a", "a", "b", claim, "inconclusive", 1.0, 0.9, 1.1, 3, "ratio", "", "", ())
+    claim = Claim("C.", "hu2022lora", "step_seconds", "full", "at most", margin=0.25, factor=0.5)
+    verdict = claims.Verdict("a", "a", "b", claim, "inconclusive", effect=1.0, low=0.9, high=1.1, unit="ratio")
     assert claimed_zone(verdict) == pytest.approx((0, 0.625))

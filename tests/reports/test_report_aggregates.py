@@ -1,5 +1,4 @@
-"""Statistics over tasks and seeds against rliable, autorank, scikit-posthocs and printed tables; error rates and
-power by simulation."""
+"""Statistics over tasks and seeds against rliable, autorank, scikit-posthocs and printed tables."""
 
 from __future__ import annotations
 
@@ -7,20 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.analysis.aggregates import (
-    average_ranks,
-    bootstrap_mean,
-    compare_neighbours,
-    compare_with_baseline,
-    contrast,
-    interquartile_mean,
-    mean_of_tasks,
-    relative_to,
-)
-from reports.analysis.statistics import MIN_PAIRS, power_of
-
-# A rate of at most 5 % shows as at most 6.6 % in 1,000 runs, but for one time in a hundred.
-HIGHEST_OF_1000 = 0.066
+from reports.analysis.ranks import average_ranks, interquartile_mean
+from reports.analysis.statistics import MIN_PAIRS
 
 
 def table(values: np.ndarray) -> dict[str, dict[int, float]]:
@@ -73,33 +60,11 @@ def test_interval_of_the_interquartile_mean_is_that_of_draws_within_tasks():
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.05 * (high - low))
 
 
-def test_stratified_interval_has_the_length_that_theory_gives():
-    # Under the bootstrap the mean's variance is Σ ((n-1)/n) s²/n / T²: no draw of seeds mixes tasks.
-    values = np.random.default_rng(2).normal([[0.3], [0.9]], [[0.01], [0.03]], (2, 12))
-    found = mean_of_tasks(table(values))
-    expected = np.sqrt((values.var(axis=1) / 12).sum() / 4) * 2 * stats.norm.ppf(0.975)
-    assert found.high - found.low == pytest.approx(expected, rel=0.05)
-
-
-def test_bootstrap_of_a_mean_nears_students_interval_with_many_values():
-    values = np.random.default_rng(3).normal(0.8, 0.02, 200)
-    found = bootstrap_mean([*values, float("nan")])
-    low, high = stats.t.interval(0.95, 199, values.mean(), stats.sem(values))
-    assert found.n == 200
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.1 * (high - low))
-
-
 def test_too_few_seeds_give_no_interval():
     few = np.linspace(0.7, 0.9, MIN_PAIRS - 1)
-    for found in (bootstrap_mean(few), interquartile_mean(table(few[None])), mean_of_tasks(table(few[None]))):
-        assert found.low is None and found.high is None and found.n == MIN_PAIRS - 1
+    found = interquartile_mean(table(few[None]))
+    assert found.low is None and found.high is None and found.n == MIN_PAIRS - 1
     assert interquartile_mean({}).n == 0
-
-
-def test_relative_scores_use_what_both_have():
-    own = {"a": {0: 0.4, 1: 0.6, 2: 0.9}, "b": {0: 0.5}}
-    full = {"a": {0: 0.8, 1: 0.5}, "c": {0: 1.0}}
-    assert relative_to(own, full) == {"a": {0: pytest.approx(0.5), 1: pytest.approx(1.2)}}
 
 
 def means_of(rng: np.random.Generator, tasks: int, labels: int, shift: float = 0.02) -> dict[str, dict[str, float]]:
@@ -139,56 +104,4 @@ def test_groups_join_what_nemenyis_test_cannot_tell_apart():
 def test_few_tasks_are_ranked_but_not_tested():
     found = average_ranks({"a": {"x": 0.9, "y": 0.8}, "b": {"x": 0.8, "y": 0.8}, "c": {"x": 0.7, "y": 0.9, "z": 1.0}})
     assert found.ranks == {"a": 1.75, "c": 2.0, "b": 2.25}
-    assert (found.tasks, found.friedman_p, found.critical_difference, found.groups) == (2, None, None, ())
-
-
-def suite(rng: np.random.Generator, labels: int, tasks: int, seeds: int, sd: float = 0.01) -> dict[str, dict]:
-    """Scores of labels that differ in nothing; tasks differ in level and spread, seeds move all labels together."""
-    level = np.linspace(0.6, 0.95, tasks)[:, None]
-    spread = sd * np.linspace(1, 0.3, tasks)[:, None]
-    shared = rng.normal(0, sd, (tasks, seeds))
-    return {f"m{i}": table(level + shared + rng.normal(size=(tasks, seeds)) * spread) for i in range(labels)}
-
-
-@pytest.mark.parametrize(("tasks", "seeds"), [(2, 3), (1, 5)])
-def test_without_a_difference_few_suites_show_one(tasks: int, seeds: int):
-    """The error of a whole family of tests, against a baseline and between neighbours, in 1,000 suites each."""
-    rng = np.random.default_rng(9)
-    wrong = np.zeros(2)
-    for _ in range(1000):
-        scores = suite(rng, 4, tasks, seeds)
-        families = compare_with_baseline(scores, "m0"), compare_neighbours(scores)
-        wrong += [any(c.adjusted is not None and c.adjusted < 0.05 for c in family) for family in families]
-    assert (wrong / 1000 <= HIGHEST_OF_1000).all()
-
-
-def test_a_planted_difference_is_found_with_the_stated_power():
-    rng = np.random.default_rng(10)
-    shift, found = 0.02, 0
-    for _ in range(1000):
-        scores = suite(rng, 2, 1, 6)
-        scores["m0"] = {task: {seed: v + shift for seed, v in of.items()} for task, of in scores["m0"].items()}
-        p = contrast("m0", "m1", scores).p
-        assert p is not None
-        found += p < 0.05
-    # Differences of two independent values have √2 times their standard deviation.
-    stated = power_of(6, 0.01 * np.sqrt(2), shift)
-    assert found / 1000 == pytest.approx(stated, abs=3 * np.sqrt(stated * (1 - stated) / 1000))
-    assert 0.5 < stated < 0.95
-
-
-def test_intervals_cover_the_true_difference_as_often_as_they_say():
-    rng = np.random.default_rng(11)
-    covered = 0
-    for _ in range(1000):
-        scores = suite(rng, 2, 2, 3)
-        c = contrast("m0", "m1", scores)
-        assert c.low is not None and c.high is not None
-        covered += c.low <= 0 <= c.high
-    assert covered / 1000 >= 1 - HIGHEST_OF_1000
-
-
-def test_neighbours_are_in_the_order_of_their_means():
-    scores = {name: table(np.array([[v, v + 0.01, v + 0.03]] * 2)) for name, v in (("b", 0.8), ("a", 0.9), ("c", 0.7))}
-    assert [(c.a, c.b) for c in compare_neighbours(scores)] == [("a", "b"), ("b", "c")]
-    assert [c.mean for c in compare_neighbours(scores)] == pytest.approx([0.1, 0.1])
+    assert (found.friedman_p, found.critical_difference, found.groups) == (None, None, ())

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from records.cards import Claim
 from reports.analysis.analysis import analyse
 from reports.analysis.claims import OUTCOMES, Outcome, Verdict
 from reports.model.prose import join, plain
@@ -14,6 +15,7 @@ from reports.results import Results, read
 from reports.sections import conclusion
 from tests.reports import synthetic_results as synthetic
 
+CLAIM = Claim("C.", "hu2022lora", "score", "full", "higher")
 TEST = {"full": 0.90, "lora": 0.85, "bitfit": 0.80}
 
 
@@ -29,7 +31,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 
 def concluded(results: Results, topic: str, outcomes: tuple[Outcome, ...] = ()) -> str:
-    verdicts = [Verdict("lora", "lora", "b", {}, o, None, None, None, 0, "points", "", "", ()) for o in outcomes]
+    verdicts = [Verdict("lora", "lora", "b", CLAIM, o) for o in outcomes]
     analysis = replace(analyse(results, chosen(topic)), contrasts=(), verdicts=tuple(verdicts))
     return plain(join(conclusion.conclusions(analysis)))
 

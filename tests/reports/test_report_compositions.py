@@ -1,17 +1,14 @@
-"""The survey's axes, printed and computed, and the sensitivity to learning rates, on figures set by hand."""
+"""The survey's axes, printed and computed, on figures set by hand."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import synthetic_results as synthetic
 
-from records.cell import Cell
 from records.record import Record
 from reports.analysis.compositions import AxisRating, composition_table
-from reports.analysis.sensitivity import sensitivity
 from reports.results import read
 
 TASKS = ("rotten_tomatoes", "bbc_news")
@@ -77,26 +74,3 @@ def test_what_was_not_measured_is_said(tmp_path: Path):
     unmeasured = [row for row in rows.values() if row.agreement == "not measured"]
     assert all(row.computed is None and row.value is None and row.reason for row in unmeasured)
     assert {row.axis for row in unmeasured} >= {"compositionality"}
-
-
-def searched(rate: float, seed: int, validation: float) -> Record:
-    plain = synthetic.cell("lora", "bbc_news", seed, label=f"lora@{rate}")
-    made = synthetic.record(Cell(**{**dict(plain), "hyperparameters": plain.hyperparameters | {"lr": rate}}))
-    return made.model_copy(update={"validation": {"accuracy": validation, "macro_f1": 0.0}})
-
-
-def test_sensitivity_to_the_learning_rate_and_the_seed(tmp_path: Path):
-    values = {1e-4: (0.70, 0.72), 1e-3: (0.80, 0.90), 1e-2: (0.83, 0.83), 1e-1: (0.50, 0.50)}
-    records = [searched(rate, seed, v) for rate, pair in values.items() for seed, v in enumerate(pair)]
-    [found] = sensitivity(read(synthetic.write(tmp_path, [r.cell for r in records], records)))
-    assert (found.method, found.rates, found.best, found.seeds) == ("lora", (1e-4, 1e-3, 1e-2, 1e-1), 1e-3, 2)
-    assert found.lr_drop == pytest.approx(0.35)
-    assert found.neighbour_drop == pytest.approx(0.14)
-    assert found.seed_sd == pytest.approx(np.sqrt(np.mean([np.var(pair, ddof=1) for pair in values.values()])))
-    assert set(found.cells) == {r.id for r in records}
-
-
-def test_one_rate_and_one_seed_tell_nothing_of_either(tmp_path: Path):
-    records = [searched(1e-3, 0, 0.8)]
-    [found] = sensitivity(read(synthetic.write(tmp_path, [r.cell for r in records], records)))
-    assert (found.lr_drop, found.neighbour_drop, found.seed_sd) == (None, None, None)

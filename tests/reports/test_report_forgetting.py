@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reports.analysis.analysis import analyse
 from reports.build import build_report
 from reports.model.document import Paragraph, Table
+from reports.model.prose import plain
 from reports.results import read
 from reports.sections import forgetting
 from tests.reports import synthetic_results as synthetic
@@ -25,11 +27,11 @@ def write(root: Path) -> Path:
 
 
 def test_the_table_holds_the_change_of_the_loss_and_the_text_who_changed_it_most(tmp_path: Path):
-    said, table = forgetting.blocks(read(write(tmp_path / "results")))
+    said, table = forgetting.blocks(analyse(read(write(tmp_path / "results"))))
     assert isinstance(table, Table) and isinstance(said, Paragraph)
     shown = {row.cells[0]: (row.cells[1].text, row.cells[1].spread) for row in table.rows}  # type: ignore[union-attr]
     assert shown == {"full": ("0.200", "0.100"), "lora": ("−0.010", "0.000")}
-    text = "".join(piece if isinstance(piece, str) else getattr(piece, "text", "") for piece in said.text)
+    text = plain(said.text)
     assert "0.750 nats per byte" in text and "rose in one of two pairs" in text
     assert "most with full on rotten_tomatoes (+0.200)" in text
 
@@ -43,4 +45,4 @@ def test_it_stands_in_the_document_and_on_the_page(tmp_path: Path, blank_figures
 
 
 def test_nothing_is_said_where_nothing_was_measured(tmp_path: Path):
-    assert forgetting.blocks(read(synthetic.write_usual(tmp_path / "results"))) == []
+    assert forgetting.blocks(analyse(read(synthetic.write_usual(tmp_path / "results")))) == []

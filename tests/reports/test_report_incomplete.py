@@ -13,8 +13,9 @@ import synthetic_results as synthetic
 from reports.analysis.analysis import analyse
 from reports.analysis.statistics import MIN_PAIRS
 from reports.build import Report, build_report
+from reports.model.prose import OURS
 from reports.results import read
-from reports.sections import findings, unfinished
+from reports.sections import costs, unfinished
 
 
 def _build(root: Path, cells, records, **manifest) -> tuple[Report, str]:
@@ -124,7 +125,7 @@ def test_what_a_suite_does_not_ask_for_is_not_missed(tmp_path, profile):
     results = read(synthetic.write(tmp_path / "r", cells, records, suite=suite))
     said = "".join(
         str(part)
-        for block in (*findings.costs(analyse(results)), *unfinished.blocks(analyse(results)))
+        for block in (*costs.part(analyse(results), OURS).section.blocks, *unfinished.blocks(analyse(results)))
         for part in block.text
     )
     assert ("run the suite to its end" in said and "no cost profile yet" in said) == profile

@@ -14,25 +14,26 @@ import pandas as pd
 import pytest
 import synthetic_results as synthetic
 
-from methods.base import Claim
+from records.cards import Claim, Metric
 from records.record import Record
-from reports import build_comparison as comparison
 from reports.analysis.analysis import analyse
 from reports.analysis.claims import assess
+from reports.analysis.comparison import compare
 from reports.analysis.focus import focus
 from reports.analysis.groups import ALL
 from reports.build import build_report
-from reports.drawing import figures, fronts
+from reports.drawing import fronts, tradeoff
+from reports.drawing.theme import PAPER
+from reports.model.claim_words import measured
 from reports.model.prose import OURS, join, plain
 from reports.model.topics import chosen
 from reports.render import page_data
 from reports.render.macros import numbers
 from reports.results import Results, read
 from reports.scales import Scale, may_be_averaged
-from reports.sections import choices, findings, limitations, setup, tables, talk, unfinished
+from reports.sections import choices, comparison, differences, limitations, scores, setup, talk, unfinished
 from reports.sections import report as document
 from reports.sections.conclusion import conclusions
-from tasks.base import Metric
 
 HARD, EASY = "rotten_tomatoes", "bbc_news"
 
@@ -92,14 +93,11 @@ def mixed(tmp_path_factory) -> Results:
 
 def judged(results: Results) -> dict[str, Any]:
     """Whatever the report decides by scores."""
-    found = tables.compare_with_reference(results)
-    points = figures.tradeoff_points(results, synthetic.BACKBONE)
+    found = analyse(results)
     return {
-        "front": [(p.task, p.label) for p in points if p.on_front],
-        "tests": [(d.task, d.label, d.comparison.p, d.adjusted) for d in found],
-        "verdicts": [
-            (v.claim["comparator"], v.claim["relation"], v.verdict, v.effect, v.low, v.p) for v in assess(results)
-        ],
+        "front": [(p.task, p.label) for p in found.tradeoff[synthetic.BACKBONE] if p.on_front],
+        "tests": [(d.task, d.label, d.comparison.p, d.adjusted) for d in found.contrasts],
+        "verdicts": [(v.claim.comparator, v.claim.relation, v.verdict, v.effect, v.low, v.p) for v in found.verdicts],
     }
 
 
@@ -125,9 +123,8 @@ def test_the_best_on_a_task_is_the_one_with_the_least_error(errors: Results, mix
         said = plain(join(conclusions(analyse(results))))
         assert "highest" not in said
         assert best in said
-        text = "".join(
-            piece if isinstance(piece, str) else piece.text for p in findings.scores(results) for piece in p.text
-        )
+        found = analyse(results)
+        text = plain(join(scores.sentences(found, found.scores[0])))
         raw = {label: _mean(results, label, EASY) for label in results.labels}
         worst = max(raw, key=raw.__getitem__)
         digits = 1 if unit == 100 else results.scale(EASY).decimals
@@ -146,8 +143,8 @@ def _mean(results: Results, label: str, task: str) -> float:
 
 
 def test_tables_and_macros_have_the_metrics_own_sign_and_unit(mixed: Results):
-    [table] = tables.scores(mixed)
-    tex, said = numbers(mixed), "".join(piece for piece in table.caption if isinstance(piece, str))
+    [table] = scores.tables(analyse(mixed))
+    tex, said = numbers(analyse(mixed)), "".join(piece for piece in table.caption if isinstance(piece, str))
     assert f"in points, but on {EASY} rmse (less is better)" in said
     for row in table.rows:
         label, hard, easy = row.cells
@@ -157,7 +154,7 @@ def test_tables_and_macros_have_the_metrics_own_sign_and_unit(mixed: Results):
         assert f"\\benchdefine{{mean||{label}|{EASY}}}{{{easy.text}}}" in tex
     csv = table.data.set_index(["label", "task"])["mean"]
     assert csv["head", EASY] == pytest.approx(_mean(mixed, "head", EASY))
-    [table] = tables.differences(mixed, tables.compare_with_reference(mixed))
+    [table] = differences.tables(analyse(mixed))
     head = next(row for row in table.rows if row.cells[0] == "head")
     gap = _mean(mixed, "head", EASY) - _mean(mixed, "full", EASY)
     assert gap > 0
@@ -167,10 +164,7 @@ def test_tables_and_macros_have_the_metrics_own_sign_and_unit(mixed: Results):
 
 
 def test_the_test_of_a_difference_says_whether_it_is_for_the_better(mixed: Results):
-    found = tables.compare_with_reference(mixed)
-    text = "".join(
-        p if isinstance(p, str) else getattr(p, "text", "") for p in findings.differences(mixed, found)[0].text
-    )
+    text = plain(join(differences.sentences(analyse(mixed))))
     assert f"head on {EASY} (+" in text
     assert ", worse)" in text
     assert ", better)" not in text
@@ -179,7 +173,7 @@ def test_the_test_of_a_difference_says_whether_it_is_for_the_better(mixed: Resul
 @pytest.mark.parametrize(("metric", "factor"), [(PERCENT, 100.0), (Metric("bleu", high=100.0), 100.0)])
 def test_a_metric_in_percent_is_shown_as_it_is(tmp_path: Path, metric: Metric, factor: float):
     results = written(tmp_path / "r", lambda accuracy: factor * accuracy, metric, (EASY,), seeds=2)
-    [table] = tables.scores(results)
+    [table] = scores.tables(analyse(results))
     row = next(row for row in table.rows if row.cells[0] == "lora")
     assert row.cells[1].text == f"{_mean(results, 'lora', EASY):.1f}"
     assert 50 < float(row.cells[1].text) < 100
@@ -194,10 +188,10 @@ def test_only_what_is_alike_is_averaged(mixed: Results, errors: Results):
     assert may_be_averaged({"a": error, "b": error}) == ("a", "b")
     assert may_be_averaged({"a": rmse, "b": rmse}) == ()
     assert may_be_averaged({"a": rmse}) == ("a",)
-    [figure] = fronts.fronts(mixed)
+    [figure] = fronts.figures(analyse(mixed))
     assert f"Mean test score on {HARD} against" in figure.caption[0]
     assert f"Left out of the mean, as no fractions of which more is better: {EASY} (rmse)" in figure.caption[0]
-    [table] = choices.decisions(mixed)
+    [table] = choices.tables(analyse(mixed))
     first = table.data[table.data["constraint"] == "none"].iloc[0]
     assert first["test"] == pytest.approx(_mean(mixed, first["label"], HARD))
     overview = page_data.overview(mixed)
@@ -216,10 +210,10 @@ def test_the_page_has_raw_values_and_which_way_is_better(mixed: Results):
 
 def test_a_claim_on_scores_needs_a_fraction(tmp_path: Path, mixed: Results):
     alone = written(tmp_path / "r", lambda accuracy: 12 * (1 - accuracy), RMSE, (EASY,))
-    about_scores = [v for v in assess(alone) if v.claim["measure"] == "score"]
+    about_scores = [v for v in assess(alone) if v.claim.measure == "score"]
     assert {v.verdict for v in about_scores} == {"not testable here"}
-    assert all("bbc_news by rmse" in v.measured for v in about_scores)
-    assert {v.n for v in assess(mixed) if v.claim["measure"] == "score"} == {6}  # of one task's seeds
+    assert all("bbc_news by rmse" in measured(v) for v in about_scores)
+    assert {v.n for v in assess(mixed) if v.claim.measure == "score"} == {6}  # of one task's seeds
 
 
 def test_the_configuration_that_stands_for_a_family_is_the_one_with_the_least_error(tmp_path: Path):
@@ -239,13 +233,14 @@ def test_the_configuration_that_stands_for_a_family_is_the_one_with_the_least_er
 
 def test_two_runs_are_compared_in_the_metrics_own_sign(tmp_path: Path, mixed: Results):
     worse = written(tmp_path / "r", lambda accuracy: 12 * (1 - accuracy) + 0.5, RMSE)
-    made = comparison.compose(mixed, worse, comparison.warnings(mixed, worse))
+    made = comparison.compose(compare(mixed, worse))
     data = next(t for t in made.tables if t.key == "compared-scores").data
     assert data[data["task"] == EASY]["difference"].tolist() == pytest.approx([0.5] * 4)
     old = written(tmp_path / "old", None, None)
-    warned = comparison.warnings(mixed, old)
+    found = compare(mixed, old)
+    warned = comparison.warnings(found.changes)
     assert any(f"the scores of {EASY} are read differently" in line for line in warned)
-    data = next(t for t in comparison.compose(mixed, old, warned).tables if t.key == "compared-scores").data
+    data = next(t for t in comparison.compose(found).tables if t.key == "compared-scores").data
     assert set(data["task"]) == {HARD}
 
 
@@ -265,7 +260,7 @@ def test_slides_and_the_whole_document_hold_no_negative_of_an_error(mixed: Resul
     assert shown
     assert not [text for text in shown if text.startswith("−")]
     assert talk.compose(analysis).slides
-    [axes] = [a for a in figures.tradeoff(analysis)[0].draw().axes if "rmse" in a.get_title(loc="left")]
+    [axes] = [a for a in tradeoff.figures(analysis)[0].draw(PAPER).axes if "rmse" in a.get_title(loc="left")]
     assert axes.yaxis_inverted()
     assert min(axes.get_ylim()) > 0
 
@@ -283,7 +278,7 @@ def test_undefined_scores_are_shown_and_counted(tmp_path: Path, value: float):
         records.append(record)
     root = synthetic.write(tmp_path / "r", cells, records)
     results = read(root)
-    [table] = tables.scores(results)
+    [table] = scores.tables(analyse(results))
     rows = {row.cells[0]: row.cells[1] for row in table.rows}
     assert rows["bitfit"] == "undefined"
     assert rows["lora"].note == "2"
@@ -293,8 +288,8 @@ def test_undefined_scores_are_shown_and_counted(tmp_path: Path, value: float):
         ("bitfit", "0, 1, 2", "undefined"), ("lora", "1", "undefined"),
     ]  # fmt: skip
     assert "accuracy, is " + ("not a number" if math.isnan(value) else "infinite") in missing.rows[0].cells[-1]
-    assert "\\benchdefine{score||bitfit|bbc_news}{undefined}" in numbers(results)
-    assert "\\benchdefine{n||lora|bbc_news}{2}" in numbers(results)
+    assert "\\benchdefine{score||bitfit|bbc_news}{undefined}" in numbers(analyse(results))
+    assert "\\benchdefine{n||lora|bbc_news}{2}" in numbers(analyse(results))
     assert "undefined" in page_data.overview(results)["statuses"]
     built = build_report(root, tmp_path / "out")
     page = built.page.read_text()
