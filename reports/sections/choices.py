@@ -30,7 +30,7 @@ _COLUMNS = (
 
 def part(analysis: Analysis, prose: Prose) -> Part:
     """A table per backbone and protocol."""
-    made = ranked(tables(analysis), 75)
+    made = ranked(tables(analysis), 85)
     if not made:
         return Part()
     question = say(
