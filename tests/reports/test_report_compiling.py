@@ -56,7 +56,7 @@ def test_a_document_without_end_is_ended_with_its_pdflatex(tmp_path: Path, monke
 def test_a_signal_leaves_nothing_running(tmp_path: Path, number: int):
     name = f"endless-{os.getpid()}-{number}"
     (tmp_path / f"{name}.tex").write_text(ENDLESS)
-    code = f"from pathlib import Path; from reports import compiling; compiling.compile_pdf(Path('.'), {name!r})"
+    code = f"from pathlib import Path; from reports.render import compiling; compiling.compile_pdf(Path('.'), {name!r})"
     waiting = subprocess.Popen(
         [sys.executable, "-c", f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {code}"],
         cwd=tmp_path, stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)},
