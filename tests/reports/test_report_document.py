@@ -18,9 +18,9 @@ from reports.build import Report, build_report
 from reports.model.document import Cite
 from reports.model.prose import OURS
 from reports.model.references import merge
+from reports.model.resources import resource
 from reports.model.topics import topics
 from reports.render.compiling import complaints
-from reports.render.templating import resource
 
 COSTS = {
     "peak": "peak_memory_bytes",
