@@ -84,7 +84,7 @@ def test_every_label_has_its_own_number_in_latex(tmp_path: Path):
 
 
 def test_changed_names_are_listed_in_numbers_tex(tmp_path: Path):
-    lines = numbers(read(labelled(tmp_path / "r"))).splitlines()
+    lines = numbers(analyse(read(labelled(tmp_path / "r")))).splitlines()
     for label, safe in macro_names(LABELS).items():
         shown = label.replace("\\", "\\textbackslash ")
         assert (f"% In names, '{shown}' is {safe}" in lines) == (label != safe)

@@ -19,8 +19,8 @@ from records.record import Record
 from reports import build_comparison as comparison
 from reports.analysis.analysis import analyse
 from reports.analysis.claims import assess
-from reports.analysis.groups import ALL
 from reports.analysis.focus import focus
+from reports.analysis.groups import ALL
 from reports.build import build_report
 from reports.drawing import figures, fronts
 from reports.model.prose import join, plain
