@@ -282,10 +282,13 @@ def _scales(manifest: Manifest, records: dict[str, Record]) -> dict[str, Scale]:
     for task in _unique(cell.task for cell in manifest.cells.values()):
         card = manifest.cards.tasks.get(task)
         metric = _primary_name({}, task, manifest)
-        values = [record.test[metric] for record in records.values()
-                  if record.cell.task == task and metric in record.test]  # fmt: skip
-        found[task] = read_scale(card, metric, values)
+        found[task] = read_scale(card, metric, metric_values(records.values(), task, metric))
     return found
+
+
+def metric_values(records: Iterable[Record], task: str, metric: str) -> list[float]:
+    """A metric's values on the test split of a task, as far as records have them."""
+    return [record.test[metric] for record in records if record.cell.task == task and metric in record.test]
 
 
 def _family(manifest: Manifest, method: str) -> str:

@@ -44,11 +44,15 @@ class Math:
 
 @dataclass(frozen=True)
 class Code:
+    """A name or a command, in a fixed-width font."""
+
     text: str
 
 
 @dataclass(frozen=True)
 class Emphasis:
+    """Words in italics."""
+
     text: str
 
 
@@ -58,6 +62,8 @@ Text = tuple[Inline, ...]
 
 @dataclass(frozen=True)
 class Paragraph:
+    """Running text, with a heading in its first line where there is one."""
+
     text: Text
     heading: str | None = None
 

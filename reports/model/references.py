@@ -1,25 +1,40 @@
-"""BibTeX, just enough of it: read entries from cards, merge them without duplicates, write them out, and
-format them for a page. Field values are treated as text with accents, never passed on as LaTeX commands."""
+"""References: read from the BibTeX of cards, merged without duplicates, and named as the text names them. Field values
+are treated as text with accents, never passed on as LaTeX commands."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bibtexparser.entrypoint import parse_string
+from bibtexparser.model import Entry as Block
+
 from reports.model.resources import resource
 from reports.results import Results
 
+# What it says of a stranger's bibliography is of no use to the reader of a report.
+logging.getLogger("bibtexparser").setLevel(logging.CRITICAL)
+
 # BibTeX's commands for accents, as combining characters.
-_ACCENTS = {"'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u0303", "=": "\u0304",
-            ".": "\u0307", "u": "\u0306", "v": "\u030c", "H": "\u030b", "c": "\u0327", "k": "\u0328",
-            "r": "\u030a", "d": "\u0323"}  # fmt: skip
-_LETTERS = {"ss": "ß", "o": "ø", "O": "Ø", "l": "ł", "L": "Ł", "ae": "æ", "AE": "Æ", "oe": "œ", "OE": "Œ",
-            "aa": "å", "AA": "Å", "i": "ı", "j": "ȷ"}  # fmt: skip
-MOST_UNCLOSED = 20
-_KEY = re.compile(r"[A-Za-z0-9_:.+/-]+")
+_MARKS = {"'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u0303", "=": "\u0304", ".": "\u0307"}
+_NAMED_MARKS = {"u": "\u0306", "v": "\u030c", "H": "\u030b", "c": "\u0327", "k": "\u0328", "r": "\u030a", "d": "\u0323"}
+_ACCENTS = _MARKS | _NAMED_MARKS
+_LIGATURES = {"ss": "ß", "ae": "æ", "AE": "Æ", "oe": "œ", "OE": "Œ", "aa": "å", "AA": "Å"}
+_LETTERS = _LIGATURES | {"o": "ø", "O": "Ø", "l": "ł", "L": "Ł", "i": "ı", "j": "ȷ"}
+_ACCENTED = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\{\\(['`^\"~=.])\s*\{?(\\[ij]|[A-Za-z])\}?\}",
+        r"\{\\([uvHckrd])\s*\{?(\\[ij]|[A-Za-z])\}?\}",
+        r"\\(['`^\"~=.])\s*\{?(\\[ij]|[A-Za-z])\}?",
+        r"\\([uvHckrd])\{(\\[ij]|[A-Za-z])\}",
+    )
+)
+_KIND, _KEY, _FIELD = re.compile(r"[A-Za-z]+"), re.compile(r"[A-Za-z0-9_:.+/-]+"), re.compile(r"[A-Za-z][\w-]*")
 
 
 @dataclass(frozen=True)
@@ -72,20 +87,18 @@ class Entry:
 
 
 def parse(text: str) -> list[Entry]:
-    """The entries of a BibTeX text. What is not an entry, or not closed, is passed over; many that are not closed end
-    the reading, which would else take the square of the text's length."""
+    """The entries of a BibTeX text. What is not an entry, or not closed, is passed over; of a field that stands twice
+    in an entry the last one counts."""
     entries = []
-    position = unclosed = 0
-    while match := re.compile(r"@([A-Za-z]+)\s*\{\s*([^,\s{}]+)\s*,").search(text, position):
-        body, position = _balanced(text, match.end())
-        if body is None:
-            position, unclosed = match.end(), unclosed + 1
-            if unclosed > MOST_UNCLOSED:
-                break
-            continue
-        kind, key = match.group(1).lower(), match.group(2)
-        if kind not in ("comment", "string", "preamble") and _KEY.fullmatch(key):
-            entries.append(Entry(kind, key, dict(_fields(body))))
+    for block in parse_string(text).blocks:
+        block = getattr(block, "ignore_error_block", block)  # a key that stands twice, in the text or in an entry
+        if isinstance(block, Block) and _KIND.fullmatch(block.entry_type) and _KEY.fullmatch(block.key):
+            fields = {
+                field.key.lower(): _unicode(" ".join(str(field.value).split()))
+                for field in block.fields
+                if _FIELD.fullmatch(field.key)
+            }
+            entries.append(Entry(block.entry_type.lower(), block.key, fields))
     return entries
 
 
@@ -101,33 +114,6 @@ def merge(texts: Iterable[str]) -> dict[str, Entry]:
     return merged
 
 
-def _balanced(text: str, start: int) -> tuple[str | None, int]:
-    depth = 1
-    for i in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[i], 0)
-        if depth == 0:
-            return text[start:i], i + 1
-    return None, len(text)
-
-
-def _fields(body: str) -> Iterable[tuple[str, str]]:
-    position = 0
-    pattern = re.compile(r"\s*,?\s*([A-Za-z][\w-]*)\s*=\s*")
-    while match := pattern.match(body, position):
-        position = match.end()
-        if body[position : position + 1] == "{":
-            value, position = _balanced(body, position + 1)
-        elif body[position : position + 1] == '"':
-            end = body.find('"', position + 1)
-            value, position = (body[position + 1 : end], end + 1) if end > 0 else (None, len(body))
-        else:
-            end = body.find(",", position)
-            end = len(body) if end < 0 else end
-            value, position = body[position:end], end
-        if value is not None:
-            yield match.group(1).lower(), _unicode(" ".join(value.split()))
-
-
 def _unicode(value: str) -> str:
     """Accents and escaped characters as Unicode; other commands become their bare name's text."""
 
@@ -135,9 +121,8 @@ def _unicode(value: str) -> str:
         letter = {"\\i": "i", "\\j": "j"}.get(match.group(2), match.group(2))
         return unicodedata.normalize("NFC", letter + _ACCENTS[match.group(1)])
 
-    for pattern in (r"\{\\(['`^\"~=.])\s*\{?(\\[ij]|[A-Za-z])\}?\}", r"\{\\([uvHckrd])\s*\{?(\\[ij]|[A-Za-z])\}?\}",
-                    r"\\(['`^\"~=.])\s*\{?(\\[ij]|[A-Za-z])\}?", r"\\([uvHckrd])\{(\\[ij]|[A-Za-z])\}"):  # fmt: skip
-        value = re.sub(pattern, accent, value)
+    for pattern in _ACCENTED:
+        value = pattern.sub(accent, value)
     value = re.sub(r"\{?\\(ss|[oOlL]|ae|AE|oe|OE|aa|AA|i|j)(?![A-Za-z])\s*\}?", lambda m: _LETTERS[m.group(1)], value)
     value = re.sub(r"\\([&%$#_{}])", lambda m: m.group(1) if m.group(1) not in "{}" else "", value)
     value = re.sub(r"\\[A-Za-z]+\s*|\\.", "", value).replace("\\", "").replace("---", "—").replace("--", "–")

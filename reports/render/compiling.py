@@ -23,6 +23,8 @@ LARGEST_FILE = 1 << 30
 # Of the 6 to 8 pages that a report may have, one is left for the student's own words.
 MOST_PAGES = 7
 END = "end-of-main"
+# Stop at the first error, and ask nothing.
+_CAREFUL = ("-interaction=nonstopmode", "-halt-on-error")
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,10 @@ def compile_pdf(folder: Path, name: str) -> Compiled:
     """`<name>.tex` to `<name>.pdf`."""
     latexmk = shutil.which("latexmk")
     if latexmk is None:
-        return Compiled(None, "LaTeX sources are ready; latexmk is not installed: to compile, run"
-                              f" `latexmk -pdf {name}.tex` in {folder}")  # fmt: skip
-    command = [
-        latexmk, "-norc", "-pdf", "-pdflatex=pdflatex -no-shell-escape %O %S", "-interaction=nonstopmode",
-        "-halt-on-error", "-outdir=build", f"{name}.tex",
-    ]  # fmt: skip
+        said = f"to compile, run `latexmk -pdf {name}.tex` in {folder}"
+        return Compiled(None, f"LaTeX sources are ready; latexmk is not installed: {said}")
+    program = "-pdflatex=pdflatex -no-shell-escape %O %S"
+    command = [latexmk, "-norc", "-pdf", program, *_CAREFUL, "-outdir=build", f"{name}.tex"]
     log = folder / "build" / f"{name}.log"
     done = _run(command, folder)
     if done is None:
@@ -106,8 +106,7 @@ def complaints(log: str, most: float = 5.0) -> list[str]:
 
 def _draft(folder: Path, name: str) -> int | None:
     """Pages of the main part after a single run over what the last one left."""
-    command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "-draftmode",
-               "-output-directory=build", f"{name}.tex"]  # fmt: skip
+    command = ["pdflatex", "-no-shell-escape", *_CAREFUL, "-draftmode", "-output-directory=build", f"{name}.tex"]
     return main_pages(folder, name) if _run(command, folder) == 0 else None
 
 
@@ -115,11 +114,18 @@ def _run(command: list[str], folder: Path) -> int | None:
     """The exit status; None where it took too long. Whatever ends the wait, what was started is ended too."""
     # Nothing in the sources may start a program, or read and write outside of the folder.
     safe = os.environ | {"openin_any": "p", "openout_any": "p", "max_print_line": "10000"}
+    nothing = subprocess.DEVNULL
     with _plainly_named(folder) as place, _raising_on_signals():
         running = subprocess.Popen(
-            command, cwd=place, env=safe | {"PWD": str(place)}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=_limit,
-        )  # fmt: skip
+            command,
+            cwd=place,
+            env=safe | {"PWD": str(place)},
+            stdin=nothing,
+            stdout=nothing,
+            stderr=nothing,
+            start_new_session=True,
+            preexec_fn=_limit,
+        )
         try:
             return running.wait(COMPILE_SECONDS)
         except subprocess.TimeoutExpired:

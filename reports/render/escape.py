@@ -7,25 +7,58 @@ import unicodedata
 from itertools import groupby, zip_longest
 
 _SPECIAL = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%",
-    "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}",
-    "'": "'", "[": "{[}", "]": "{]}",
-}  # fmt: skip
-_MATH = {
-    "±": r"\pm", "×": r"\times", "·": r"\cdot", "−": "-", "≤": r"\leq", "≥": r"\geq", "≈": r"\approx",
-    "≠": r"\neq", "→": r"\rightarrow", "←": r"\leftarrow", "⊕": r"\oplus", "⊙": r"\odot", "∘": r"\circ",
-    "∞": r"\infty", "√": r"\surd", "∈": r"\in", "∑": r"\sum", "∏": r"\prod", "∆": r"\Delta", "′": "'",
-    "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "δ": r"\delta", "ε": r"\varepsilon", "η": r"\eta",
-    "θ": r"\theta", "λ": r"\lambda", "μ": r"\mu", "π": r"\pi", "ρ": r"\rho", "σ": r"\sigma", "τ": r"\tau",
-    "φ": r"\varphi", "ϕ": r"\phi", "ψ": r"\psi", "ω": r"\omega", "Δ": r"\Delta", "Θ": r"\Theta",
-    "Φ": r"\Phi", "Ω": r"\Omega", "Σ": r"\Sigma", "ℓ": r"\ell",
-}  # fmt: skip
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "'": "'",
+    "[": "{[}",
+    "]": "{]}",
+}
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """Of words in turn: a character, and what stands for it."""
+    words = text.split()
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+_MATH = _pairs(
+    r"± \pm × \times · \cdot − - ≤ \leq ≥ \geq ≈ \approx ≠ \neq → \rightarrow ← \leftarrow ⊕ \oplus"
+    r" ⊙ \odot ∘ \circ ∞ \infty √ \surd ∈ \in ∑ \sum ∏ \prod ∆ \Delta ′ ' α \alpha β \beta γ \gamma"
+    r" δ \delta ε \varepsilon η \eta θ \theta λ \lambda μ \mu π \pi ρ \rho σ \sigma τ \tau φ \varphi"
+    r" ϕ \phi ψ \psi ω \omega Δ \Delta Θ \Theta Φ \Phi Ω \Omega Σ \Sigma ℓ \ell"
+)
 _PUNCTUATION = {
-    "–": "--", "—": "---", "…": r"\ldots{}", "“": "``", "”": "''", "‘": "`", "’": "'", "\u00a0": "~",
-    "†": r"\dag{}", "‡": r"\ddag{}", "•": r"\textbullet{}", "€": r"\texteuro{}", "™": r"\texttrademark{}",
-    "\u200b": r"\allowbreak{}", "\u2009": r"\,", "\u202f": r"\,", "µ": r"\textmu{}",
-}  # fmt: skip
+    "–": "--",
+    "—": "---",
+    "…": r"\ldots{}",
+    "“": "``",
+    "”": "''",
+    "‘": "`",
+    "’": "'",
+    "\u00a0": "~",
+    "†": r"\dag{}",
+    "‡": r"\ddag{}",
+    "•": r"\textbullet{}",
+    "€": r"\texteuro{}",
+    "™": r"\texttrademark{}",
+    "\u200b": r"\allowbreak{}",
+    "\u2009": r"\,",
+    "\u202f": r"\,",
+    "µ": r"\textmu{}",
+}
 _GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]+")
 # Zero-width joiners and the choice of a variant belong to what is before them.
 _JOINERS = "\u200c\u200d\ufe0e\ufe0f"

@@ -43,14 +43,14 @@ _DELIMITERS = frozenset("()[]|/.<>") | {
     for name in _names("{ } | langle rangle vert Vert lvert rvert lVert rVert lfloor rfloor lceil rceil uparrow")
 }
 # What a script can be without braces.
-_BARE = _SYMBOLS - _names("dots ldots cdots vdots ddots quad qquad displaystyle textstyle scriptstyle"
-                             " scriptscriptstyle bmod implies iff")  # fmt: skip
+_BARE = _SYMBOLS - _names(
+    "dots ldots cdots vdots ddots quad qquad displaystyle textstyle scriptstyle scriptscriptstyle bmod implies iff"
+)
 _SPACES = frozenset([r"\,", r"\;", r"\:", r"\!", r"\>", "\\ ", r"\|", r"\{", r"\}"])
 # With the most columns that LaTeX gives them.
-_ENVIRONMENTS = {
-    "aligned": 20, "gathered": 1, "split": 2, "cases": 2, "matrix": 10, "pmatrix": 10, "bmatrix": 10,
-    "Bmatrix": 10, "vmatrix": 10, "Vmatrix": 10, "smallmatrix": 10,
-}  # fmt: skip
+_ENVIRONMENTS = {"aligned": 20, "gathered": 1, "split": 2, "cases": 2} | dict.fromkeys(
+    _names("matrix pmatrix bmatrix Bmatrix vmatrix Vmatrix smallmatrix"), 10
+)
 _TOKEN = re.compile(r"\\(?:[A-Za-z]+|.|$)|[^\\]", re.DOTALL)
 _PLAIN = re.compile(r"[A-Za-z0-9+*/=<>()\[\]|.,;:!?@~-]")
 _WORDS = re.compile(r"[A-Za-z0-9 +*/=<>()\[\]|.,;:!?@'`-]*")

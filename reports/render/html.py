@@ -85,8 +85,14 @@ def _reference(entry: Entry) -> dict[str, Any]:
     venue = next((entry.plain(f) for f in ("booktitle", "journal", "howpublished", "publisher") if entry.plain(f)), "")
     authors = ["et al." if name == "others" else name for name in entry.authors]
     who = ", ".join(authors[:-1]) + " et al." if authors[-1:] == ["et al."] else listing(authors) if authors else ""
-    return {"key": entry.key, "authors": who, "year": entry.year, "title": entry.plain("title"), "venue": venue,
-            "url": entry.url}  # fmt: skip
+    return {
+        "key": entry.key,
+        "authors": who,
+        "year": entry.year,
+        "title": entry.plain("title"),
+        "venue": venue,
+        "url": entry.url,
+    }
 
 
 def _by_author(entry: Entry) -> tuple[str, str]:

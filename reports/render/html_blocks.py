@@ -78,6 +78,7 @@ class Writer:
         self.formulas = 0
 
     def section(self, section: Section, level: int) -> Markup:
+        """What is below a section's heading, which is of this level."""
         parts = [self.block(block) for block in section.blocks]
         for inner in section.sections:
             parts.append(
@@ -103,11 +104,16 @@ class Writer:
                 return Markup(
                     '<figure id="{}" class="{}"><div class="scroll" tabindex="0">{}</div>'
                     "<figcaption><b>{}.</b> {}</figcaption></figure>"
-                ).format(_anchor(block.label), "wide" if block.wide else "narrow",
-                         inline_svg(svg, block.key, block.alt), self.names[block.label],
-                         self.text(block.caption))  # fmt: skip
+                ).format(
+                    _anchor(block.label),
+                    "wide" if block.wide else "narrow",
+                    inline_svg(svg, block.key, block.alt),
+                    self.names[block.label],
+                    self.text(block.caption),
+                )
 
     def text(self, pieces: Text) -> Markup:
+        """Running text."""
         said = []
         for piece in pieces:
             match piece:
@@ -137,6 +143,7 @@ class Writer:
         return joined if textual else Markup("({})").format(joined)
 
     def table(self, table: Table) -> Markup:
+        """A table with its caption and links to its files."""
         beside = [_beside(table, i) for i in range(len(table.columns))]
         rows = []
         for row in table.rows:
@@ -150,9 +157,15 @@ class Writer:
             '<a class="file" href="tables/{}.tex">tex</a></figcaption><div class="scroll" tabindex="0">'
             "<table><thead>{}</thead><tbody>{}</tbody></table></div></figure>"
         ).format(
-            _anchor(table.label), "dense" if len(table.columns) > 8 else "", self.names[table.label],
-            self.text(table.caption), table.key, table.key, _head(table.columns), Markup("\n").join(rows),
-        )  # fmt: skip
+            _anchor(table.label),
+            "dense" if len(table.columns) > 8 else "",
+            self.names[table.label],
+            self.text(table.caption),
+            table.key,
+            table.key,
+            _head(table.columns),
+            Markup("\n").join(rows),
+        )
 
 
 def _head(columns: tuple[Column, ...]) -> Markup:

@@ -19,8 +19,8 @@ from reports.render.formulas import NOT_MATHEMATICS, layout_of
 
 def _variables() -> dict[str, str]:
     """Colours of figures and what stands for them on the page."""
-    found = {INK: "var(--ink)", MUTED: "var(--muted)", FAINT: "var(--line)", FRONT: "var(--front)",
-             "#ffffff": "var(--surface)"}  # fmt: skip
+    found = {INK: "var(--ink)", MUTED: "var(--muted)", FAINT: "var(--line)", FRONT: "var(--front)"}
+    found["#ffffff"] = "var(--surface)"
     found |= {color: f"var(--family-{family})" for family, color in family_colors().items()}
     for i, (shade, _) in enumerate(MEMORY_SHADES):
         found[shade] = f"var(--memory-{i})"
@@ -45,10 +45,9 @@ def formula_svg(formula: str, key: str) -> Markup:
         return Markup("<code>{}</code> ({})").format(shorten(formula), NOT_MATHEMATICS)
     # matplotlib sets single lines only: of environments, those that merely stack lines can be undone.
     stacked = re.sub(r"\\(?:begin|end)\{(?:aligned|align|gathered|gather|split)\*?\}", "", formula)
-    lines = re.split(r"\\\\", stacked.replace("&", ""))
+    lines = [line.strip() for line in stacked.replace("&", "").split(r"\\")]
     try:
-        drawn = [inline_svg(_math_svg(line.strip()), f"{key}-{i}", line.strip())
-                 for i, line in enumerate(lines) if line.strip()]  # fmt: skip
+        drawn = [inline_svg(_math_svg(line), f"{key}-{i}", line) for i, line in enumerate(lines) if line]
     except (ValueError, RuntimeError):
         drawn = []
     if not drawn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
 
 from reports.drawing.theme import PAPER, save
 from reports.model.document import (
@@ -165,9 +166,8 @@ def tabular(one: Table) -> str:
     ]
     rows = [("\\addlinespace\n" if row.gap and n else "") + _row(row, spread) for n, row in enumerate(one.rows)]
     columns = "".join(_column(c, s) for c, s in zip(one.columns, spread, strict=True))
-    return "\n".join([f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}", "\\toprule", _head(one.columns, spread),
-                      "\\midrule",
-                      *rows, "\\bottomrule", "\\end{tabular}"])  # fmt: skip
+    begin, end = f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}\n\\toprule", "\\bottomrule\n\\end{tabular}"
+    return "\n".join([begin, _head(one.columns, spread), "\\midrule", *rows, end])
 
 
 def _cut(one: Table) -> list[tuple[Row, ...]]:
@@ -175,9 +175,10 @@ def _cut(one: Table) -> list[tuple[Row, ...]]:
     parts: list[list[Row]] = [[]]
     lines, label = 0.0, one.rows[0].cells[0] if one.rows else None
     for row in one.rows:
-        texts = [(len(c), column.share) for c, column in zip(row.cells, one.columns, strict=True)
-                 if isinstance(c, str) and column.kind == "text"]  # fmt: skip
-        tall = max((math.ceil(n / (share * LETTERS_PER_LINE)) for n, share in texts), default=1)
+        tall = max(
+            math.ceil(len(cell) / (column.share * LETTERS_PER_LINE)) if _wraps(cell, column) else 1
+            for cell, column in zip(row.cells, one.columns, strict=True)
+        )
         label = row.cells[0] or label
         if parts[-1] and lines + tall > LINES_PER_TABLE:
             parts.append([])
@@ -186,6 +187,10 @@ def _cut(one: Table) -> list[tuple[Row, ...]]:
         parts[-1].append(row)
         lines += tall + row.gap * 0.5
     return [tuple(part) for part in parts]
+
+
+def _wraps(cell: str | Number | None, column: Column) -> TypeGuard[str]:
+    return isinstance(cell, str) and column.kind == "text"
 
 
 def _column(column: Column, spread: bool) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,15 +19,13 @@ import pandas as pd
 from records.record import Record
 from records.store import RecordStore
 from records.vocabulary import Quantity, listed
-from reports.analysis.statistics import summarise
+from reports.analysis.groups import groups, plain_number
 from reports.model.environments import environment_pairs
-from reports.results import Results, environment_of
+from reports.results import Results, environment_of, metric_values
 from reports.scales import UNDEFINED, read_scale
 
 # Characters of a log that the page carries: of a cell that failed, and of all others together.
 FAILED_LOG, ALL_LOGS = 8_000, 3_000_000
-# A method, task or backbone that stands for all of them.
-ALL = -1
 
 
 def _measure(quantity: Quantity) -> dict[str, Any]:
@@ -90,14 +88,19 @@ def overview(results: Results) -> dict[str, Any]:
         "statuses": statuses.values,
         "labels": [_label(results, name) for name in results.labels],
         "tasks": [
-            {"name": n, "title": results.title("tasks", n), "metric": results.metric(n), "key": results.metric_key(n),
-             "scales": _scales(results, n)}
-            for n in results.tasks
+            {
+                "name": task,
+                "title": results.title("tasks", task),
+                "metric": results.metric(task),
+                "key": results.metric_key(task),
+                "scales": _scales(results, task),
+            }
+            for task in results.tasks
         ],
         "averaged": averaged,
         "backbones": [{"name": n, "title": results.title("backbones", n)} for n in results.backbones],
         "groups": groups(columns, measured, averaged),
-    }  # fmt: skip
+    }
 
 
 def _as_measured(results: Results, measure: Quantity) -> pd.Series:
@@ -114,9 +117,7 @@ def _scales(results: Results, task: str) -> dict[str, dict[str, str]]:
     """How every metric of a task is written, as far as its card says so."""
     found = {}
     for metric in results.task_card(task).scales:
-        values = [record.test[metric] for record in results.records.values()
-                  if record.cell.task == task and metric in record.test]  # fmt: skip
-        scale = read_scale(results.task_card(task), metric, values)
+        scale = read_scale(results.task_card(task), metric, metric_values(results.records.values(), task, metric))
         kind = "points" if scale.in_points else f"places:{scale.decimals}"
         found[metric] = {"kind": kind, "better": "higher" if scale.higher_is_better else "lower"}
     return found
@@ -139,75 +140,7 @@ def _protocol(record: Record | None, protocols: _Index) -> int | None:
 
 
 def _numbers(column: pd.Series) -> list[float | None]:
-    return [_number(value) for value in column.tolist()]
-
-
-def _number(value: float) -> float | int | None:
-    """Whole numbers as such, which is shorter; what is not finite as nothing."""
-    if not math.isfinite(value):
-        return None
-    return int(value) if float(value).is_integer() else value
-
-
-def groups(
-    columns: dict[str, list], measured: dict[str, list[float | None]], averaged: Sequence[int]
-) -> list[dict[str, Any]]:
-    """Per (backbone, task, label) the mean, spread and count over seeds of each measure; then per (backbone,
-    label) the mean of the tasks' means, where the label has one on every task that any label has; of scores only over
-    the tasks `averaged`."""
-    members: dict[tuple[int, int, int], list[int]] = {}
-    for i, key in enumerate(zip(columns["backbone"], columns["task"], columns["label"], strict=True)):
-        members.setdefault(key, []).append(i)
-    profiled = {m.name for m in listed() if m.profiled}
-    made = []
-    for (backbone, task, label), rows in members.items():
-        used = {columns["protocol"][i] for i in rows} - {None}
-        values = {
-            key: _summary([column[i] for i in rows])
-            for key, column in measured.items()
-            if key not in profiled or len(used) == 1
-        }
-        made.append({"backbone": backbone, "task": task, "label": label, "protocol": min(used, default=None),
-                     "values": {k: v for k, v in values.items() if v}})  # fmt: skip
-    return made + [
-        group for backbone in sorted(set(columns["backbone"])) for group in _over_tasks(made, backbone, averaged)
-    ]
-
-
-def _summary(values: Sequence[float | None]) -> list[float | int | None] | None:
-    """[mean, sd, n], or nothing."""
-    found = summarise([math.nan if value is None else value for value in values])
-    return [_number(found.mean), found.sd, found.n] if found.n else None
-
-
-def _over_tasks(made: list[dict[str, Any]], backbone: int, averaged: Sequence[int]) -> list[dict[str, Any]]:
-    own = [group for group in made if group["backbone"] == backbone]
-    tasks = {group["task"] for group in own}
-    if len(tasks) < 2:
-        return []
-    by_label: dict[int, list[dict[str, Any]]] = {}
-    for group in own:
-        by_label.setdefault(group["label"], []).append(group)
-    found = []
-    for measure in listed():
-
-        def has(group: dict[str, Any], measure: Quantity = measure) -> bool:
-            return measure.name in group["values"] and (measure.kind != "score" or group["task"] in averaged)
-
-        having = [group for group in own if has(group)]
-        wanted = {group["task"] for group in having}
-        if not wanted or (measure.profiled and len({group["protocol"] for group in having}) > 1):
-            continue
-        for label, theirs in by_label.items():
-            values = [group["values"][measure.name] for group in theirs if has(group)]
-            if len(values) == len(wanted):
-                mean = _number(summarise([value[0] for value in values]).mean)
-                found.append((label, measure.name, [mean, None, sum(value[2] for value in values)]))
-    return [
-        {"backbone": backbone, "task": ALL, "label": label, "protocol": None,
-         "values": {key: value for of, key, value in found if of == label}}
-        for label in by_label
-    ]  # fmt: skip
+    return [plain_number(value) for value in column.tolist()]
 
 
 def details(results: Results, output: Path) -> dict[str, Any]:

@@ -46,9 +46,9 @@ def _draw(word: str, path: Path) -> None:
     with PAPER.applied():
         # At a high resolution widths are those of the PDF, where letters are not moved to pixels.
         drawing = Figure(figsize=(1, _HEIGHT * _SIZE / 72), dpi=_DOTS)
-        canvas = FigureCanvasAgg(drawing)
+        FigureCanvasAgg(drawing)
         font = FontProperties(family=fallback_fonts(), size=_SIZE)
         text = drawing.text(0, _DEPTH / _HEIGHT, word, fontproperties=font, va="baseline", color="black")
-        width = text.get_window_extent(canvas.get_renderer()).width
+        width = text.get_window_extent().width
         drawing.set_figwidth(max(width, 1) / _DOTS + _ROOM / 72)
         drawing.savefig(path, metadata={"CreationDate": None})

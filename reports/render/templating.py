@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from reports.model.resources import TEMPLATES, TemplateError
@@ -76,12 +77,19 @@ def latex_environment(style: Style = Style()) -> jinja2.Environment:
     """
     own = [jinja2.FileSystemLoader(style.folder)] if style.folder else []
     environment = _Sandbox(
-        loader=jinja2.ChoiceLoader([*own, jinja2.FileSystemLoader(TEMPLATES)]), autoescape=False,
+        loader=jinja2.ChoiceLoader([*own, jinja2.FileSystemLoader(TEMPLATES)]),
+        autoescape=False,
         undefined=jinja2.StrictUndefined,
-        variable_start_string="(((", variable_end_string=")))", block_start_string="((*",
-        block_end_string="*))", comment_start_string="((#", comment_end_string="#))",
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
+        variable_start_string="(((",
+        variable_end_string=")))",
+        block_start_string="((*",
+        block_end_string="*))",
+        comment_start_string="((#",
+        comment_end_string="#))",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     environment.filters |= {"tex": latex_text, "code": latex_code}
     return environment
 
@@ -110,15 +118,17 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(["*", "**"])
 
     def is_safe_callable(self, obj: Any) -> bool:
+        """Whether a template may call it."""
         owner = getattr(obj, "__self__", None)
         plain = isinstance(owner, (str, list, tuple, dict, int, float))
         jinja = str(getattr(obj, "__module__", None) or type(owner).__module__).startswith("jinja2.")
         return super().is_safe_callable(obj) and (obj in self.given or obj is dict or plain or jinja)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """Products and powers of small numbers alone: others could fill the memory."""
         numbers = all(isinstance(value, (int, float)) and abs(value) < 1e6 for value in (left, right))
         if not numbers or (operator == "**" and abs(right) > 100):
-            raise jinja2.sandbox.SecurityError(f"{operator} of texts, lists or large numbers")
+            raise SecurityError(f"{operator} of texts, lists or large numbers")
         return super().call_binop(context, operator, left, right)
 
 
@@ -129,6 +139,9 @@ def _is_inside(path: Path, folder: Path) -> bool:
 def html_environment() -> jinja2.Environment:
     """Jinja that escapes every value but Markup."""
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

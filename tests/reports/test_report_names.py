@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import synthetic_results as synthetic
 
+from reports.analysis.analysis import analyse
 from reports.drawing.theme import fallback_fonts, has_glyphs
 from reports.model.references import run_entry
 from reports.render import compiling
@@ -69,7 +70,7 @@ def test_names_of_macros_are_as_many_as_names():
 def test_every_label_has_its_own_number_in_latex(tmp_path: Path):
     results = read(labelled(tmp_path / "r"))
     names = macro_names(results.labels)
-    (tmp_path / "numbers.tex").write_text(numbers(results))
+    (tmp_path / "numbers.tex").write_text(numbers(analyse(results)))
     lines = "".join(f"x{i}: \\benchmean{{{names[label]}}}{{bbc_news}};\n\n" for i, label in enumerate(LABELS))
     (tmp_path / "report.tex").write_text(
         "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{graphicx}\\input{numbers}\\begin{document}"
@@ -83,7 +84,7 @@ def test_every_label_has_its_own_number_in_latex(tmp_path: Path):
 
 
 def test_changed_names_are_listed_in_numbers_tex(tmp_path: Path):
-    lines = numbers(read(labelled(tmp_path / "r"))).splitlines()
+    lines = numbers(analyse(read(labelled(tmp_path / "r")))).splitlines()
     for label, safe in macro_names(LABELS).items():
         shown = label.replace("\\", "\\textbackslash ")
         assert (f"% In names, '{shown}' is {safe}" in lines) == (label != safe)

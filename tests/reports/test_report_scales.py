@@ -20,6 +20,7 @@ from reports.analysis.analysis import analyse
 from reports.analysis.claims import assess
 from reports.analysis.comparison import compare
 from reports.analysis.focus import focus
+from reports.analysis.groups import ALL
 from reports.build import build_report
 from reports.drawing import fronts, tradeoff
 from reports.drawing.theme import PAPER
@@ -194,7 +195,7 @@ def test_only_what_is_alike_is_averaged(mixed: Results, errors: Results):
     first = table.data[table.data["constraint"] == "none"].iloc[0]
     assert first["test"] == pytest.approx(_mean(mixed, first["label"], HARD))
     overview = page_data.overview(mixed)
-    means = [g for g in overview["groups"] if g["task"] == page_data.ALL]
+    means = [g for g in overview["groups"] if g["task"] == ALL]
     lora = next(g for g in means if overview["labels"][g["label"]]["name"] == "lora")
     assert lora["values"]["score"][0] == pytest.approx(_mean(mixed, "lora", HARD))
 
