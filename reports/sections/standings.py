@@ -107,16 +107,18 @@ def tables(analysis: Analysis) -> list[Table]:
 def _table(analysis: Analysis, standing: Standing, key: str) -> Table:
     results, scale = analysis.results, analysis.results.scale(standing.tasks[0])
     ids = {label: _cells(analysis, standing, label) for label in standing.means}
+    intervals = any(mean.low is not None for mean in standing.means.values())
 
     def row(label: str) -> tuple[Cell, ...]:
         mean, rank = standing.means[label], standing.ranking.ranks[label]
         written = Number(score(mean.estimate, scale), scale.raw(mean.estimate), cells=ids[label])
-        return written, _interval(mean, scale), Number(decimal(rank, 2), rank, cells=ids[label])
+        ranked = Number(decimal(rank, 2), rank, cells=ids[label])
+        return (written, *([_interval(mean, scale)] if intervals else []), ranked)
 
     columns = (
         Column("Method", "label"),
-        Column("mean", group="Interquartile"),
-        Column("interval", group="Interquartile"),
+        Column("mean" if intervals else "interquartile mean", group="Interquartile" if intervals else None),
+        *([Column("interval", group="Interquartile")] if intervals else []),
         Column("average rank"),
     )
     rows = by_family(results, standing.means, row)
