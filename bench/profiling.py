@@ -39,6 +39,7 @@ Pairs = list[tuple[float, float]]
 
 WARM_UP_STEPS = 2
 TIMED_STEPS = 5
+STEPS = WARM_UP_STEPS + TIMED_STEPS
 INFERENCE_BATCH = 8
 # Even, so that either model goes first equally often.
 INFERENCE_PAIRS = 12
@@ -91,11 +92,14 @@ def profile(
     device = accelerator.device
     ids = _random_ids(budget.batch_size, budget.max_length, anatomy.config, device)
     model = accelerator.prepare(anatomy.model)
-    phases = []
-    for phase in method.phases():
-        steps = WARM_UP_STEPS + TIMED_STEPS
-        trainer = PhaseTrainer(accelerator, model, anatomy, method, phase, steps, form, budget, constant_rate=True)
-        phases.append(_train_cost(trainer, phase, ids))
+    phases = [
+        _train_cost(
+            PhaseTrainer(accelerator, model, anatomy, method, phase, STEPS, form, budget, constant_rate=True),
+            phase,
+            ids,
+        )
+        for phase in method.phases()
+    ]
     weights = _bytes_of([*model.parameters(), *model.buffers()])
 
     # What a prompt shows is read with every question, and is the method's price: not part of the protocol.
@@ -122,16 +126,13 @@ def profile(
         # Counted before merging takes the adapter away; what is stored is what training would leave.
         stored = _bytes_of(method.state(anatomy.model).values())
         merged = beside_the_backbone() if method.merge(anatomy.model) else []
-    plain_seconds = statistics.median(plainly for plainly, _ in unmerged + merged)
     return Cost(
         protocol=_protocol(budget),
         peak_memory_bytes=peak,
         weights_bytes=weights,
         stored_bytes=stored,
         inference_flops=inference_flops,
-        inference_seconds=plain_seconds * _median_ratio(unmerged),
-        merged_inference_seconds=plain_seconds * _median_ratio(merged) if merged else None,
-        backbone_inference_seconds=plain_seconds,
+        **_latencies(unmerged, merged),
         **_of_all(phases, ids.numel()),
     )
 
@@ -143,6 +144,16 @@ def _protocol(budget: Budget) -> dict[str, Any]:
         "warm_up_steps": WARM_UP_STEPS,
         "timed_steps": TIMED_STEPS,
         "inference_pairs": INFERENCE_PAIRS,
+    }
+
+
+def _latencies(unmerged: Pairs, merged: Pairs) -> dict[str, float | None]:
+    """Those of the adapted model are the plain one's, times the median ratio of neighbours."""
+    plain_seconds = statistics.median(plainly for plainly, _ in unmerged + merged)
+    return {
+        "inference_seconds": plain_seconds * _median_ratio(unmerged),
+        "merged_inference_seconds": plain_seconds * _median_ratio(merged) if merged else None,
+        "backbone_inference_seconds": plain_seconds,
     }
 
 

@@ -88,8 +88,7 @@ def train(
         _, result.validation = evaluate(model, alive(streams[None].validation), streams[None].form)
         return result
     ends = phase_ends(phases, result.steps)
-    seen, best = _Seen(accelerator.device), _Best()
-    step = 0
+    seen, best, step = _Seen(accelerator.device), _Best(), 0
     for phase, end in zip(phases, ends, strict=True):
         stream = streams[phase.task]
         trainer = PhaseTrainer(accelerator, model, anatomy, method, phase, end - step, stream.form, budget)
@@ -105,18 +104,17 @@ def train(
             if validates:
                 loss, scores = evaluate(model, alive(stream.validation), stream.form, when=when)
                 model.train()
-                result.history.append(
-                    Evaluation(
-                        step=step,
-                        epoch=step / steps_per_epoch,
-                        phase=phase.name,
-                        train_loss=seen.mean_loss(),
-                        validation_loss=loss,
-                        validation=scores,
-                    )
+                line = Evaluation(
+                    step=step,
+                    epoch=step / steps_per_epoch,
+                    phase=phase.name,
+                    train_loss=seen.mean_loss(),
+                    validation_loss=loss,
+                    validation=scores,
                 )
+                result.history.append(line)
                 if phase is phases[-1]:
-                    best.offer(step, loss, scores, stream.form.task.card.primary, partial(method.state, anatomy.model))
+                    best.offer(line, stream.form.task.card.primary, partial(method.state, anatomy.model))
     # Before the checkpoint is loaded: of what was trained, a method may store a result alone.
     result.trainable = {name: p.numel() for name, p in anatomy.model.named_parameters() if p.requires_grad}
     method.load_state(anatomy.model, best.state)
@@ -174,11 +172,9 @@ class _Best:
         self.scores: dict[str, float] = {}
         self.state: dict[str, Tensor] = {}
 
-    def offer(
-        self, step: int, loss: float, scores: dict[str, float], primary: Metric, state: Callable[[], dict[str, Tensor]]
-    ) -> None:
+    def offer(self, line: Evaluation, primary: Metric, state: Callable[[], dict[str, Tensor]]) -> None:
         """Keeps a copy of the state that it may ask for, if the validation scores are better than any before."""
-        standing = (primary.standing(scores[primary.name]), -loss)
+        standing = (primary.standing(line.validation[primary.name]), -line.validation_loss)
         if self.standing is None or standing > self.standing:
-            self.standing, self.step, self.scores = standing, step, scores
+            self.standing, self.step, self.scores = standing, line.step, line.validation
             self.state = {name: value.clone() for name, value in state().items()}
