@@ -265,7 +265,7 @@ def test_adaloras_importance():
             ours.grad = layout(theirs.grad).clone()
         allocator.update_ipt(pair.theirs)
         for update in updates.values():
-            update.see(0.85, 0.85)
+            update.update_importance(0.85, 0.85)
     for name, update in updates.items():
         expected = _importance(allocator, name)
         torch.testing.assert_close(update.importance(), expected, rtol=1e-4, atol=1e-7, msg=name)
