@@ -155,7 +155,8 @@ def test_a_list_tells_how_names_made_to_order_look(tmp_path):
 @pytest.mark.parametrize("name", ["my suite.yaml", "it's.yaml", 'a "b".yaml', "a;b&c.yaml", "größe.yaml", "embedded"])
 def test_make_hands_names_on_as_they_are(tmp_path, name):
     """The command that make runs, with a program in place of bench that tells its arguments."""
-    for needed in ("Makefile", "pyproject.toml", "constraints.txt"):
+    (tmp_path / "bench").mkdir()
+    for needed in ("Makefile", "pyproject.toml", "constraints.txt", "bench/__init__.py"):
         shutil.copy(ROOT / needed, tmp_path / needed)
     tell = tmp_path / "venv" / "bin" / "bench"
     tell.parent.mkdir(parents=True)
