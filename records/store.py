@@ -186,7 +186,7 @@ def _faulty_card(error: ValidationError) -> str | None:
     match first["loc"]:
         case ("cards", str(kind), str(name), *place):
             at = ".".join(map(str, place))
-            said = one_line(f"{at + ': ' if at else ''}{first['msg']}")
+            said = one_line(f"{at + ': ' if at else ''}{first['msg'].removeprefix('Value error, ')}")
             whose = name if len(name) <= 80 else f"{name[:79]}…"
             return redacted(f"the card of the {kind.removesuffix('s')} {whose!r} cannot be used: {said}")
     return None
