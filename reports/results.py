@@ -20,7 +20,6 @@ from reports.scales import UNDEFINED, Scale, may_be_averaged, read_scale
 
 SCORED = ("trained", "ok")
 NOT_RUN = "not run"
-NO_SCORE = UNDEFINED
 
 COST_COLUMNS = tuple(name for name in Cost.model_fields if name not in ("protocol", "phases"))
 PARAMETER_COLUMNS = {name: name if name == "percent" else f"{name}_parameters" for name in Parameters.model_fields}
@@ -259,7 +258,7 @@ def _row(cell: Cell, record: Record | None, manifest: Manifest, scales: dict[str
     row["score"] = _primary(record.test, cell.task, manifest, scales)
     row["validation_score"] = _primary(record.validation, cell.task, manifest, scales)
     if row["score"] is None or math.isnan(row["score"]):
-        row |= {"status": NO_SCORE, "reason": _why_undefined(record.test, cell.task, manifest)}
+        row |= {"status": UNDEFINED, "reason": _why_undefined(record.test, cell.task, manifest)}
     if record.forgetting.keys() >= {"before", "after"}:
         before = record.forgetting["before"]
         row |= {"general_loss": before, "forgotten": record.forgetting["after"] - before}

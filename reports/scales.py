@@ -70,10 +70,6 @@ class Scale:
         bound = self.low if self.higher_is_better else self.high
         return -math.inf if bound is None else self.raw(bound)
 
-    def allows(self, value: float) -> bool:
-        """As the metric's own."""
-        return self.metric.allows(value)
-
     def raw(self, score: float) -> float:
         """The metric's own value of a held score; the same turns a value into the score that is held."""
         return score if self.higher_is_better else 0.0 - score
@@ -81,11 +77,6 @@ class Scale:
     def shown(self, score: float) -> float:
         """A held score in the unit that it is written in."""
         return self.unit.factor * score + 0.0
-
-    @property
-    def points_after(self) -> str:
-        """What follows a written number: " points", or nothing."""
-        return " points" if self.in_points else ""
 
 
 def read_scale(card: TaskCard | None, metric: str, values: Iterable[float] = ()) -> Scale:

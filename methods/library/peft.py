@@ -36,9 +36,10 @@ from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Card, Method, Phase, TaskInfo
 from methods.composition.inputs import count_positions, length_out_of_range
 from methods.library.peft_prompts import ADAPTER, CACHES, WRAPPERS, Tasks, forward_with_prompt
-from methods.library.peft_trials import few_tokens, on_purpose, one_line, quiet, without_weights
+from methods.library.peft_trials import few_tokens, on_purpose, quiet, without_weights
 from methods.library.peft_types import FAMILIES
 from methods.papers import PAPERS
+from records.text import one_line
 
 REVISION = f"peft-{peft.__version__}"
 

@@ -58,8 +58,3 @@ def on_purpose(error: Exception) -> bool:
     file = trace.tb_frame.f_code.co_filename
     line = linecache.getline(file, trace.tb_lineno).strip()
     return Path(file).is_relative_to(Path(peft.__file__).parent) and line.startswith("raise ")
-
-
-def one_line(error: Exception) -> str:
-    """The error's message, without line breaks."""
-    return " ".join(str(error).split())

@@ -124,15 +124,3 @@ def _name(axes: Axes, front: Front, column: str, at: list[tuple[float, float]], 
             anchors.append(Anchor(x, y, short(each.label), look(each.family).color))
         obstacles.append(point_box(x, y))
     place_names(axes, anchors, obstacles)
-
-
-def fronts(analysis: Analysis) -> list[Figure]:
-    """As `figures`."""
-    return figures(analysis)
-
-
-def heatmap(analysis: Analysis) -> list[Figure]:
-    """As `reports.drawing.heatmap.figures`."""
-    from reports.drawing.heatmap import figures as heatmaps
-
-    return heatmaps(analysis)

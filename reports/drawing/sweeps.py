@@ -135,8 +135,3 @@ def _name_lines(axes: Axes, lines: list[Line]) -> None:
         joint = [x, to_data.transform((edge + 5, 0))[0]]
         axes.plot(joint, [y, at_y], color=color, linewidth=0.4, scalex=False, scaley=False)
         axes.text(at_x, at_y, short(line.name), color=color, fontsize=LABEL_SIZE, va="center", in_layout=False)
-
-
-def sweep_figure(sweep: Sweep) -> Figure:
-    """As `figure`."""
-    return figure(sweep)
