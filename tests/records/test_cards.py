@@ -42,6 +42,8 @@ def test_of_a_manifest_the_card_is_named_in_one_line(tmp_path: Path):
     path = tmp_path / "manifest.json"
     lora = {"title": "LoRA", "claims": [PLAIN | {"measure": "scroe"}]}
     path.write_text(json.dumps(json.loads(path.read_text()) | {"cards": {"methods": {"lora": lora}}}))
-    with pytest.raises(ResultsError, match="the card of the method 'lora' cannot be used: claims.0: unknown") as caught:
+    with pytest.raises(
+        ResultsError, match=r"the card of the method 'lora' cannot be used: claims\.0: unknown"
+    ) as caught:
         store.manifest()
     assert "\n" not in str(caught.value)
