@@ -64,4 +64,9 @@ def _undefined_as_words(plain: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _undefined_as_words}
+def _unchanged(plain: dict[str, Any]) -> dict[str, Any]:
+    """From 2 to 3: what is new, `kept`, is empty."""
+    return plain
+
+
+STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _undefined_as_words, 2: _unchanged}

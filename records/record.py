@@ -14,7 +14,7 @@ from records.cards import Cards
 from records.cell import Cell
 from records.redaction import redacted
 
-SCHEMA = 2
+SCHEMA = 3
 
 # `broken` is never written: it is how a record that cannot be read is shown.
 Status = Literal["trained", "ok", "failed", "n/a", "broken"]
@@ -26,6 +26,9 @@ Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # What a cell's id is, and what a folder's name must be to be read or written.
 CellId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+# What a cell may leave beside its record, and the SHA-256 of a file.
+KeptFile = Literal["predictions.parquet", "state.safetensors"]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Evaluation(BaseModel):
@@ -136,6 +139,7 @@ class Record(BaseModel):
     cost: Cost | None = None
     environment: dict[str, Any] = Field({}, description="where it was trained and scored")
     profiled: dict[str, Any] = Field({}, description="what of the environment was another when cost was profiled")
+    kept: dict[KeptFile, Digest] = Field({}, description="the files that were kept beside it, with their digests")
 
 
 class Manifest(BaseModel):

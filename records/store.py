@@ -4,6 +4,8 @@ results/embedded/
   manifest.json            the resolved suite, its cells, and the cards of all that takes part
   cells/<id>/record.json   what a cell leaves behind
   cells/<id>/log.txt       what it printed
+  cells/<id>/predictions.parquet, state.safetensors   what its model answered, and what its method learnt
+  examples/<task>-<digest>.parquet   the texts of a task's test examples, once for all cells
 
 A folder may come from a stranger, or from a disk that was full: nothing outside it is read, and what cannot be read
 is one broken cell, not the end of the rest.
@@ -11,23 +13,29 @@ is one broken cell, not the end of the rest.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from records import files, migration
+from records import files, migration, predictions
 from records.cards import Cards
 from records.cell import Cell
-from records.record import SCHEMA, Manifest, Record
+from records.predictions import Predictions
+from records.record import SCHEMA, KeptFile, Manifest, Record
 from records.redaction import redacted
 from records.text import one_line
 
 # No record or manifest comes near: what is larger is none.
 LONGEST = 256 * 2**20
+# Of what a method learnt: a model's whole weights at most.
+LONGEST_STATE = 64 * 2**30
 # Of a log that is shown; the file may hold more.
 LONGEST_LOG = 2**18
 
@@ -83,7 +91,8 @@ class RecordStore:
         cells = self.root / "cells"
         if cells.is_symlink() or (cells.exists() and not cells.is_dir()):
             raise ResultsError(f"{cells}: is no folder, but what a run would write its records into; move it away")
-        for pattern in (".manifest.json.*", "cells/*/.record.json.*"):
+        patterns = (".manifest.json.*", "cells/*/.record.json.*", "cells/*/.*.parquet.*", "cells/*/.*.safetensors.*")
+        for pattern in (*patterns, "examples/.*.parquet.*"):
             for left in self.root.glob(pattern):
                 if left.is_symlink() or left.is_file():
                     left.unlink(missing_ok=True)
@@ -95,13 +104,59 @@ class RecordStore:
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             files.move_aside(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for path in (folder / "record.json", folder / "log.txt"):
+        for path in (folder / name for name in ("record.json", "log.txt", *get_args(KeptFile))):
             if path.is_symlink() or (path.exists() and not path.is_file()):
                 files.move_aside(path)
 
     def write(self, record: Record) -> None:
         """Raises OSError where the disk refuses."""
         files.write_atomically(self.folder(record.id) / "record.json", record.model_dump_json(indent=1))
+
+    def keep(self, cell_id: str, name: KeptFile, data: bytes) -> str:
+        """Writes a file beside the cell's record, and returns its digest. Raises OSError where the disk refuses."""
+        files.write_atomically(self.folder(cell_id) / name, data)
+        return hashlib.sha256(data).hexdigest()
+
+    def kept(self, record: Record, name: KeptFile) -> bytes | None:
+        """A file beside a cell's record, None where the record has none or it was pruned. Raises BrokenRecord where it
+        is not the one that the record was written with."""
+        if name not in record.kept:
+            return None
+        where = self.folder(record.id) / name
+        try:
+            data = files.read_within(self.root, "cells", record.id, name, longest=LONGEST_STATE)
+        except FileNotFoundError:
+            return None
+        except files.Unreadable as error:
+            raise BrokenRecord(f"{where}: {error}") from None
+        if hashlib.sha256(data).hexdigest() != record.kept[name]:
+            raise BrokenRecord(f"{where}: is not the file that the record was written with")
+        return data
+
+    def predictions(self, record: Record) -> Predictions | None:
+        """What the cell's model answered, None where that was not kept. Raises BrokenRecord."""
+        data = self.kept(record, "predictions.parquet")
+        try:
+            return None if data is None else predictions.from_bytes(data)
+        except predictions.UnusablePredictions as error:
+            raise BrokenRecord(f"{self.folder(record.id) / predictions.FILE}: {error}") from None
+
+    def write_texts(self, task: str, rows: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keeps the test examples of a task, raw columns by id, unless the very same are there. Raises OSError."""
+        digest = hashlib.sha256("\n".join([task, *sorted(rows)]).encode()).hexdigest()[:12]
+        readable = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in task)[:60]
+        path = self.root / "examples" / f"{readable}-{digest}.parquet"
+        if not path.is_file():
+            files.write_atomically(path, predictions.texts_to_bytes(rows))
+
+    def texts(self) -> dict[str, dict[str, Any]]:
+        """The raw columns of all test examples that were kept, by id; files that cannot be used are left out."""
+        found: dict[str, dict[str, Any]] = {}
+        for path in sorted(self.root.glob("examples/*.parquet")):
+            with contextlib.suppress(FileNotFoundError, files.Unreadable, predictions.UnusablePredictions):
+                data = files.read_within(self.root, "examples", path.name, longest=LONGEST_STATE)
+                found |= predictions.texts_from_bytes(data)
+        return found
 
     def stamp(self, cell_id: str) -> tuple[int, int] | None:
         """What changes whenever the cell's record is written."""

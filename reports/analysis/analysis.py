@@ -20,6 +20,7 @@ from reports.analysis.focus import focus
 from reports.analysis.summaries import Summaries
 from reports.model.references import Entry, references_of, run_entry
 from reports.model.topics import Topic, chosen
+from reports.outcomes import Outcomes, read_outcomes
 from reports.results import Results
 
 
@@ -62,6 +63,13 @@ class Analysis:
     @cached_property
     def scored(self) -> Summaries:
         return Summaries(self.results.scored)
+
+    @cached_property
+    def outcomes(self) -> dict[tuple[str, str], Outcomes]:
+        """What is known of each test example, by backbone and task; only where predictions were kept."""
+        pairs = [(backbone, task) for backbone in self.results.backbones for task in self.results.tasks]
+        found = {pair: read_outcomes(self.results, *pair) for pair in pairs}
+        return {pair: outcomes for pair, outcomes in found.items() if outcomes}
 
     @cached_property
     def scores(self) -> list[scoring.BackboneScores]:
