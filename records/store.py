@@ -20,17 +20,20 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import ValidationError
 
-from records import files, migration, predictions
+from records import files, migration
 from records.cards import Cards
 from records.cell import Cell
-from records.predictions import Predictions
 from records.record import SCHEMA, KeptFile, Manifest, Record
 from records.redaction import redacted
 from records.text import one_line
+
+# pyarrow is imported where predictions are read or written: most commands do neither, and start sooner without.
+if TYPE_CHECKING:
+    from records.predictions import Predictions
 
 # No record or manifest comes near: what is larger is none.
 LONGEST = 256 * 2**20
@@ -135,6 +138,8 @@ class RecordStore:
 
     def predictions(self, record: Record) -> Predictions | None:
         """What the cell's model answered, None where that was not kept. Raises BrokenRecord."""
+        from records import predictions
+
         data = self.kept(record, "predictions.parquet")
         try:
             return None if data is None else predictions.from_bytes(data)
@@ -143,6 +148,8 @@ class RecordStore:
 
     def write_texts(self, task: str, rows: Mapping[str, Mapping[str, Any]]) -> None:
         """Keeps the test examples of a task, raw columns by id, unless the very same are there. Raises OSError."""
+        from records import predictions
+
         digest = hashlib.sha256("\n".join([task, *sorted(rows)]).encode()).hexdigest()[:12]
         readable = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in task)[:60]
         path = self.root / "examples" / f"{readable}-{digest}.parquet"
@@ -151,6 +158,8 @@ class RecordStore:
 
     def texts(self) -> dict[str, dict[str, Any]]:
         """The raw columns of all test examples that were kept, by id; files that cannot be used are left out."""
+        from records import predictions
+
         found: dict[str, dict[str, Any]] = {}
         for path in sorted(self.root.glob("examples/*.parquet")):
             with contextlib.suppress(FileNotFoundError, files.Unreadable, predictions.UnusablePredictions):

@@ -21,8 +21,8 @@ class Outcomes:
 
     `scores` has for each label and seed the values by example (n,), in the order of `examples`, held such that more is
     better (`reports.scales`); the cell's score is their mean. Where the metric is no mean over examples that is empty,
-    and `draws` has for each label and seed its values on the same RESAMPLES draws of the examples. `lacking` are the ids
-    of scored cells that kept no predictions, or of other examples than most cells have.
+    and `draws` has for each label and seed its values on the same RESAMPLES draws of the examples. `lacking` are the
+    ids of scored cells that kept no predictions, or of other examples than most cells have.
     """
 
     backbone: str
