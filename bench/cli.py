@@ -78,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--results", type=_path, help="where to look (default: every folder under results/)")
     show.set_defaults(command=_show)
 
+    import_ = commands.add_parser("import", help="read results that others published into a results folder")
+    import_.add_argument("format", choices=("peft",), help="peft: huggingface/peft's method_comparison")
+    import_.add_argument("folder", type=_path, help="where the result files (*.json) are")
+    import_.add_argument("--results", type=_path, help="folder to read them into (default: results/peft-<FOLDER>)")
+    import_.set_defaults(command=_import)
+
     report = commands.add_parser("report", help="render a results folder as LaTeX, PDF and a web page")
     report.add_argument("results", nargs="?", default="embedded", help="a results folder, or a suite's name")
     report.add_argument("other", nargs="?", help="a second one, to be set beside the first")
@@ -291,6 +297,18 @@ def _show(arguments: argparse.Namespace) -> int:
         console.print(f"\nlast lines of {store.log(record.id)}:", markup=False)
         console.print("\n".join(log.splitlines()[-20:]), markup=False, highlight=False)
     return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from bench.importing import import_peft
+
+    folder = _folder(arguments.folder)
+    root = _folder(arguments.results or RESULTS / f"peft-{folder.resolve().name}", write=True)
+    found = import_peft(folder, root)
+    for line in found.lines:
+        print(line)
+    print(f"next: bench report {shlex.quote(str(root))}")
+    return 1 if found.faults else 0
 
 
 def _report(arguments: argparse.Namespace) -> int:

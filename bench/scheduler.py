@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from bench import environment
 from bench.durations import duration
 from bench.job import Job, Stage
 from bench.launchers.local import UNKNOWN_STATUS, LaunchError, LocalLauncher, Running, Slot, describe_exit
+from bench.locking import only_one
 from bench.suite import BUILT_IN, Suite
 from records import files
 from records.cell import Cell
@@ -76,7 +76,7 @@ class Scheduler:
         """Returns the records when every cell has a result. On an exception, KeyboardInterrupt included, running
         workers are ended; their cells are run again next time. Raises ResultsError if another run is at work in the
         same folder, if that holds another suite, or if it cannot be written."""
-        with _only_one(self.store.root):
+        with only_one(self.store.root):
             with self._writing():
                 self.store.prepare()
                 if note := self._foreign():
@@ -263,32 +263,6 @@ class Scheduler:
             wall_seconds=seconds,
             environment=environment.describe(),
         )
-
-
-@contextlib.contextmanager
-def _only_one(root: Path) -> Iterator[None]:
-    """Holds the folder's lock, which the system gives back however the process ends."""
-    lock = root / ".lock"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise ResultsError(f"{root}: no results can be kept here: {why}") from None
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 20).decode(errors="replace").strip()
-            raise ResultsError(f"{root}: another run is at work here (process {holder})") from None
-        except OSError as error:
-            raise ResultsError(f"{root}: the folder cannot be locked for this run: {error.strerror}") from None
-        with contextlib.suppress(OSError):  # on a full disk, nobody is told who holds the lock
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, str(os.getpid()).encode())
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _now() -> str:

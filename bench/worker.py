@@ -134,6 +134,9 @@ class CellRun:
         self.backbone = Backbone.find(self.cell.backbone, job.base, self.cell.backbone_revision)
         if self.backbone.revision != self.cell.backbone_revision:
             raise BackboneError(f"{self.cell.backbone} was changed while the run was under way; run the suite again")
+        # Only what others ran, and no worker, is without them.
+        assert self.cell.budget is not None and self.cell.form is not None and self.cell.precision is not None
+        self.budget, self.form_name = self.cell.budget, self.cell.form
         self.accelerator = Accelerator(mixed_precision=_precision(self.cell.precision))
 
     @cached_property
@@ -162,12 +165,12 @@ class CellRun:
     @cached_property
     def form(self) -> Form:
         """The task in the form that the cell asks for, with the demonstrations that the method shows."""
-        shown = demonstrations(self.task, self.cell.budget, self.cell.seed, self.method.demonstrations())
+        shown = demonstrations(self.task, self.budget, self.cell.seed, self.method.demonstrations())
         return self._form_of(self.task, shown)
 
     def _form_of(self, task: Task, shown: Sequence[Row] = ()) -> Form:
         both = self.backbone.encodes_and_decodes
-        return form_of(task, self.tokenizer, self.cell.budget, self.cell.form, shown, both)
+        return form_of(task, self.tokenizer, self.budget, self.form_name, shown, both)
 
     def load(self) -> tuple[PreTrainedModel, frozenset[str]]:
         """The backbone with the head that the task's form needs, on the device, and the names of the head's
@@ -204,10 +207,10 @@ class CellRun:
         line.at("training" if trains else "validating")
         set_seed(cell.seed)
         training = train(
-            self.accelerator, anatomy, self.method, data, cell.budget, cell.seed, line.progress, sources, line.alive
+            self.accelerator, anatomy, self.method, data, self.budget, cell.seed, line.progress, sources, line.alive
         )
         line.at("testing")
-        test = self.accelerator.prepare(eval_loader(data.test, data.form, cell.budget.batch_size * 2))
+        test = self.accelerator.prepare(eval_loader(data.test, data.form, self.budget.batch_size * 2))
         _, record.test = evaluate(anatomy.model, line.alive(test), data.form, "test")
         if measures_forgetting:
             record.forgetting = {"before": before, "after": self._general_loss(anatomy.model, " after tuning")}
@@ -218,7 +221,7 @@ class CellRun:
         record.status = "trained"
 
     def _prepared(self, form: Form, revision: str) -> TaskData:
-        return prepare(form, self.cell.budget, self.cell.seed, self.backbone.positions, revision)
+        return prepare(form, self.budget, self.cell.seed, self.backbone.positions, revision)
 
     def _sources(self) -> dict[str, TaskData]:
         """The other tasks on which the method has a phase."""
@@ -251,7 +254,7 @@ class CellRun:
         memory = PeakMemory(self.accelerator.device)
         anatomy, _ = self.adapted()
         plain, _ = self.load()
-        record.cost = profile(self.accelerator, memory, anatomy, self.method, plain.eval(), self.cell.budget, self.form)
+        record.cost = profile(self.accelerator, memory, anatomy, self.method, plain.eval(), self.budget, self.form)
         record.status, record.reason = "ok", None
 
     def environment(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ ENGINE_REVISION = 4
 MOST = 1_000_000_000
 
 FormName = Literal["head", "text"]
+Precision = Literal["auto", "bf16", "no"]
 
 
 class Budget(BaseModel):
@@ -34,7 +35,10 @@ class Budget(BaseModel):
 
 
 class Cell(BaseModel):
-    """One unit of work. `label` is how the suite calls the method's configuration; it is not identity."""
+    """One unit of work. `label` is how the suite calls the method's configuration; it is not identity.
+
+    Of a run that others made and published, `form`, `precision` and `budget` are None: what they say of it is among
+    the hyperparameters and the task's options, under their own names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,12 +51,14 @@ class Cell(BaseModel):
     task: str
     task_revision: str
     task_options: dict[str, Any] = {}
-    form: FormName = Field("head", description="a fresh head on the backbone, or text from its own language model")
+    form: FormName | None = Field(
+        "head", description="a fresh head on the backbone, or text from its own language model"
+    )
     sources: dict[str, str] = Field({}, description="revisions of other tasks on which the method has a phase")
     forgetting: dict[str, str] = Field({}, description="revision of the task whose texts tell what was forgotten")
     seed: int
-    precision: Literal["auto", "bf16", "no"]
-    budget: Budget
+    precision: Precision | None
+    budget: Budget | None
 
     @property
     def id(self) -> str:

@@ -65,7 +65,7 @@ def _undefined_as_words(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unchanged(plain: dict[str, Any]) -> dict[str, Any]:
-    """From 2 to 3: what is new, `kept`, is empty."""
+    """From 2 to 3: what is new, `kept` and `published`, is empty."""
     return plain
 
 

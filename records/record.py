@@ -27,35 +27,36 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # What a cell's id is, and what a folder's name must be to be read or written.
 CellId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 # What a cell may leave beside its record, and the SHA-256 of a file.
-KeptFile = Literal["predictions.parquet", "state.safetensors"]
+KeptFile = Literal["predictions.parquet", "state.safetensors", "published.json"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Evaluation(BaseModel):
-    """One line of a cell's history: the mean training loss since the last line, and validation metrics."""
+    """One line of a cell's history: the mean training loss since the last line, and validation metrics. What others
+    published may tell of neither epoch nor validation loss."""
 
     model_config = UNDEFINED_AS_WORDS
 
     step: Count
-    epoch: float
+    epoch: float | None = None
     phase: str
     train_loss: float
-    validation_loss: float
+    validation_loss: float | None = None
     validation: dict[str, float]
 
 
 class DataUse(BaseModel):
-    """Examples used, and what was left out: `duplicates_removed` counts training or validation texts
-    dropped because a later split holds them too, `dropped` rows that the task itself left out, by reason, and
-    `commits` the repositories that the data came from. `unknown_tokens` is the share of the training texts' tokens that
-    the backbone's vocabulary lacks, `unasked` how many test examples could not be put to the model, and are scored as
-    without an answer."""
+    """Examples used, and what was left out; None is what others, who published it, do not tell.
+    `duplicates_removed` counts training or validation texts dropped because a later split holds them too, `dropped`
+    rows that the task itself left out, by reason, and `commits` the repositories that the data came from.
+    `unknown_tokens` is the share of the training texts' tokens that the backbone's vocabulary lacks, `unasked` how many
+    test examples could not be put to the model, and are scored as without an answer."""
 
-    train: Count
-    validation: Count
-    test: Count
-    duplicates_removed: Count
-    train_tokens: Count = Field(description="tokens seen in training, padding excluded")
+    train: Count | None = None
+    validation: Count | None = None
+    test: Count | None = None
+    duplicates_removed: Count | None = None
+    train_tokens: Count | None = Field(None, description="tokens seen in training, padding excluded")
     steps: Count
     commits: dict[str, str] = {}
     dropped: dict[str, Count] = {}
@@ -65,13 +66,13 @@ class DataUse(BaseModel):
 
 class Parameters(BaseModel):
     """Counts. `adapter` and `head` are trainable; `backbone` is the pretrained model without a head.
-    `percent` is the adapter's share of the backbone, in percent."""
+    `percent` is the adapter's share of the backbone, in percent. None: not told by whoever published it."""
 
     adapter: Count
     head: Count
     total: Count
-    backbone: Count
-    percent: float = Field(ge=0)
+    backbone: Count | None = None
+    percent: float | None = Field(None, ge=0)
 
 
 class PhaseCost(BaseModel):
@@ -94,23 +95,38 @@ class Cost(BaseModel):
     of it: `backbone_inference_seconds`, times the median ratio of passes timed side by side.
     `merged_inference_seconds` is None where the method does not merge; times of training are None where nothing is
     trained, and the peak is then that of inference. Figures of the whole training weigh phases by their share; bytes
-    take the worst phase."""
+    take the worst phase.
+
+    A profile of ours has all of it. Of what others published there is what they measured, and `protocol` says how: all
+    else is None."""
 
     protocol: dict[str, Any]
-    peak_memory_bytes: Count
-    weights_bytes: Count
-    gradient_bytes: Count
-    optimizer_bytes: Count
-    activation_bytes: Count
-    stored_bytes: Count
-    step_seconds: Seconds | None
-    train_tokens_per_second: float | None
-    train_flops: Count
-    inference_flops: Count
-    inference_seconds: Seconds
-    merged_inference_seconds: Seconds | None
-    backbone_inference_seconds: float = Field(gt=0, allow_inf_nan=False)
-    phases: list[PhaseCost]
+    peak_memory_bytes: Count | None = None
+    weights_bytes: Count | None = None
+    gradient_bytes: Count | None = None
+    optimizer_bytes: Count | None = None
+    activation_bytes: Count | None = None
+    stored_bytes: Count | None = None
+    step_seconds: Seconds | None = None
+    train_tokens_per_second: float | None = None
+    train_flops: Count | None = None
+    inference_flops: Count | None = None
+    inference_seconds: Seconds | None = None
+    merged_inference_seconds: Seconds | None = None
+    backbone_inference_seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
+    phases: list[PhaseCost] = []
+
+
+class Published(BaseModel):
+    """Where a record comes from that no run of ours wrote. The file itself is kept beside the record, whole, as
+    `published.json`; `digest` is its SHA-256."""
+
+    source: str = Field(description="who published it, in words")
+    experiment: str = Field(description="its name there")
+    file: str
+    digest: Digest
+    date: str = Field(description="of the run, in ISO 8601")
+    branch: str | None = None
 
 
 class Record(BaseModel):
@@ -140,6 +156,7 @@ class Record(BaseModel):
     environment: dict[str, Any] = Field({}, description="where it was trained and scored")
     profiled: dict[str, Any] = Field({}, description="what of the environment was another when cost was profiled")
     kept: dict[KeptFile, Digest] = Field({}, description="the files that were kept beside it, with their digests")
+    published: Published | None = Field(None, description="of a run that others made")
 
 
 class Manifest(BaseModel):

@@ -5,6 +5,7 @@ results/embedded/
   cells/<id>/record.json   what a cell leaves behind
   cells/<id>/log.txt       what it printed
   cells/<id>/predictions.parquet, state.safetensors   what its model answered, and what its method learnt
+  cells/<id>/published.json   the file that a record was read from, where others published it
   examples/<task>-<digest>.parquet   the texts of a task's test examples, once for all cells
 
 A folder may come from a stranger, or from a disk that was full: nothing outside it is read, and what cannot be read
@@ -94,7 +95,7 @@ class RecordStore:
         cells = self.root / "cells"
         if cells.is_symlink() or (cells.exists() and not cells.is_dir()):
             raise ResultsError(f"{cells}: is no folder, but what a run would write its records into; move it away")
-        patterns = (".manifest.json.*", "cells/*/.record.json.*", "cells/*/.*.parquet.*", "cells/*/.*.safetensors.*")
+        patterns = (".manifest.json.*", "cells/*/.*.json.*", "cells/*/.*.parquet.*", "cells/*/.*.safetensors.*")
         for pattern in (*patterns, "examples/.*.parquet.*"):
             for left in self.root.glob(pattern):
                 if left.is_symlink() or left.is_file():
