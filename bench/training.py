@@ -174,7 +174,8 @@ class _Best:
 
     def offer(self, line: Evaluation, primary: Metric, state: Callable[[], dict[str, Tensor]]) -> None:
         """Keeps a copy of the state that it may ask for, if the validation scores are better than any before."""
-        standing = (primary.standing(line.validation[primary.name]), -line.validation_loss)
+        loss = math.inf if line.validation_loss is None else line.validation_loss
+        standing = (primary.standing(line.validation[primary.name]), -loss)
         if self.standing is None or standing > self.standing:
             self.standing, self.step, self.scores = standing, line.step, line.validation
             self.state = {name: value.clone() for name, value in state().items()}

@@ -65,6 +65,44 @@ def read_outcomes(results: Results, backbone: str, task: str) -> Outcomes:
     return Outcomes(backbone, task, tuple(map(str, examples)), scores, draws, tuple(lacking))
 
 
+@dataclass(frozen=True)
+class Proportion:
+    """A score that is the share of `examples` test examples that a model gets `right`."""
+
+    label: str
+    seed: int
+    right: int
+    examples: int
+    cell: str
+
+    @property
+    def score(self) -> float:
+        """As a fraction."""
+        return self.right / self.examples
+
+
+# The metrics that are a share of examples.
+SHARES = ("accuracy", "exact_match")
+
+
+def read_proportions(results: Results, backbone: str, task: str) -> list[Proportion]:
+    """Of the cells that kept no predictions: all that is known of how their scores depend on the examples is how many
+    there are. Left out are scores that are no whole number of right answers, as when the examples were others."""
+    if results.metric_key(task) not in SHARES:
+        return []
+    found = []
+    own = select(results.scored, backbone=backbone, task=task)
+    for cell_id, label, seed, score in zip(own.index, own["label"], own["seed"], own["score"], strict=True):
+        record = results.records[str(cell_id)]
+        n = record.data.test if record.data else None
+        if not n or "predictions.parquet" in record.kept:
+            continue
+        right = round(score * n)
+        if abs(score * n - right) < 1e-6 * n:
+            found.append(Proportion(str(label), int(seed), right, n, str(cell_id)))
+    return found
+
+
 def _found(results: Results, cells: list[str], task: str) -> Iterator[tuple[str, predictions.Outcome]]:
     store, metric = RecordStore(results.root), results.metric_key(task)
     for cell in cells:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from records.cards import BackboneCard, MethodCard, TaskCard
 from records.cell import Cell
-from records.record import Cost, Manifest, Parameters, Record
+from records.record import Cost, Manifest, Parameters, Published, Record
 from records.store import RecordStore
 from records.vocabulary import FAMILIES, METRICS
 from reports.scales import UNDEFINED, Scale, may_be_averaged, read_scale
@@ -70,8 +70,14 @@ class Results:
 
     @property
     def costed(self) -> pd.DataFrame:
-        """The cells whose cost was profiled."""
-        return self.cells[self.cells["peak_memory_bytes"].notna()]
+        """The cells of whose cost something was measured."""
+        return self.cells[self.cells[list(COST_COLUMNS)].notna().any(axis=1)]
+
+    @property
+    def published(self) -> list[Published]:
+        """Where the records come from that others published, in the order of the cells; empty for a run of ours."""
+        records = (self.records.get(cell) for cell in self.manifest.cells)
+        return [record.published for record in records if record is not None and record.published is not None]
 
     def method_of(self, label: str) -> str:
         """The method that a label configures."""
@@ -270,6 +276,8 @@ def _row(cell: Cell, record: Record | None, manifest: Manifest, scales: dict[str
 
 
 def _latencies(cost: Cost) -> dict[str, float | None]:
+    if cost.inference_seconds is None or cost.backbone_inference_seconds is None:
+        return {}
     latency = cost.inference_seconds / cost.backbone_inference_seconds
     merged = cost.merged_inference_seconds and cost.merged_inference_seconds / cost.backbone_inference_seconds
     return {"latency": latency, "merged_latency": merged, "deployed_latency": merged or latency}

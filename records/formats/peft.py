@@ -91,7 +91,7 @@ def _hyperparameters(found: Experiment) -> dict[str, Any]:
     configuration."""
     run = found.content.run_info
     config, given = run.train_config.model_dump(), dict(run.train_config.optimizer_kwargs)
-    trained = {name: given.pop(name) for name in ("lr", "weight_decay") if name in given}
+    trained: dict[str, Any] = {name: given.pop(name) for name in ("lr", "weight_decay") if name in given}
     trained |= {name: config[name] for name in _OF_THE_EXPERIMENT if name in config} | {"optimizer_kwargs": given}
     adapter = {name: value for name, value in (run.peft_config or {}).items() if name not in _BOOKKEEPING}
     return _told(trained) | _told(adapter)

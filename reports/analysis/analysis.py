@@ -11,6 +11,8 @@ from functools import cached_property
 from reports.analysis import choices as choosing
 from reports.analysis import claims, compositions, contrasts, costs, curves, forgetting, fronts, overview, ranks
 from reports.analysis import limits as limitations
+from reports.analysis import proportions as sharing
+from reports.analysis import provenance as sources
 from reports.analysis import scores as scoring
 from reports.analysis import sensitivity as sensitivities
 from reports.analysis import sweeps as sweeping
@@ -20,7 +22,7 @@ from reports.analysis.focus import focus
 from reports.analysis.summaries import Summaries
 from reports.model.references import Entry, references_of, run_entry
 from reports.model.topics import Topic, chosen
-from reports.outcomes import Outcomes, read_outcomes
+from reports.outcomes import Outcomes, read_outcomes, read_proportions
 from reports.results import Results
 
 
@@ -70,6 +72,20 @@ class Analysis:
         pairs = [(backbone, task) for backbone in self.results.backbones for task in self.results.tasks]
         found = {pair: read_outcomes(self.results, *pair) for pair in pairs}
         return {pair: outcomes for pair, outcomes in found.items() if outcomes}
+
+    @cached_property
+    def provenance(self) -> sources.Provenance | None:
+        """Of results that others published."""
+        return sources.provenance(self.everything.results)
+
+    @cached_property
+    def shares(self) -> list[sharing.Shares]:
+        """Of configurations with one seed and without predictions; by backbone and task, where there are two or
+        more."""
+        pairs = [(backbone, task) for backbone in self.results.backbones for task in self.results.tasks]
+        margin = sharing.margin_of(self.results.suite)
+        found = [sharing.compare(*pair, read_proportions(self.results, *pair), margin) for pair in pairs]
+        return [each for each in found if len(each.shares) > 1]
 
     @cached_property
     def scores(self) -> list[scoring.BackboneScores]:

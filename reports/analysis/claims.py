@@ -120,7 +120,7 @@ def _assess(setting: Setting) -> Verdict:
 def _verdict(setting: Setting, outcome: Outcome, **fields: Any) -> Verdict:
     rows = setting.entrant.cells
     size = rows["backbone_parameters"].max()
-    cells = setting.results.manifest.cells
+    budgets = [setting.results.manifest.cells[str(cell)].budget for cell in rows.index]
     return Verdict(
         label=setting.label,
         method=setting.entrant.method,
@@ -130,7 +130,7 @@ def _verdict(setting: Setting, outcome: Outcome, **fields: Any) -> Verdict:
         unit="points" if setting.claim.measure == "score" else "ratio",
         trials=setting.entrant.trials,
         backbone_parameters=float(size) if np.isfinite(size) else None,
-        train_examples=max(cells[str(cell)].budget.train_examples for cell in rows.index),
+        train_examples=max(budget.train_examples if budget else 0 for budget in budgets),
         **fields,
     )
 

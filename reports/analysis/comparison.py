@@ -201,7 +201,8 @@ def _changed(of: Callable[[Results], Mapping[str, str]], a: Results, b: Results)
 
 
 def _budgets(results: Results) -> dict[str, str]:
-    return _joined((cell.task, cell.budget.model_dump_json()) for cell in results.manifest.cells.values())
+    cells = results.manifest.cells.values()
+    return _joined((cell.task, cell.budget.model_dump_json()) for cell in cells if cell.budget is not None)
 
 
 def _hyperparameters(results: Results) -> dict[str, str]:

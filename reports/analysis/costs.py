@@ -16,8 +16,8 @@ from reports.results import Results, select
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """Memory of training, by configuration that trains: the measured `peak` in bytes, and how many times what is
-    counted it is (`beyond`).
+    """Memory of training, by configuration that trains: the measured `peak` in bytes, and, where its parts were
+    counted, how many times their sum it is (`beyond`).
 
     Of those other than the reference, where there is one, in percent: the peak as a share of the reference's (`share`),
     the share of the backbone's parameters that are trained (`percent`), and that of weights and kept activations in
@@ -79,16 +79,21 @@ class CostGroup:
         if not peak:
             return None
         parts = {column: self.means(column) for column in MEMORY}
-        counted = {label: sum(values[label] for values in parts.values()) for label in peak}
+        known = [label for label in peak if all(label in values for values in parts.values())]
+        counted = {label: sum(values[label] for values in parts.values()) for label in known}
         full = peak.get(self.reference or "")
         others = [label for label in peak if label != self.reference] if full is not None else []
-        held = {label: parts["weights_bytes"][label] + parts["activation_bytes"][label] for label in others}
+        held = {
+            label: parts["weights_bytes"][label] + parts["activation_bytes"][label]
+            for label in others
+            if label in known
+        }
         return MemoryUse(
             peak=peak,
-            beyond={label: value / counted[label] for label, value in peak.items()},
+            beyond={label: peak[label] / counted[label] for label in known},
             share={label: 100 * peak[label] / full for label in others} if full else {},
             percent={label: share for label, share in self.means("percent").items() if label in others},
-            kept={label: 100 * held[label] / counted[label] for label in others},
+            kept={label: 100 * value / counted[label] for label, value in held.items()},
         )
 
 
@@ -103,7 +108,7 @@ def cost_groups(results: Results) -> list[CostGroup]:
     made = []
     for (backbone, protocol), ids in groups.items():
         cells = results.cells.loc[ids]
-        cells = cells.assign(training_memory_bytes=cells[list(MEMORY)].sum(axis=1))
+        cells = cells.assign(training_memory_bytes=cells[list(MEMORY)].sum(axis=1, skipna=False))
         tasks, labels = set(cells["task"]), set(cells["label"])
         made.append(
             CostGroup(

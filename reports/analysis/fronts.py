@@ -48,7 +48,7 @@ COSTS = ("peak_memory_bytes", "step_seconds", "deployed_latency", "stored_bytes"
 
 @dataclass(frozen=True)
 class Placed:
-    """A configuration in all four panels: its mean score as it is held, its costs, and for which of them it is on the
+    """A configuration in all panels: its mean score as it is held, its costs, and for which of them it is on the
     front."""
 
     label: str
@@ -60,12 +60,14 @@ class Placed:
 
 @dataclass(frozen=True)
 class Front:
-    """Configurations of one cost group, over those of its `tasks` whose scores may be averaged."""
+    """Configurations of one cost group, over those of its `tasks` whose scores may be averaged, by the `costs` that
+    were measured of any."""
 
     group: CostGroup
     tasks: tuple[str, ...]
     scale: Scale
     placed: tuple[Placed, ...]
+    costs: tuple[str, ...] = COSTS
 
 
 def fronts(results: Results, groups: list[CostGroup]) -> list[Front]:
@@ -73,11 +75,12 @@ def fronts(results: Results, groups: list[CostGroup]) -> list[Front]:
     made = []
     for group in groups:
         tasks = results.averaged(group.tasks)
-        found = _scores_and_costs(results, group, tasks) if tasks else {}
+        known = tuple(cost for cost in COSTS if group.means(cost))
+        found = _scores_and_costs(results, group, tasks, known) if tasks else {}
         if len(found) < 2:
             continue
         on_front: dict[str, set[str]] = {label: set() for label in found}
-        for cost in COSTS:
+        for cost in known:
             front = pareto_front([costs[cost] for _, costs in found.values()], [score for score, _ in found.values()])
             for label, on in zip(found, front, strict=True):
                 on_front[label] |= {cost} if on else set()
@@ -85,18 +88,18 @@ def fronts(results: Results, groups: list[CostGroup]) -> list[Front]:
             Placed(label, results.family_of(label), score, costs, frozenset(on_front[label]))
             for label, (score, costs) in found.items()
         ]
-        made.append(Front(group, tasks, results.scale(tasks[0]), tuple(placed)))
+        made.append(Front(group, tasks, results.scale(tasks[0]), tuple(placed), known))
     return made
 
 
 def _scores_and_costs(
-    results: Results, group: CostGroup, tasks: tuple[str, ...]
+    results: Results, group: CostGroup, tasks: tuple[str, ...], known: tuple[str, ...]
 ) -> dict[str, tuple[float, dict[str, float]]]:
     found = {}
     for label in results.labels:
         own = select(group.cells, label=label)
         scores = [summary_of(select(own, task=task), "score")[0] for task in tasks]
-        costs = {column: group.of(label, column)[0] for column in COSTS}
+        costs = {column: group.of(label, column)[0] for column in known}
         if all(s.n for s in scores) and all(c.n for c in costs.values()):
             found[label] = (summarise([s.mean for s in scores]).mean, {k: c.mean for k, c in costs.items()})
     return found

@@ -62,7 +62,7 @@ def _parameters(results: Results) -> tuple[float, ...]:
 
 def _sampling(results: Results, task: str) -> Sampling | None:
     cells = select(results.scored, task=task)
-    examples = [use.test for cell in cells.index if (use := results.records[cell].data)]
+    examples = [use.test for cell in cells.index if (use := results.records[cell].data) and use.test]
     if results.metric(task) != "accuracy" or not results.scale(task).in_points or not examples:
         return None
     best = float(cells.groupby("label")["score"].mean().max())

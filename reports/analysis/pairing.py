@@ -85,7 +85,8 @@ class Setting:
             rows = rows[rows["task"].map(kinds) == self.claim.task_kind]
         if (most := self.claim.max_train_examples) is not None:
             cells = self.results.manifest.cells
-            rows = rows[[cells[str(cell)].budget.train_examples <= most for cell in rows.index]]
+            budgets = [cells[str(cell)].budget for cell in rows.index]
+            rows = rows[[budget is not None and budget.train_examples <= most for budget in budgets]]
         return rows
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reports.analysis.sweeps import budget_of
 from reports.results import Results, select
 
 
@@ -54,7 +55,7 @@ def sensitivity(results: Results) -> list[Sensitivity]:
                 rate = cell.hyperparameters.get("lr")
                 if isinstance(rate, (int, float)) and rate > 0:
                     rest = {name: value for name, value in cell.hyperparameters.items() if name != "lr"}
-                    same = json.dumps([cell.method, rest, cell.budget.model_dump()], sort_keys=True)
+                    same = json.dumps([cell.method, rest, budget_of(cell)], sort_keys=True)
                     groups.setdefault(same, {}).setdefault(float(rate), []).append(cell_id)
             found += [_sensitivity(results, scores, by_rate) for by_rate in groups.values() if len(by_rate) > 1]
     return found

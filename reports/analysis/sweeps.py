@@ -6,8 +6,9 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from records.cell import Cell
 from reports.analysis.statistics import Summary, summarise
 from reports.results import Results
 from reports.scales import Scale
@@ -54,7 +55,7 @@ def learning_rates(results: Results) -> list[Line]:
         cell = results.manifest.cells[cell_id]
         rate = cell.hyperparameters.get("lr")
         rest = {k: v for k, v in cell.hyperparameters.items() if k != "lr"}
-        same = json.dumps([cell.method, rest, cell.backbone, cell.task, cell.budget.model_dump()], sort_keys=True)
+        same = json.dumps([cell.method, rest, cell.backbone, cell.task, budget_of(cell)], sort_keys=True)
         return (same, float(rate)) if isinstance(rate, (int, float)) and rate > 0 else None
 
     return _lines(results, key, "validation_score", lambda i: results.manifest.cells[i].method)
@@ -65,6 +66,8 @@ def train_sizes(results: Results) -> list[Line]:
 
     def key(cell_id: str) -> tuple[str, float] | None:
         cell = results.manifest.cells[cell_id]
+        if cell.budget is None:
+            return None
         budget = cell.budget.model_dump(exclude={"train_examples"})
         same = json.dumps([cell.method, cell.hyperparameters, cell.backbone, cell.task, budget], sort_keys=True)
         return same, float(cell.budget.train_examples)
@@ -78,10 +81,15 @@ def backbone_sizes(results: Results) -> list[Line]:
     def key(cell_id: str) -> tuple[str, float] | None:
         cell = results.manifest.cells[cell_id]
         size = results.backbone_card(cell.backbone).parameters or results.cells.loc[cell_id, "backbone_parameters"]
-        same = json.dumps([cell.label, cell.task, cell.budget.model_dump()], sort_keys=True)
+        same = json.dumps([cell.label, cell.task, budget_of(cell)], sort_keys=True)
         return (same, float(size)) if isinstance(size, (int, float)) and math.isfinite(size) and size > 0 else None
 
     return _lines(results, key, "score", lambda i: str(results.cells.loc[i, "label"]))
+
+
+def budget_of(cell: Cell) -> dict[str, Any] | None:
+    """As plain data; None of a cell that others ran."""
+    return None if cell.budget is None else cell.budget.model_dump()
 
 
 def _lines(results: Results, key: _Key, column: str, name: Callable[[str], str]) -> list[Line]:

@@ -33,17 +33,21 @@ def figures(analysis: Analysis) -> list[Figure]:
     results, groups = analysis.results, analysis.costs
     made = []
     for position, group in enumerate(groups):
+        if not what(group):
+            continue
         caption = (
-            "Training memory by what holds it (bars: counted; vertical mark: measured peak), training throughput and"
-            f" inference latency on {results.title('backbones', group.backbone)}, as profiled for"
-            f" {listing(list(group.tasks))}. Error bars: ± one sample standard deviation over profiled cells. Latency,"
-            " over the plain backbone's (dashed line): filled, with the method in place; open, merged into the"
-            " backbone."
+            f"{what(group)} on {results.title('backbones', group.backbone)}, as profiled for"
+            f" {listing(list(group.tasks))}. Error bars: ± one sample standard deviation over profiled cells."
         )
+        if group.means("latency"):
+            caption += (
+                " Latency, over the plain backbone's (dashed line): filled, with the method in place; open, merged into"
+                " the backbone."
+            )
         figure = Figure(
             key=keyed("cost", position, len(groups)),
             caption=(caption,),
-            alt="Horizontal bars of training memory and tokens per second, and points of latency, per method.",
+            alt=f"{what(group)}, per method.",
             draw=partial(_draw, results, group),
             wide=True,
         )
@@ -51,38 +55,70 @@ def figures(analysis: Analysis) -> list[Figure]:
     return made
 
 
+# A panel each: what it needs, and what it is called in a sentence.
+_PANELS = {
+    "peak_memory_bytes": "training memory",
+    "train_tokens_per_second": "training throughput",
+    "latency": "inference latency",
+}
+
+
+def what(group: CostGroup) -> str:
+    """What a figure shows of a group, as the beginning of a sentence; empty where nothing of it was measured."""
+    said = listing([title for column, title in _PANELS.items() if group.means(column)] or [""])
+    told = " by what holds it (bars: counted; vertical mark: measured peak)"
+    said = said.replace("training memory", "training memory" + (told if is_counted(group) else " (measured peak)"))
+    return said[:1].upper() + said[1:]
+
+
+def is_counted(group: CostGroup) -> bool:
+    """Whether what memory is made of was counted."""
+    return any(group.means(column) for column in MEMORY)
+
+
 def _draw(results: Results, group: CostGroup, theme: Theme) -> Drawing:
     labels = [label for label in results.labels if label in group.labels]
     looks = [look(results.family_of(label)) for label in labels]
+    shown = [column for column in _PANELS if group.means(column)]
     drawing = drawing_of(theme, PAGE_WIDTH, 0.9 + 0.17 * len(labels))
     widen(drawing, 0.08)
-    memory, speed, latency = drawing.subplots(1, 3, sharey=True, width_ratios=(1.25, 1, 1))
+    ratios = [1.25 if column == "peak_memory_bytes" else 1.0 for column in shown]
+    panels = drawing.subplots(1, len(shown), sharey=True, squeeze=False, width_ratios=ratios).ravel().tolist()
     places = np.arange(len(labels))[::-1]
-    memory.set_yticks(places, [short(label) for label in labels])
-    memory.set_ylim(-0.6, len(labels) - 0.4)
+    panels[0].set_yticks(places, [short(label) for label in labels])
+    panels[0].set_ylim(-0.6, len(labels) - 0.4)
 
     def means(column: str) -> list[Summary]:
         return [group.of(label, column)[0] for label in labels]
 
-    parts = [[s.mean for s in means(column)] for column in MEMORY]
-    handles = _memory(memory, places, parts, [s.mean for s in means("peak_memory_bytes")])
-    _throughput(speed, places, looks, means("train_tokens_per_second"))
-    _latency(latency, places, looks, means("latency"), means("merged_latency"))
-    for axes in (memory, speed, latency):
-        axes.grid(axis="y", visible=False)
+    handles: list[Patch | Line2D] = []
+    for axes, column in zip(panels, shown, strict=True):
+        if column == "peak_memory_bytes":
+            parts = [[s.mean for s in means(part)] for part in MEMORY] if is_counted(group) else []
+            handles = _memory(axes, places, parts, [s.mean for s in means(column)])
+        elif column == "train_tokens_per_second":
+            _throughput(axes, places, looks, means(column))
+        else:
+            _latency(axes, places, looks, means(column), means("merged_latency"))
+        axes.grid(axis="y", visible=column == "latency")
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.spines["left"].set_visible(axes is not latency)
-    latency.grid(axis="y", visible=True)
-    drawing.legend(handles=handles, loc="outside lower left", ncols=5, handlelength=1.4, columnspacing=1.2)
+        axes.spines["left"].set_visible(column != "latency")
+    if handles:
+        drawing.legend(handles=handles, loc="outside lower left", ncols=5, handlelength=1.4, columnspacing=1.2)
     lay_out(drawing)
     return drawing
 
 
 def _memory(axes: Axes, places: np.ndarray, parts: list[list[float]], peak: list[float]) -> list[Patch | Line2D]:
-    """Stacked bars (bytes, by label, of each of MEMORY) and a mark of the peak. Returns what the legend explains."""
+    """Stacked bars (bytes, by label, of each of MEMORY) and a mark of the peak; bars of the peak where no part was
+    counted. Returns what the legend explains."""
     unit = unit_for("bytes", peak)
     mark: dict[str, Any] = {"linestyle": "none", "marker": "|", "color": INK, "markersize": 7}
+    axes.set_title(f"Memory ({unit.name})" if parts else f"Peak memory ({unit.name})", loc="left")
+    if not parts:
+        axes.barh(places, unit.factor * np.array(peak), BAR, color=MEMORY_SHADES[0][0], edgecolor="white", linewidth=0)
+        return []
     handles: list[Patch | Line2D] = []
     start = np.zeros(len(places))
     for column, means, (shade, hatch) in zip(MEMORY, parts, MEMORY_SHADES, strict=True):
@@ -92,7 +128,6 @@ def _memory(axes: Axes, places: np.ndarray, parts: list[list[float]], peak: list
         title = QUANTITIES[column].column
         handles.append(Patch(facecolor=shade, hatch=hatch, edgecolor="white", linewidth=0, label=title))
     axes.plot(unit.factor * np.array(peak), places, markeredgewidth=1.2, **mark)
-    axes.set_title(f"Memory ({unit.name})", loc="left")
     return [*handles, Line2D([], [], label="peak", **mark)]
 
 

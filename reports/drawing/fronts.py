@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from records.text import listing
 from records.vocabulary import QUANTITIES
 from reports.analysis.analysis import Analysis
-from reports.analysis.fronts import COSTS, Front
+from reports.analysis.fronts import Front
 from reports.drawing.labels import Anchor
 from reports.drawing.panels import (
     CROWD,
@@ -27,9 +27,10 @@ from reports.drawing.panels import (
 from reports.drawing.style import INK, PAGE_WIDTH, families_in, look
 from reports.drawing.theme import Theme
 from reports.model.document import Figure, keyed
-from reports.model.writing import left_out, unit_for
+from reports.model.writing import left_out, plural, unit_for
 from reports.results import Results
 
+_LATENCY = " Latency is that of the merged model where the method can be merged, over the plain backbone's beside it."
 # What a unit is called on an axis.
 _UNITS = {"ratio": "× the backbone's"}
 
@@ -41,7 +42,7 @@ def figures(analysis: Analysis) -> list[Figure]:
         Figure(
             key=keyed("fronts", position, len(found)),
             caption=(_caption(analysis.results, front),),
-            alt="Four scatter plots of mean test score against peak memory, step time, latency and stored bytes.",
+            alt=_alt(front),
             draw=partial(_draw, front),
             wide=True,
         )
@@ -49,11 +50,17 @@ def figures(analysis: Analysis) -> list[Figure]:
     ]
 
 
+def _alt(front: Front) -> str:
+    costs = {"peak_memory_bytes": "peak memory", "step_seconds": "step time", "deployed_latency": "latency"}
+    against = listing([costs.get(cost, "stored bytes") for cost in front.costs])
+    return f"{plural(len(front.costs), 'scatter plot').capitalize()} of mean test score against {against}."
+
+
 def _caption(results: Results, front: Front) -> str:
     said = [
-        f"Mean test score on {listing(front.tasks)} against four costs on"
+        f"Mean test score on {listing(front.tasks)} against {plural(len(front.costs), 'cost')} on"
         f" {results.title('backbones', front.group.backbone)}; grey: the Pareto front of the means.",
-        " Latency is that of the merged model where the method can be merged, over the plain backbone's beside it.",
+        *([_LATENCY] if "deployed_latency" in front.costs else []),
         " Stored bytes are on a log scale. Each cost has a front of its own.",
     ]
     if results.untrained:
@@ -69,14 +76,17 @@ def _caption(results: Results, front: Front) -> str:
 def _draw(front: Front, theme: Theme) -> Drawing:
     drawing = drawing_of(theme, PAGE_WIDTH, 4.3 if theme.factor == 1 else 3.2)  # a slide is less high
     panels = drawing.subplots(2, 2, sharey=True).ravel().tolist()
-    places = [_panel(axes, front, column) for axes, column in zip(panels, COSTS, strict=True)]
+    for unused in panels[len(front.costs) :]:
+        unused.remove()
+    panels = panels[: len(front.costs)]
+    places = [_panel(axes, front, column) for axes, column in zip(panels, front.costs, strict=True)]
     up_is_better(panels[0], front.scale)  # the panels share their axis
     for axes in panels[::2]:
         axes.set_ylabel("Score (points)" if front.scale.in_points else "Score")
     family_legend(theme, drawing, families_in({each.family for each in front.placed}))
     lay_out(drawing)
     crowded = len(front.placed) > CROWD * theme.factor
-    for axes, column, at in zip(panels, COSTS, places, strict=True):
+    for axes, column, at in zip(panels, front.costs, places, strict=True):
         _name(axes, front, column, at, crowded)
     return drawing
 

@@ -159,14 +159,17 @@ def run_entry(results: Results) -> Entry:
     """The run itself: suite, version, date, and a hash of its manifest that tells it from any other."""
     environments = results.environments()
     first = environments[0][0] if environments else {}
+    sources = list(dict.fromkeys(one.source for one in results.published))
     version = (first.get("versions") or {}).get("adaptbench")
     notes = [f"adaptbench {version}"] if version else []
     notes += [f"{len(results.cells)} cells", f"manifest SHA-256 {manifest_hash(results)[:16]}"]
     notes += [f"created {results.manifest.created[:10]}"]
     notes += [f"commit {str(first['commit'])[:12]}"] if first.get("commit") else []
     fields = {
-        "author": "{adaptbench}",
-        "title": re.sub(r"[{}]", "", f"Results of the suite {results.name}"),
+        "author": "{" + re.sub(r"[{}]", "", "; ".join(sources) or "adaptbench") + "}",
+        "title": re.sub(
+            r"[{}]", "", f"Results {'published, imported as' if sources else 'of the suite'} {results.name}"
+        ),
         "year": results.manifest.created[:4],
         "note": re.sub(r"[{}]", "", ", ".join(notes)),
     }

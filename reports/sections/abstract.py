@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from records.text import listing
 from reports.analysis.analysis import Analysis
+from reports.analysis.provenance import Provenance
 from reports.analysis.statistics import ALPHA
 from reports.model.document import Text
 from reports.model.prose import join, say
@@ -25,13 +26,18 @@ def text(analysis: Analysis) -> Text:
             _own(analysis),
             *_scores(analysis),
             _tests(analysis),
-            say("Every number comes from a record of this run; limits of what it can show are listed at the end."),
+            say(
+                "Every number comes from a record of {this}; limits of what it can show are listed at the end.",
+                this="this run" if analysis.provenance is None else "what was published",
+            ),
         ]
     )
 
 
 def _compared(analysis: Analysis) -> Text:
     results, view = analysis.everything.results, analysis.results
+    if analysis.provenance is not None:
+        return _published(analysis, analysis.provenance)
     families = {results.family_of(label) for label in view.labels} - {"baseline"}
     return say(
         "We compare {methods}{among}, baselines included, on {backbones} and {tasks}, each under the same budget with"
@@ -41,6 +47,23 @@ def _compared(analysis: Analysis) -> Text:
         backbones=listing([results.title("backbones", backbone) for backbone in results.backbones]),
         tasks=plural(len(results.tasks), "task"),
         seeds=plural(results.cells["seed"].nunique(), "seed"),
+    )
+
+
+def _published(analysis: Analysis, found: Provenance) -> Text:
+    results, pairs = analysis.results, sum(len(of.pairs) for of in analysis.shares)
+    told = sum(pair.word in ("better", "worse") for of in analysis.shares for pair in of.pairs)
+    return say(
+        "We read {files} that {sources} published, of {configurations} on {backbones}, each with {seeds}; nothing was"
+        " run here.{shares}",
+        files=plural(found.files, "result file"),
+        sources=listing(found.sources),
+        configurations=plural(len(results.labels), "configuration"),
+        backbones=listing([results.title("backbones", backbone) for backbone in results.backbones]),
+        seeds=plural(found.seeds, "seed"),
+        shares=f" From the number of test examples alone, {told} of {pairs} pairs of configurations can be told apart."
+        if pairs
+        else "",
     )
 
 
@@ -85,6 +108,6 @@ def _tests(analysis: Analysis) -> Text:
             tests=str(len(tested)),
             shown=f"{shown} show{'s' if shown == 1 else ''}",
         )
-    if len(analysis.results.labels) > 1:
+    if len(analysis.results.labels) > 1 and not analysis.shares:
         return say("The seeds are too few to test differences on a single task, and none is claimed.")
     return ()

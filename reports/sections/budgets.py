@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 from records.cell import Budget
 from reports.model.document import Column, Number, Row, Table
 from reports.model.prose import say
+from reports.model.writing import shorten
 from reports.results import Results
 
 # More tasks than this take a row each, rather than a column.
@@ -22,6 +24,8 @@ _CAPTION = (
     " steps (of all phases of a method together), examples per step, tokens to which texts are cut, share of steps"
     " spent warming up, and the norm to which gradients are clipped."
 )
+# Of longer lists among settings, the length is shown.
+LISTED = 4
 # The columns, with their names where they are rows.
 _SPENT = {
     "Train": "Training examples",
@@ -38,10 +42,13 @@ _EXAMPLES = ("Train", "Validation", "Test")
 
 
 def budgets(results: Results) -> list[Table]:
-    """What each task's cells may spend and what the data gave, by (task, budget)."""
+    """What each task's cells may spend and what the data gave, by (task, budget); nothing of what others ran."""
     groups: dict[tuple[str, Budget], list[str]] = {}
     for cell_id, cell in results.manifest.cells.items():
-        groups.setdefault((cell.task, cell.budget), []).append(cell_id)
+        if cell.budget is not None:
+            groups.setdefault((cell.task, cell.budget), []).append(cell_id)
+    if not groups:
+        return []
     data = [_spent(results, *group, ids) for group, ids in groups.items()]
     turned = len(data) <= TASKS_SIDE_BY_SIDE
     columns: tuple[Column, ...]
@@ -78,6 +85,33 @@ def _spent(results: Results, task: str, budget: Budget, ids: list[str]) -> dict[
     if unasked := max((each.unasked for each in uses), default=0):
         line["unasked"] = unasked
     return line | {"cells": " ".join(ids)}
+
+
+def options(results: Results) -> list[Table]:
+    """The settings of every task of what others ran, under the names that they have there. Where configurations differ
+    in one, how many have which."""
+    data = []
+    for task in results.tasks:
+        cells = [cell for cell in results.manifest.cells.values() if cell.task == task and cell.budget is None]
+        names = dict.fromkeys(name for cell in cells for name in cell.task_options)
+        for name in names:
+            values = Counter(_setting(cell.task_options.get(name)) for cell in cells)
+            if len(values) < max(2, len(cells)):  # what differs in each is its name
+                of = [value if len(values) == 1 else f"{value} ({n} of {len(cells)})" for value, n in values.items()]
+                data.append({"task": task, "setting": name, "value": "; ".join(of)})
+    if not data:
+        return []
+    columns = (Column("Task", "label"), Column("Setting", "label"), Column("Value", "text", share=0.5))
+    rows = [Row((line["task"], line["setting"], shorten(line["value"], 120))) for line in data]
+    caption = say("What every run was given, as its publishers name it.")
+    return [Table("budget", caption, columns, tuple(rows), pd.DataFrame(data), wide=True)]
+
+
+def _setting(value: Any) -> str:
+    """A long list as its length: prompts, say."""
+    if isinstance(value, list) and len(value) > LISTED:
+        return f"{len(value)} entries"
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @dataclass(frozen=True)

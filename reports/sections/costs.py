@@ -9,7 +9,7 @@ from reports.analysis.fronts import Front
 from reports.drawing import cost, fronts
 from reports.model.document import Figure, Part, Section, Slide, Table, Text, keyed, ranked
 from reports.model.prose import Prose, join, say
-from reports.model.writing import amount, decimal, span, unit_for
+from reports.model.writing import amount, decimal, plural, span, unit_for
 from reports.results import Results
 from reports.sections.measures import Measure, columns_and_rows
 from reports.sections.rows import named, several, shown
@@ -43,15 +43,15 @@ def part(analysis: Analysis, prose: Prose) -> Part:
     ]
     backup = [
         Slide("Memory, throughput, latency", (_drawn(analysis.results, group),), figure, 20)
-        for group, figure in zip(analysis.costs[:1], drawn[:1], strict=True)
+        for group, figure in zip([each for each in analysis.costs if cost.what(each)][:1], drawn[:1], strict=True)
     ]
     return Part(section, tuple(slides), tuple(backup))
 
 
 def _drawn(results: Results, group: CostGroup) -> Text:
     return say(
-        "Training memory by what holds it (bars: counted; vertical mark: measured peak), training throughput and"
-        " inference latency on {backbone}, as profiled for {tasks}.",
+        "{what} on {backbone}, as profiled for {tasks}.",
+        what=cost.what(group),
         backbone=results.title("backbones", group.backbone),
         tasks=listing(group.tasks),
     )
@@ -59,7 +59,8 @@ def _drawn(results: Results, group: CostGroup) -> Text:
 
 def _plotted(results: Results, front: Front) -> Text:
     return say(
-        "Mean test score on {tasks} against four costs on {backbone}; grey: the Pareto front of the means.",
+        "Mean test score on {tasks} against {costs} on {backbone}; grey: the Pareto front of the means.",
+        costs=plural(len(front.costs), "cost"),
         tasks=listing(front.tasks),
         backbone=results.title("backbones", front.group.backbone),
     )
@@ -100,6 +101,9 @@ def memory_sentences(results: Results, group: CostGroup, first: bool) -> list[Te
 
 
 def _beside_full(memory: MemoryUse) -> Text:
+    if not (memory.percent and memory.kept):
+        said = "Methods other than full fine-tuning reach {share} of its peak."
+        return say(said, share=_percent(memory.share, 0))
     return say(
         "Methods other than full fine-tuning reach {share} of its peak while they train {percent} of the backbone's"
         " parameters; weights and kept activations are {kept} of the bytes that are counted for them.",
@@ -118,7 +122,7 @@ def _why(memory: MemoryUse) -> list[Text]:
         "The peak is {beyond} times what is counted: temporary buffers and the allocator's reserve are in it, and are"
         " not told apart here."
     )
-    return [say(saved), say(beyond, beyond=span(memory.beyond.values(), 1))]
+    return [say(saved), *([say(beyond, beyond=span(memory.beyond.values(), 1))] if memory.beyond else [])]
 
 
 def throughput_sentences(group: CostGroup) -> list[Text]:
@@ -206,8 +210,8 @@ def _caption(results: Results, group: CostGroup) -> Text:
             ),
             say("{protocol}", protocol=protocol_text(group)),
             of_inference(results, group),
-            say("Stored: bytes to keep per task, head included."),
-            say(latency),
+            say("Stored: bytes to keep per task, head included.") if group.means("stored_bytes") else (),
+            say(latency) if group.means("latency") else (),
         ]
     )
 

@@ -45,7 +45,10 @@ class Measure:
 def columns_and_rows(
     results: Results, group: CostGroup, measures: Sequence[Measure]
 ) -> tuple[tuple[Column, ...], tuple[Row, ...], pd.DataFrame]:
-    """A row per label that was profiled, and the same at full precision."""
+    """A row per label that was profiled, and the same at full precision. What others published has columns of what
+    they measured alone."""
+    if results.published:
+        measures = [measure for measure in measures if group.means(measure.name)]
     units = {measure.name: _unit(group, measure, measures) for measure in measures}
     data: list[dict[str, Any]] = []
 

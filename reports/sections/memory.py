@@ -32,7 +32,8 @@ def part(analysis: Analysis, prose: Prose) -> Part:
 
 def tables(analysis: Analysis) -> list[Table]:
     """A table per backbone and protocol."""
-    results, groups = analysis.results, analysis.costs
+    results = analysis.results
+    groups = [group for group in analysis.costs if any(group.means(part) for part in MEMORY)]
     made = []
     for position, group in enumerate(groups):
         columns, rows, data = columns_and_rows(results, group, _MEASURES)

@@ -35,9 +35,11 @@ def compose(analysis: Analysis, prose: Prose = OURS) -> Document:
         _results(analysis, prose),
         *_sections(parts("after", analysis, prose)),
     )
-    number = f"{numeral(len(results.labels)).capitalize()} Method{'s' if len(results.labels) != 1 else ''}"
+    what = "Published Configuration" if analysis.provenance else "Method"
+    number = f"{numeral(len(results.labels)).capitalize()} {what}{'s' if len(results.labels) != 1 else ''}"
+    budget = "" if analysis.provenance else " under One Budget"
     document = Document(
-        title=f"{topic.title}: {'A Critical Look under One Budget' if topic.family else number + ' under One Budget'}",
+        title=f"{topic.title}: {'A Critical Look' if topic.family else number}{budget}",
         subtitle=f"Report on the suite “{results.name}”",
         date=results.manifest.created[:10],
         facts=_facts(results),

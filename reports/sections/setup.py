@@ -36,19 +36,20 @@ def part(analysis: Analysis, prose: Prose) -> Part:
     """Backbones, data, protocol and machine; in the talk the protocol, and hyperparameters for questions."""
     results = analysis.results
     given = budgets.hyperparameters(results)
-    (budget,) = budgets.budgets(results)
+    budget = [*budgets.budgets(results), *budgets.options(results)]
     run = say("{run}", run=Cite((analysis.run.key,)))
     blocks: tuple[Block, ...] = (
         Paragraph(prose.text("protocol", "data of this report", run=run), "Data of this report."),
         *(Paragraph(_backbone(results, name), "Backbone.") for name in results.backbones),
         *(Paragraph(_data(results, name), f"Data: {results.title('tasks', name)}.") for name in results.tasks),
-        Paragraph(_training(results, prose), "Training."),
-        budget,
+        *([] if analysis.provenance else [Paragraph(_training(results, prose), "Training.")]),
+        *budget,
         *ranked(given, 65),
-        *_cost(analysis.costs, prose),
-        Paragraph(prose.text("protocol", "statistics", pairs=MIN_PAIRS), "Statistics."),
+        *_measured(analysis, prose),
         Paragraph(_machine(results, prose), "Machine and software."),
     )
+    if analysis.provenance is not None:
+        return Part(Section("setup", "Setup", blocks))
     points = prose.passage(
         "protocol",
         "slide",
@@ -59,9 +60,17 @@ def part(analysis: Analysis, prose: Prose) -> Part:
     )
     return Part(
         Section("setup", "Setup", blocks),
-        (Slide("How it was measured", points, budget, order=30),),
+        (Slide("How it was measured", points, budget[0], order=30),),
         tuple(Slide("Hyperparameters", (), table, order=60) for table in given[:1]),
     )
+
+
+def _measured(analysis: Analysis, prose: Prose) -> list[Paragraph]:
+    """How cost was measured and scores are tested; of what others ran, how they measured."""
+    if analysis.provenance is not None:
+        return [Paragraph(prose.text("published", "costs"), "Cost.")] if analysis.costs else []
+    statistics = Paragraph(prose.text("protocol", "statistics", pairs=MIN_PAIRS), "Statistics.")
+    return [*_cost(analysis.costs, prose), statistics]
 
 
 def _seeds(results: Results) -> str:
@@ -115,7 +124,7 @@ def _left_out(results: Results, task: str) -> list[str]:
     if dropped := next((use.dropped for _, use in uses if use.dropped), {}):
         rows = listing([f"{n:,} ({why})" for why, n in dropped.items()])
         said.append(f"Rows of the data that are in no split: {rows}")
-    if removed := max(use.duplicates_removed for _, use in uses):
+    if removed := max(use.duplicates_removed or 0 for _, use in uses):
         said.append(f"{removed:,} training or validation examples were left out, as a later split holds their text")
     unknown = {backbone: use.unknown_tokens for backbone, use in uses}
     for backbone, share in unknown.items():
@@ -125,7 +134,7 @@ def _left_out(results: Results, task: str) -> list[str]:
                 f" {results.title('backbones', backbone)}"
             )
     if unasked := max(use.unasked for _, use in uses):
-        most = max(use.test for _, use in uses)
+        most = max(use.test or 0 for _, use in uses)
         said.append(
             f"Up to {unasked:,} of {most:,} test examples could not be put to a model, and are scored as without an"
             " answer"
@@ -174,6 +183,7 @@ def _cost(groups: list[CostGroup], prose: Prose) -> list[Paragraph]:
 
 
 def _machine(results: Results, prose: Prose) -> Text:
+    """Of the commonest environment."""
     environments = results.environments()
     said = _made_on(environments[0][0]) if environments else []
     if command := results.suite.get("command"):

@@ -1,0 +1,128 @@
+"""What the number of test examples alone allows to be said of scores: intervals, and pairs that can be told apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from reports.analysis.analysis import Analysis
+from reports.analysis.proportions import Share, Shares
+from reports.analysis.statistics import ALPHA
+from reports.model.document import Code, Column, Number, Part, Row, Section, Slide, Table, Text, keyed, ranked
+from reports.model.prose import Prose, join, say
+from reports.model.writing import plural, points
+from reports.results import Results
+from reports.sections.rows import paragraphs
+
+PLACE = "results"
+ORDER = 15
+
+_WORDS = ("better", "worse", "practically equal", "undecided")
+
+
+def part(analysis: Analysis, prose: Prose) -> Part:
+    """Of configurations with one seed and without predictions, whose metric is a share of examples."""
+    whole = analysis.everything
+    if not whole.shares:
+        return Part()
+    made = ranked(tables(whole), 95)
+    said = [_sentences(whole.results, of, prose) for of in whole.shares]
+    title = "What the number of test examples tells"
+    slide = Slide("What can be told apart", tuple(said[0][-2:]), made[0], order=45)
+    return Part(Section("shares", title, (*paragraphs(said), *made)), (slide,))
+
+
+def _sentences(results: Results, of: Shares, prose: Prose) -> list[Text]:
+    """How it is told, and what comes of it."""
+    decided = [pair for pair in of.pairs if pair.word in ("better", "worse")]
+    equal = sum(pair.word == "practically equal" for pair in of.pairs)
+    how = prose.text(
+        "published",
+        "shares",
+        metric=results.metric(of.task).capitalize(),
+        n=f"{of.shares[0].of.examples:,}",
+        pairs=f"{len(of.pairs):,}",
+        alpha=str(ALPHA),
+    )
+    counts = say(
+        "Of {pairs} on {task}, {decided} {can} be told apart, {equal} {are} practically equal (within {margin} points),"
+        " and {rest} undecided.",
+        pairs=plural(len(of.pairs), "pair"),
+        task=Code(of.task),
+        decided=str(len(decided)),
+        can="can",
+        equal=str(equal),
+        are="is" if equal == 1 else "are",
+        margin=points(of.margin),
+        rest=f"{len(of.pairs) - len(decided) - equal} {'is' if len(of.pairs) - len(decided) - equal == 1 else 'are'}",
+    )
+    needed = say(
+        "To tell a difference of {margin} points from none at the median score takes about {needed} questions, with"
+        " 80\u00a0% power and before correction.",
+        margin=points(of.margin),
+        needed=f"{of.needed:,}" if of.needed else "unknown",
+    )
+    return [how, counts, *([needed] if of.needed else [])]
+
+
+def tables(analysis: Analysis) -> list[Table]:
+    """A row per configuration, best first: score, interval, and the words of its pairs; the pairs are in the CSV."""
+    found = analysis.shares
+    return [_table(analysis.results, of, keyed("shares", i, len(found))) for i, of in enumerate(found)]
+
+
+def _table(results: Results, of: Shares, key: str) -> Table:
+    columns = (
+        Column("Configuration", "label"),
+        Column("score"),
+        Column("95 % interval"),
+        *(Column(word, group="Pairs in which it is") for word in _WORDS),
+    )
+    caption = join(
+        [
+            say(
+                "Test {metric} on {task}, in points, of configurations with one seed and without predictions, with the"
+                " interval that {n} test examples leave; and how many of the others each is better than, and so on.",
+                metric=results.metric(of.task),
+                task=Code(of.task),
+                n=f"{of.shares[0].of.examples:,}",
+            ),
+            say("Unpaired, corrected over all pairs; about other examples, for these very models."),
+        ]
+    )
+    return Table(key, caption, columns, tuple(_row(of, share) for share in of.shares), _data(of), wide=True)
+
+
+def _row(of: Shares, share: Share) -> Row:
+    found = share.of
+    return Row(
+        (
+            found.label,
+            Number(points(found.score), found.score, cells=(found.cell,)),
+            f"{points(share.low)}–{points(share.high)}",
+            *(str(of.count(found.label, word)) for word in _WORDS),
+        )
+    )
+
+
+def _data(of: Shares) -> pd.DataFrame:
+    """Every pair, at full precision."""
+    cells = {share.of.label: share.of.cell for share in of.shares}
+    rows: list[dict[str, Any]] = [
+        {
+            "backbone": of.backbone,
+            "task": of.task,
+            "label": pair.one,
+            "other": pair.other,
+            "difference": pair.difference,
+            "low": pair.low,
+            "high": pair.high,
+            "p_different": pair.p_different,
+            "p_equal": pair.p_equal,
+            "verdict": pair.word,
+            "cells": f"{cells[pair.one]} {cells[pair.other]}",
+        }
+        for pair in of.pairs
+    ]
+    return pd.DataFrame(rows)
