@@ -14,6 +14,7 @@ from reports.analysis import limits as limitations
 from reports.analysis import proportions as sharing
 from reports.analysis import provenance as sources
 from reports.analysis import scores as scoring
+from reports.analysis import secondary as secondaries
 from reports.analysis import sensitivity as sensitivities
 from reports.analysis import sweeps as sweeping
 from reports.analysis.claims import Verdict
@@ -86,6 +87,11 @@ class Analysis:
         margin = sharing.margin_of(self.results.suite)
         found = [sharing.compare(*pair, read_proportions(self.results, *pair), margin) for pair in pairs]
         return [each for each in found if len(each.shares) > 1]
+
+    @cached_property
+    def secondary(self) -> list[secondaries.Secondary]:
+        """Metrics beside the primary one, of results that others published."""
+        return secondaries.secondary(self.results)
 
     @cached_property
     def scores(self) -> list[scoring.BackboneScores]:

@@ -24,6 +24,7 @@ from reports.model.document import Figure, keyed
 from reports.model.writing import unit_for
 from reports.results import Results
 
+_ALT = "Horizontal bars of training memory and tokens per second, and points of latency, per method."
 # Of a bar's place, which is 1 high.
 BAR, BELOW = 0.66, -0.28
 
@@ -47,7 +48,7 @@ def figures(analysis: Analysis) -> list[Figure]:
         figure = Figure(
             key=keyed("cost", position, len(groups)),
             caption=(caption,),
-            alt=f"{what(group)}, per method.",
+            alt=_ALT if group.means("latency") else f"Horizontal bars: {what(group)}, per method.",
             draw=partial(_draw, results, group),
             wide=True,
         )

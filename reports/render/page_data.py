@@ -194,7 +194,7 @@ def _files(root: Path, cell_id: str, output: Path, longest: int) -> dict[str, An
     lead anywhere."""
     store = RecordStore(root)
     folder = store.folder(cell_id)
-    places = {name: folder / name for name in ("record.json", "log.txt")}
+    places = {name: folder / name for name in ("record.json", "log.txt", "published.json")}
     here = [name for name, path in places.items() if path.is_file() and not _links(path, folder, folder.parent)]
     links = [[name, quote(Path(os.path.relpath(folder / name, output)).as_posix())] for name in here]
     return {"files": links, "log": store.read_log(cell_id, longest)}

@@ -154,8 +154,10 @@ def hyperparameters(results: Results) -> list[Table]:
         Column("Weight decay"),
         Column("Other hyperparameters", "text", share=0.42),
     )
+    optimiser = "" if results.published else " of AdamW"
     caption = say(
-        "Configurations compared: peak learning rate and weight decay of AdamW, and what else the method asks for."
+        "Configurations compared: peak learning rate and weight decay{optimiser}, and what else the method asks for.",
+        optimiser=optimiser,
     )
     return [Table("hyperparameters", caption, columns, tuple(rows), pd.DataFrame(data), wide=True)]
 

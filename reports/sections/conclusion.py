@@ -32,7 +32,13 @@ def part(analysis: Analysis, prose: Prose) -> Part:
 
 def conclusions(analysis: Analysis) -> list[Text]:
     """A sentence each."""
-    said = [_scores(analysis), _tests(analysis.contrasts), _claims(analysis.verdicts), *_scope(analysis)]
+    said = [
+        _scores(analysis),
+        _tests(analysis.contrasts),
+        _shares(analysis),
+        _claims(analysis.verdicts),
+        *_scope(analysis),
+    ]
     return [sentence for sentence in said if sentence]
 
 
@@ -91,6 +97,19 @@ def _tests(contrasts: Sequence[Contrast]) -> Text:
         " equality is shown.",
         tested=plural(len(tested), "tested difference"),
         shown=sum(p < ALPHA for p in tested),
+    )
+
+
+def _shares(analysis: Analysis) -> Text:
+    """Of configurations of which only the number of test examples is known."""
+    pairs = [pair for of in analysis.shares for pair in of.pairs]
+    if not pairs:
+        return ()
+    return say(
+        "From the number of test examples alone, {decided} of {pairs} pairs of configurations can be told apart, for"
+        " other examples and not for other seeds.",
+        decided=str(sum(pair.word in ("better", "worse") for pair in pairs)),
+        pairs=str(len(pairs)),
     )
 
 

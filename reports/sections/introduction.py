@@ -13,7 +13,11 @@ ORDER = 10
 def part(analysis: Analysis, prose: Prose) -> Part:
     """Prose alone, but for the topic's question."""
     question = prose.text(analysis.topic.prose, "question")
-    said = [Paragraph(join(passage)) for passage in prose.passages("introduction", "introduction", question=question)]
+    does = prose.text(
+        "introduction", "what it does with the results of others" if analysis.provenance else "what it does"
+    )
+    passages = prose.passages("introduction", "introduction", question=question, does=does)
+    said = [Paragraph(join(passage)) for passage in passages]
     points = prose.passage("introduction", "slide", question=question)
     return Part(
         Section("introduction", "Introduction", (*said, *prose.prompts("introduction"))),

@@ -47,7 +47,7 @@ def limits(analysis: Analysis, numbered: bool = True) -> list[Limit]:
     results, found = analysis.results, analysis.limits
     budget, unfinished = (say(" ([tab:budget])"), say(" ([tab:unfinished])")) if numbered else ((), ())
     made = [
-        _seeds(results, found),
+        _seeds(results, found, bool(analysis.shares)),
         _scale(results, found),
         _budget(results, found, budget),
         _tuning(results),
@@ -61,7 +61,8 @@ def limits(analysis: Analysis, numbered: bool = True) -> list[Limit]:
     return [limit for limit in made if limit.sentences]
 
 
-def _seeds(results: Results, found: Limits) -> Limit:
+def _seeds(results: Results, found: Limits, shared: bool) -> Limit:
+    """`shared` says that differences are told from the number of test examples."""
     n = len(found.seeds)
     if n >= MIN_PAIRS:
         said = [
@@ -75,8 +76,10 @@ def _seeds(results: Results, found: Limits) -> Limit:
     said = [
         say("There {are} {seeds}.", are="is" if n == 1 else "are", seeds=plural(n, "seed")),
         say(
-            "No difference between methods on a single task is established here; means and their order are descriptions"
-            " of these runs."
+            "What is told apart here is told of these very models: another seed may turn the order round."
+            if shared
+            else "No difference between methods on a single task is established here; means and their order are"
+            " descriptions of these runs."
         ),
     ]
     if n > 1 and len(results.tasks) > 1:

@@ -10,6 +10,7 @@ from reports.model.prose import Prose, say
 from reports.model.writing import plural
 from reports.results import Results
 from reports.sections.budgets import plain_number
+from reports.sections.rows import several
 
 PLACE = "before"
 ORDER = 25
@@ -24,8 +25,7 @@ def part(analysis: Analysis, prose: Prose) -> Part:
     of: dict[str, Text | str] = {
         "files": plural(found.files, "result file"),
         "sources": listing(found.sources),
-        "first": found.first,
-        "last": found.last,
+        "when": f"on {found.first}" if found.first == found.last else f"from {found.first} to {found.last}",
         "devices": f" on {listing(found.devices)}" if found.devices else "",
     }
     unknown = prose.text(
@@ -49,7 +49,7 @@ def _rates(results: Results, found: Provenance, prose: Prose) -> Text:
     return prose.text(
         "published",
         "rates",
-        configurations=plural(len(results.labels), "configuration"),
+        configurations=several(len(results.labels), "configuration"),
         rated=str(found.rated),
         rate=plain_number(found.rate),
     )

@@ -57,7 +57,7 @@ def sentences(analysis: Analysis, of: BackboneScores) -> list[Text]:
     said += [_on_task(analysis, task) for task in of.tasks]
     if of.spread:
         said.append(_over_seeds(of.spread))
-    elif of.in_points:
+    elif of.in_points and not analysis.shares:
         said.append(say("Every cell ran with one seed: nothing here tells a difference from noise."))
     return said
 

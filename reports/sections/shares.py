@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
 from reports.analysis.analysis import Analysis
-from reports.analysis.proportions import Share, Shares
+from reports.analysis.proportions import Share, Shares, Word
 from reports.analysis.statistics import ALPHA
 from reports.model.document import Code, Column, Number, Part, Row, Section, Slide, Table, Text, keyed, ranked
 from reports.model.prose import Prose, join, say
@@ -18,7 +18,7 @@ from reports.sections.rows import paragraphs
 PLACE = "results"
 ORDER = 15
 
-_WORDS = ("better", "worse", "practically equal", "undecided")
+_WORDS: tuple[Word, ...] = get_args(Word)
 
 
 def part(analysis: Analysis, prose: Prose) -> Part:
@@ -35,8 +35,9 @@ def part(analysis: Analysis, prose: Prose) -> Part:
 
 def _sentences(results: Results, of: Shares, prose: Prose) -> list[Text]:
     """How it is told, and what comes of it."""
-    decided = [pair for pair in of.pairs if pair.word in ("better", "worse")]
+    decided = sum(pair.word in ("better", "worse") for pair in of.pairs)
     equal = sum(pair.word == "practically equal" for pair in of.pairs)
+    rest = len(of.pairs) - decided - equal
     how = prose.text(
         "published",
         "shares",
@@ -46,22 +47,21 @@ def _sentences(results: Results, of: Shares, prose: Prose) -> list[Text]:
         alpha=str(ALPHA),
     )
     counts = say(
-        "Of {pairs} on {task}, {decided} {can} be told apart, {equal} {are} practically equal (within {margin} points),"
+        "Of {pairs} on {task}, {decided} can be told apart, {equal} {are} practically equal (within {margin} points),"
         " and {rest} undecided.",
         pairs=plural(len(of.pairs), "pair"),
         task=Code(of.task),
-        decided=str(len(decided)),
-        can="can",
+        decided=str(decided),
         equal=str(equal),
         are="is" if equal == 1 else "are",
         margin=points(of.margin),
-        rest=f"{len(of.pairs) - len(decided) - equal} {'is' if len(of.pairs) - len(decided) - equal == 1 else 'are'}",
+        rest=f"{rest} {'is' if rest == 1 else 'are'}",
     )
     needed = say(
         "To tell a difference of {margin} points from none at the median score takes about {needed} questions, with"
         " 80\u00a0% power and before correction.",
         margin=points(of.margin),
-        needed=f"{of.needed:,}" if of.needed else "unknown",
+        needed=f"{round(of.needed, -2):,}" if of.needed else "",
     )
     return [how, counts, *([needed] if of.needed else [])]
 
