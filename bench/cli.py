@@ -8,14 +8,12 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from bench import __version__, terminal
+from bench.comparable import ASPECTS
 from bench.durations import seconds_of
 from records.record import Record
 from records.store import RecordStore, ResultsError
@@ -23,7 +21,6 @@ from records.text import printable
 
 RESULTS = Path("results")
 KINDS = ("methods", "tasks", "backbones", "suites")
-Details = tuple[Sequence[str], list[list[str]]]  # columns and rows
 
 
 class UsageError(Exception):
@@ -84,6 +81,15 @@ def _parser() -> argparse.ArgumentParser:
     import_.add_argument("--results", type=_path, help="folder to read them into (default: results/peft-<FOLDER>)")
     import_.set_defaults(command=_import)
 
+    merge = commands.add_parser("merge", help="join results folders of several machines, or of parts of a suite")
+    merge.add_argument("folders", nargs="+", metavar="FOLDER", help="results folders, or suites' names")
+    merge.add_argument("--results", type=_path, required=True, help="folder to join them in")
+    merge.add_argument(
+        "--allow", type=_aspects, default=(), metavar="ASPECT,…", help=f"what may differ: {', '.join(ASPECTS)}"
+    )
+    merge.add_argument("--prefer-first", action="store_true", help="where a cell has two results, keep the first's")
+    merge.set_defaults(command=_merge)
+
     report = commands.add_parser("report", help="render a results folder as LaTeX, PDF and a web page")
     report.add_argument("results", nargs="?", default="embedded", help="a results folder, or a suite's name")
     report.add_argument("other", nargs="?", help="a second one, to be set beside the first")
@@ -125,6 +131,13 @@ def _length_of_time(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text
+
+
+def _aspects(text: str) -> tuple[str, ...]:
+    given = tuple(filter(None, text.split(",")))
+    if unknown := [each for each in given if each not in ASPECTS]:
+        raise argparse.ArgumentTypeError(f"takes some of {', '.join(ASPECTS)}, not {unknown[0]!r}")
+    return given
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -181,6 +194,8 @@ def _status(arguments: argparse.Namespace) -> int:
     records = {record.id: record for record in store.records()}
     console = _console()
     console.print(status_table(manifest.cells, records, manifest.suite.get("profile", True)))
+    for line in manifest.mixed:
+        console.print(printable(f"merged though it differs: {line}"), markup=False, soft_wrap=True)
     for record in records.values():
         if record.reason:
             line = f"{record.id}  {record.status}  {record.cell}: {record.reason}"
@@ -189,87 +204,14 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    from bench import listing
+
     if arguments.kind is None:
         for kind in KINDS:
-            print(f"{kind}: {', '.join(_names(kind))}")
+            print(f"{kind}: {', '.join(listing.names(kind))}")
         return 0
-    _console().print(_details(arguments.kind))
+    _console().print(listing.details(arguments.kind))
     return 0
-
-
-def _names(kind: str) -> list[str]:
-    """All names of a kind, and what those look like that are made to order. Imports nothing that they name."""
-    if kind == "suites":
-        from bench.suite import built_in
-
-        return built_in()
-    if kind == "backbones":
-        from bench import backbones
-
-        return backbones.names()
-    from bench.registry import Registry
-
-    registry = Registry()
-    if kind == "methods":
-        return [*registry.names("methods"), *(f"{name}:<type>" for name in registry.libraries("methods"))]
-    return [*registry.names("tasks"), *registry.made_to_order()]
-
-
-def _details(kind: str) -> Table:
-    columns, rows = {"methods": _methods, "tasks": _tasks, "backbones": _backbones, "suites": _suites}[kind]()
-    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    return table
-
-
-def _suites() -> Details:
-    from bench import yaml_lines
-    from bench.suite import BUILT_IN
-
-    found = {name: yaml_lines.load(BUILT_IN / f"{name}.yaml")[0] for name in _names("suites")}
-    return ("suite", "description"), [[name, data.get("description", "")] for name, data in found.items()]
-
-
-def _backbones() -> Details:
-    from bench.backbones import EMBEDDED
-
-    cards = [embedded.card for embedded in EMBEDDED.values()]
-    columns = ("backbone", "architecture", "parameters", "licence")
-    return columns, [[card.name, card.architecture, f"{card.parameters:,}", card.licence] for card in cards]
-
-
-def _methods() -> Details:
-    """This imports them, and with them torch."""
-    from bench.registry import PluginError, Registry
-
-    registry, rows = Registry(), []
-    inside = [name for library in registry.libraries("methods") for name in registry.names_in(library)]
-    for name in registry.names("methods") + inside:
-        try:
-            cls = registry.get("methods", name).cls
-        except PluginError as error:
-            rows.append([name, str(error)])
-            continue
-        fields = ", ".join(f"{key}={field.get_default()!r}" for key, field in cls.model_fields.items())
-        rows.append([name, cls.card.family, cls.card.composition, cls.card.citation, fields])
-    return ("method", "family", "composition", "paper", "hyperparameters and defaults"), rows
-
-
-def _tasks() -> Details:
-    """This imports them."""
-    from bench.registry import PluginError, Registry
-
-    registry, rows = Registry(), []
-    for name in registry.names("tasks"):
-        try:
-            card = registry.get("tasks", name).cls.card
-        except PluginError as error:
-            rows.append([name, str(error)])
-            continue
-        offline = "yes" if card.offline else "no"
-        rows.append([name, card.kind, ", ".join(card.metrics), card.size, offline, card.licence, card.citation])
-    return ("task", "kind", "metrics", "size", "offline", "licence", "source"), rows
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -309,6 +251,19 @@ def _import(arguments: argparse.Namespace) -> int:
         print(line)
     print(f"next: bench report {shlex.quote(str(root))}")
     return 1 if found.faults else 0
+
+
+def _merge(arguments: argparse.Namespace) -> int:
+    from bench.merging import merge
+
+    root = _folder(arguments.results, write=True)
+    parts = [_store(folder).root for folder in arguments.folders]
+    found = merge(parts, root, arguments.allow, arguments.prefer_first)
+    for line in found.lines:
+        print(line)
+    print(f"merged {len(parts)} folders: {found.cells} cells, {found.shared} of them in several")
+    print(f"next: bench report {shlex.quote(str(root))}")
+    return 0
 
 
 def _report(arguments: argparse.Namespace) -> int:

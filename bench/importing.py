@@ -93,7 +93,8 @@ def _manifest(store: RecordStore) -> Manifest:
     try:
         manifest = store.manifest()
     except NoResults:
-        suite = {"name": store.root.resolve().name, "description": f"Imported from {peft.SOURCE}.", "notes": NOTES}
+        what = f"an import of {peft.SOURCE}"
+        suite = {"name": store.root.resolve().name, "description": f"{what}.", "notes": NOTES, "origin": what}
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return Manifest(suite=suite, cells={}, cards=Cards(), environment={}, created=now)
     if any("experiment" not in cell.task_options or cell.budget for cell in manifest.cells.values()):

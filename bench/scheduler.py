@@ -143,9 +143,13 @@ class Scheduler:
         return self._origin() if command == self.suite.resolved()["command"] else command
 
     def _write_manifest(self) -> None:
+        suite = self.suite.resolved() | {"origin": self._origin()}
+        with contextlib.suppress(NoResults):
+            # Cells of several machines stay so, whatever is run beside them.
+            suite |= {"mixed": mixed} if (mixed := self.store.manifest().mixed) else {}
         self.store.write_manifest(
             Manifest(
-                suite=self.suite.resolved() | {"origin": self._origin()},
+                suite=suite,
                 cells=self.suite.cells,
                 cards=self.cards,
                 environment=environment.describe(),

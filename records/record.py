@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from records.cards import Cards
 from records.cell import Cell
 from records.redaction import redacted
+from records.text import one_line
 
 SCHEMA = 3
 
@@ -173,3 +174,9 @@ class Manifest(BaseModel):
     cards: Cards
     environment: dict[str, Any]
     created: str
+
+    @property
+    def mixed(self) -> list[str]:
+        """What differs between the folders that were merged into this one; empty where none were, or nothing does."""
+        told = self.suite.get("mixed")
+        return [one_line(line, 300) for line in told] if isinstance(told, list) else []

@@ -26,6 +26,7 @@ def text(analysis: Analysis) -> Text:
             _own(analysis),
             *_scores(analysis),
             _tests(analysis),
+            _mixed(analysis),
             say(
                 "Every number comes from a record of {this}; limits of what it can show are listed at the end.",
                 this="this run" if analysis.provenance is None else "what was published",
@@ -65,6 +66,12 @@ def _published(analysis: Analysis, found: Provenance) -> Text:
         if pairs
         else "",
     )
+
+
+def _mixed(analysis: Analysis) -> Text:
+    if not analysis.results.manifest.mixed:
+        return ()
+    return say("The results were merged from several folders although these differ ([sec:limitations]).")
 
 
 def _own(analysis: Analysis) -> Text:

@@ -57,6 +57,7 @@ def limits(analysis: Analysis, numbered: bool = True) -> list[Limit]:
         Limit("Timing.", tuple(_timing(found)), told=2),
         Limit("Code.", tuple(_code(found))),
         Limit("Environments.", tuple(_environments(found))),
+        Limit("Merged.", tuple(_mixed(results)), told=1),
     ]
     return [limit for limit in made if limit.sentences]
 
@@ -195,3 +196,11 @@ def _code(found: Limits) -> list[Text]:
 def _environments(found: Limits) -> list[Text]:
     n = found.environments
     return [say("The records come from {n} different environments.", n=n)] if n > 1 else []
+
+
+def _mixed(results: Results) -> list[Text]:
+    """What was merged though it cannot be compared."""
+    if not (mixed := results.manifest.mixed):
+        return []
+    first = say("The results of several folders were merged although they differ: {mixed}.", mixed="; ".join(mixed))
+    return [first, say("A difference between configurations may be one between the folders.")]
