@@ -140,9 +140,12 @@ def _add(store: RecordStore, manifest: Manifest, experiment: Experiment, before:
 
 
 def _label(manifest: Manifest, experiment: Experiment) -> str:
-    """One that no other experiment has: the whole name where the short one is taken."""
+    """One that no other experiment has: the whole name where the short one is taken, with the file's digest where that
+    is, too."""
     taken = {cell.label for cell in manifest.cells.values()}
-    return experiment.experiment if experiment.label in taken else experiment.label
+    whole = experiment.experiment
+    names = (experiment.label, whole, f"{whole}@{experiment.digest[:8]}")
+    return next((name for name in names if name not in taken), names[-1])
 
 
 def _method(kind: str | None) -> MethodCard:

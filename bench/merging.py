@@ -19,6 +19,7 @@ from records.text import escaped, listing
 
 # What two records of one cell must agree in: all that is no matter of time or of cost.
 MATTERS = ("status", "test", "validation", "best_step", "history", "parameters", "data", "forgetting")
+FAULTS_SHOWN = 20
 FINISHED = ("ok", "trained", "n/a")
 
 
@@ -69,7 +70,8 @@ def merge(folders: Sequence[Path], root: Path, allow: Sequence[str] = (), prefer
         found.shared += len(of) > 1
     faults += _conflicts(parts)
     if faults:
-        raise ResultsError("\n       ".join(faults))
+        more = [f"and {len(faults) - FAULTS_SHOWN} more"] if len(faults) > FAULTS_SHOWN else []
+        raise ResultsError("\n       ".join([*faults[:FAULTS_SHOWN], *more]))
     store = RecordStore(root)
     with only_one(root):
         _of_an_earlier_merge(store)
