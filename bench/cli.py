@@ -15,19 +15,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import __version__, terminal
+from bench import __version__, evidence, terminal
 from bench.durations import seconds_of
+from bench.folders import RESULTS, UsageError, expanded, store_of, usable_folder
 from records.record import Record
 from records.store import RecordStore, ResultsError
 from records.text import printable
 
-RESULTS = Path("results")
 KINDS = ("methods", "tasks", "backbones", "suites")
 Details = tuple[Sequence[str], list[list[str]]]  # columns and rows
-
-
-class UsageError(Exception):
-    """A command cannot be carried out as given; the message is one line."""
 
 
 def main() -> None:
@@ -72,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     list_ = commands.add_parser("list", help="names of methods, tasks, backbones, suites")
     list_.add_argument("kind", nargs="?", choices=KINDS, help="with details")
     list_.set_defaults(command=_list)
+
+    evidence.add_commands(commands)
 
     show = commands.add_parser("show", help="a cell's record")
     show.add_argument("cell", help="its id, or the beginning of it")
@@ -139,7 +137,7 @@ def _run(arguments: argparse.Namespace) -> int:
     except SuiteError as error:
         raise UsageError(str(error)) from None
     os.chdir(here)  # from where paths are seen, wherever a plugin has gone
-    store = RecordStore(_folder(arguments.results or RESULTS / suite.name, write=True))
+    store = RecordStore(usable_folder(arguments.results or RESULTS / suite.name, write=True))
     for note in suite.notes():
         print(f"note: {note}")
     launcher = LocalLauncher(preload=suite.modules())
@@ -170,7 +168,7 @@ def _console() -> Console:
 def _status(arguments: argparse.Namespace) -> int:
     from bench.display import status_table
 
-    store = _store(arguments.results)
+    store = store_of(arguments.results)
     manifest = store.manifest()
     records = {record.id: record for record in store.records()}
     console = _console()
@@ -179,6 +177,8 @@ def _status(arguments: argparse.Namespace) -> int:
         if record.reason:
             line = f"{record.id}  {record.status}  {record.cell}: {record.reason}"
             console.print(printable(" ".join(line.split("\n"))), markup=False, soft_wrap=True)
+    if kept := evidence.kept_line(store, list(records.values())):
+        console.print(kept, markup=False, highlight=False)
     return 0
 
 
@@ -269,7 +269,7 @@ def _tasks() -> Details:
 def _show(arguments: argparse.Namespace) -> int:
     if not re.fullmatch("[0-9a-f]{1,12}", arguments.cell):
         raise UsageError(f"{arguments.cell!r}: takes a cell's id or its beginning, up to 12 hexadecimal digits")
-    folders = [_folder(arguments.results)] if arguments.results else sorted(RESULTS.glob("*/"))
+    folders = [usable_folder(arguments.results)] if arguments.results else sorted(RESULTS.glob("*/"))
     found = [
         folder
         for results in folders
@@ -294,12 +294,12 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    root = _store(arguments.results).root
+    root = store_of(arguments.results).root
     output, template = _document_paths(arguments)
     if arguments.other is not None:
         from reports.build_comparison import build_comparison
 
-        lines = build_comparison(root, _store(arguments.other).root, output, template).lines
+        lines = build_comparison(root, store_of(arguments.other).root, output, template).lines
     else:
         from reports.build import build_report
 
@@ -312,7 +312,7 @@ def _report(arguments: argparse.Namespace) -> int:
 def _slides(arguments: argparse.Namespace) -> int:
     from reports.build_talk import build_slides
 
-    root = _store(arguments.results).root
+    root = store_of(arguments.results).root
     output, template = _document_paths(arguments)
     for line in build_slides(root, output, arguments.topic, template).lines:
         print(line)
@@ -321,42 +321,7 @@ def _slides(arguments: argparse.Namespace) -> int:
 
 def _document_paths(arguments: argparse.Namespace) -> tuple[Path | None, Path | None]:
     """Where to write, and the user's own template."""
-    template = _expanded(arguments.template) if arguments.template else None
+    template = expanded(arguments.template) if arguments.template else None
     if template and not template.exists():
         raise UsageError(f"{template}: no such file or folder; a template is a .cls or .sty, or a folder with one")
-    return _folder(arguments.output, write=True) if arguments.output else None, template
-
-
-def _store(results: str) -> RecordStore:
-    """A results folder by path, or by its suite: by name, or the path of its file."""
-    path = _expanded(Path(results))
-    if not path.is_dir():
-        path = RESULTS / (path.stem if path.suffix in (".yaml", ".yml") else results)
-    return RecordStore(_folder(path))
-
-
-def _expanded(given: Path) -> Path:
-    """Raises UsageError where this is no path at all: a name too long, the home of nobody."""
-    try:
-        path = given.expanduser()
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return path
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"{printable(str(given)[:100])}: no usable path: {reason}") from None
-    return path
-
-
-def _folder(given: Path, write: bool = False) -> Path:
-    """A folder that there is, or could be. Raises UsageError where a file is in its place, or above it, or, to `write`,
-    where it may not be written."""
-    path = _expanded(given)
-    nearest = next((each for each in (path, *path.parents) if each.exists() or each.is_symlink()), path)
-    if nearest.exists() and not nearest.is_dir():
-        raise UsageError(f"{nearest}: is a file, and a folder is to be there; name another")
-    if nearest.is_symlink() and not nearest.exists():
-        raise UsageError(f"{nearest}: is a link to what is not there")
-    if write and not os.access(nearest, os.W_OK | os.X_OK):
-        raise UsageError(f"{nearest}: may not be written to; name another folder (--results, --output)")
-    return path
+    return usable_folder(arguments.output, write=True) if arguments.output else None, template

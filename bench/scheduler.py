@@ -76,7 +76,7 @@ class Scheduler:
         """Returns the records when every cell has a result. On an exception, KeyboardInterrupt included, running
         workers are ended; their cells are run again next time. Raises ResultsError if another run is at work in the
         same folder, if that holds another suite, or if it cannot be written."""
-        with _only_one(self.store.root):
+        with only_one(self.store.root):
             with self._writing():
                 self.store.prepare()
                 if note := self._foreign():
@@ -165,7 +165,7 @@ class Scheduler:
                 self.profile.append(self._job(cell, "profile"))
 
     def _job(self, cell: Cell, stage: Stage, attempt: int = 1) -> Job:
-        return Job(cell, stage, self.results, self.base, self.suite.plugin_files(cell), attempt)
+        return Job(cell, stage, self.results, self.base, self.suite.plugin_files(cell), attempt, self.suite.file.keep)
 
     def _fill(self) -> bool:
         """Starts what can start now; False where nothing is left to start."""
@@ -266,8 +266,9 @@ class Scheduler:
 
 
 @contextlib.contextmanager
-def _only_one(root: Path) -> Iterator[None]:
-    """Holds the folder's lock, which the system gives back however the process ends."""
+def only_one(root: Path) -> Iterator[None]:
+    """Holds the folder's lock, which the system gives back however the process ends. Raises ResultsError where another
+    process holds it, or it cannot be had."""
     lock = root / ".lock"
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -113,6 +113,17 @@ class Cost(BaseModel):
     phases: list[PhaseCost]
 
 
+class Rescored(BaseModel):
+    """A metric that was computed from kept predictions: what it `was` before, if anything, and by which code."""
+
+    model_config = UNDEFINED_AS_WORDS
+
+    was: float | None = None
+    task_revision: str
+    version: str
+    when: str
+
+
 class Record(BaseModel):
     """All that one cell leaves behind. `trained` means scored and waiting for its cost profile."""
 
@@ -139,6 +150,7 @@ class Record(BaseModel):
     cost: Cost | None = None
     environment: dict[str, Any] = Field({}, description="where it was trained and scored")
     profiled: dict[str, Any] = Field({}, description="what of the environment was another when cost was profiled")
+    rescored: dict[str, Rescored] = Field({}, description="metrics of `test` that were computed after the run")
     kept: dict[KeptFile, Digest] = Field({}, description="the files that were kept beside it, with their digests")
 
 
