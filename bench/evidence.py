@@ -24,6 +24,11 @@ def add_commands(commands: Any) -> None:
     verify.add_argument("--cell", action="append", default=[], help="this cell alone, by its id (may be repeated)")
     verify.set_defaults(command=_verify)
 
+    rewind = commands.add_parser("rewind", help="score merged models on the way back to the backbone, without training")
+    rewind.add_argument("results", nargs="?", default="embedded", help="a results folder, or a suite's name")
+    rewind.add_argument("--again", action="store_true", help="also cells that have been rewound before")
+    rewind.set_defaults(command=_rewind)
+
     prune = commands.add_parser("prune", help="remove what cells have kept beside their records")
     prune.add_argument("results", help="a results folder, or a suite's name")
     for name, what in (("predictions", "answers to test examples"), ("states", "what methods have learnt"),
@@ -64,6 +69,23 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(printable(f"{found.record.id}  {'holds' if found.holds else 'FAILS'}  {found.record.cell}: {said}"))
     print(f"{held} of {tried} states give the recorded answers again")
     return 0 if held == tried else 1
+
+
+def _rewind(arguments: argparse.Namespace) -> int:
+    from bench.rewinding import rewind
+    from bench.scheduler import only_one
+
+    store = store_of(arguments.results)
+    store.manifest()
+    done = 0
+    with only_one(store.root):
+        for found in rewind(store, arguments.again):
+            done += not found.reason
+            scores = [(point.alpha, next(iter(point.validation.values()), None)) for point in found.points]
+            said = ", ".join(f"{alpha:g}: {'-' if value is None else f'{value:.3f}'}" for alpha, value in scores)
+            print(printable(f"{found.record.id}  {found.record.cell}: {found.reason or said}"), flush=True)
+    print(f"{done} cells rewound; next: bench report {store.root}")
+    return 0
 
 
 def _prune(arguments: argparse.Namespace) -> int:

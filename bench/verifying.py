@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import Pipe
 
 from bench.keeping import BrokenState, predictions_of, state_from_bytes
-from bench.lifeline import Lifeline
+from bench.lifeline import silent
 from bench.origin import Origin
 from bench.worker import EXPECTED, CellRun, quieten
 from records.predictions import Predictions
@@ -57,9 +56,8 @@ def predict_again(origin: Origin, record: Record) -> Predictions:
     data = origin.store.kept(record, "state.safetensors")
     if data is None:
         raise ResultsError("has no state to load")
-    reports, silent = Pipe(duplex=False)
-    with reports, silent:
-        cell_run = CellRun(origin.job(record.id), Lifeline(silent))
+    with silent() as line:
+        cell_run = CellRun(origin.job(record.id), line)
         anatomy = cell_run.restored(state_from_bytes(data), record.data.steps if record.data else 0)
         prepared = cell_run.prepared()
         found, asked = cell_run.test(anatomy.model, prepared)

@@ -221,7 +221,7 @@ class CellRun:
         measures_forgetting = bool(cell.forgetting) and trains and self.form.head.kind == "language"
         if measures_forgetting:
             # Of the backbone itself: a method that starts elsewhere, as random prefixes do, has lost something already.
-            before = self._general_loss(self.load()[0], " before tuning")
+            before = self.general_loss(self.load()[0], " before tuning")
             self.accelerator.free_memory()
         anatomy, backbone = self.adapted()
         line.at("reading data")
@@ -235,7 +235,7 @@ class CellRun:
         found, asked = self.test(anatomy.model, data)
         record.test = checked_scores(data.form.task, found.predictions, found.references)
         if measures_forgetting:
-            record.forgetting = {"before": before, "after": self._general_loss(anatomy.model, " after tuning")}
+            record.forgetting = {"before": before, "after": self.general_loss(anatomy.model, " after tuning")}
         record.validation, record.history = training.validation, training.history
         record.best_step = training.best_step
         record.parameters = count_parameters(anatomy.head, training.trainable, backbone)
@@ -293,7 +293,7 @@ class CellRun:
             found[name] = self._prepared(form, revision)
         return found
 
-    def _general_loss(self, model: PreTrainedModel, when: str) -> float:
+    def general_loss(self, model: PreTrainedModel, when: str) -> float:
         """Nats per byte on the first test windows of the task of general text, the same for all cells."""
         self.line.at("reading general text")
         [(name, revision)] = self.cell.forgetting.items()
