@@ -8,23 +8,22 @@ import re
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
-from bench import __version__, terminal
-from bench.comparable import ASPECTS
+from bench import __version__, evidence, exchange, terminal
 from bench.durations import seconds_of
+from bench.folders import RESULTS, UsageError, expanded, path_of, store_of, usable_folder
 from records.record import Record
 from records.store import RecordStore, ResultsError
 from records.text import printable
 
-RESULTS = Path("results")
 KINDS = ("methods", "tasks", "backbones", "suites")
-
-
-class UsageError(Exception):
-    """A command cannot be carried out as given; the message is one line."""
+Details = tuple[Sequence[str], list[list[str]]]  # columns and rows
 
 
 def main() -> None:
@@ -56,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run the cells of a suite that have no result yet")
     run.add_argument("suite", nargs="?", default="embedded", help="a built-in suite's name, or the path of a YAML file")
-    run.add_argument("--results", type=_path, help="folder of the results (default: results/<suite>)")
+    run.add_argument("--results", type=path_of, help="folder of the results (default: results/<suite>)")
     run.add_argument("--slots", type=_positive, help="cells at a time (default: one per GPU, or per core and 4 GiB)")
     limit = "how long a cell may train, and be profiled, as in '90 min' or '2 h'; 'none' is without end (default: 12 h)"
     run.add_argument("--time-limit", type=_length_of_time, help=limit)
@@ -70,36 +69,24 @@ def _parser() -> argparse.ArgumentParser:
     list_.add_argument("kind", nargs="?", choices=KINDS, help="with details")
     list_.set_defaults(command=_list)
 
+    evidence.add_commands(commands)
+    exchange.add_commands(commands)
+
     show = commands.add_parser("show", help="a cell's record")
     show.add_argument("cell", help="its id, or the beginning of it")
-    show.add_argument("--results", type=_path, help="where to look (default: every folder under results/)")
+    show.add_argument("--results", type=path_of, help="where to look (default: every folder under results/)")
     show.set_defaults(command=_show)
-
-    import_ = commands.add_parser("import", help="read results that others published into a results folder")
-    import_.add_argument("format", choices=("peft",), help="peft: huggingface/peft's method_comparison")
-    import_.add_argument("folder", type=_path, help="where the result files (*.json) are")
-    import_.add_argument("--results", type=_path, help="folder to read them into (default: results/peft-<FOLDER>)")
-    import_.set_defaults(command=_import)
-
-    merge = commands.add_parser("merge", help="join results folders of several machines, or of parts of a suite")
-    merge.add_argument("folders", nargs="+", metavar="FOLDER", help="results folders, or suites' names")
-    merge.add_argument("--results", type=_path, required=True, help="folder to join them in")
-    merge.add_argument(
-        "--allow", type=_aspects, default=(), metavar="ASPECT,…", help=f"what may differ: {', '.join(ASPECTS)}"
-    )
-    merge.add_argument("--prefer-first", action="store_true", help="where a cell has two results, keep the first's")
-    merge.set_defaults(command=_merge)
 
     report = commands.add_parser("report", help="render a results folder as LaTeX, PDF and a web page")
     report.add_argument("results", nargs="?", default="embedded", help="a results folder, or a suite's name")
     report.add_argument("other", nargs="?", help="a second one, to be set beside the first")
-    report.add_argument("--output", type=_path, help="folder of the report (default: report/ in the results folder)")
+    report.add_argument("--output", type=path_of, help="folder of the report (default: report/ in the results folder)")
     _document_options(report)
     report.set_defaults(command=_report)
 
     slides = commands.add_parser("slides", help="render a results folder as slides for a talk of 15 minutes")
     slides.add_argument("results", nargs="?", default="embedded", help="a results folder, or a suite's name")
-    slides.add_argument("--output", type=_path, help="folder of the slides (default: slides/ in the results folder)")
+    slides.add_argument("--output", type=path_of, help="folder of the slides (default: slides/ in the results folder)")
     _document_options(slides)
     slides.set_defaults(command=_slides)
     return parser
@@ -110,13 +97,9 @@ def _document_options(parser: argparse.ArgumentParser) -> None:
 
     said = f"what it is about: {', '.join(names())}, or one of your template's own (default: all)"
     parser.add_argument("--topic", default="all", help=said)
-    parser.add_argument("--template", type=_path, help="your own .cls or .sty, or a folder with one or with templates")
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("takes a path, not nothing")
-    return Path(text)
+    parser.add_argument(
+        "--template", type=path_of, help="your own .cls or .sty, or a folder with one or with templates"
+    )
 
 
 def _positive(text: str) -> int:
@@ -131,13 +114,6 @@ def _length_of_time(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text
-
-
-def _aspects(text: str) -> tuple[str, ...]:
-    given = tuple(filter(None, text.split(",")))
-    if unknown := [each for each in given if each not in ASPECTS]:
-        raise argparse.ArgumentTypeError(f"takes some of {', '.join(ASPECTS)}, not {unknown[0]!r}")
-    return given
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -158,7 +134,7 @@ def _run(arguments: argparse.Namespace) -> int:
     except SuiteError as error:
         raise UsageError(str(error)) from None
     os.chdir(here)  # from where paths are seen, wherever a plugin has gone
-    store = RecordStore(_folder(arguments.results or RESULTS / suite.name, write=True))
+    store = RecordStore(usable_folder(arguments.results or RESULTS / suite.name, write=True))
     for note in suite.notes():
         print(f"note: {note}")
     launcher = LocalLauncher(preload=suite.modules())
@@ -189,35 +165,110 @@ def _console() -> Console:
 def _status(arguments: argparse.Namespace) -> int:
     from bench.display import status_table
 
-    store = _store(arguments.results)
+    store = store_of(arguments.results)
     manifest = store.manifest()
     records = {record.id: record for record in store.records()}
     console = _console()
     console.print(status_table(manifest.cells, records, manifest.suite.get("profile", True)))
-    for line in manifest.mixed:
-        console.print(printable(f"merged though it differs: {line}"), markup=False, soft_wrap=True)
     for record in records.values():
         if record.reason:
             line = f"{record.id}  {record.status}  {record.cell}: {record.reason}"
             console.print(printable(" ".join(line.split("\n"))), markup=False, soft_wrap=True)
+    if kept := evidence.kept_line(store, list(records.values())):
+        console.print(kept, markup=False, highlight=False)
+    for line in manifest.mixed:
+        console.print(printable(f"merged though it differs: {line}"), markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from bench import listing
-
     if arguments.kind is None:
         for kind in KINDS:
-            print(f"{kind}: {', '.join(listing.names(kind))}")
+            print(f"{kind}: {', '.join(_names(kind))}")
         return 0
-    _console().print(listing.details(arguments.kind))
+    _console().print(_details(arguments.kind))
     return 0
+
+
+def _names(kind: str) -> list[str]:
+    """All names of a kind, and what those look like that are made to order. Imports nothing that they name."""
+    if kind == "suites":
+        from bench.suite import built_in
+
+        return built_in()
+    if kind == "backbones":
+        from bench import backbones
+
+        return backbones.names()
+    from bench.registry import Registry
+
+    registry = Registry()
+    if kind == "methods":
+        return [*registry.names("methods"), *(f"{name}:<type>" for name in registry.libraries("methods"))]
+    return [*registry.names("tasks"), *registry.made_to_order()]
+
+
+def _details(kind: str) -> Table:
+    columns, rows = {"methods": _methods, "tasks": _tasks, "backbones": _backbones, "suites": _suites}[kind]()
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    return table
+
+
+def _suites() -> Details:
+    from bench import yaml_lines
+    from bench.suite import BUILT_IN
+
+    found = {name: yaml_lines.load(BUILT_IN / f"{name}.yaml")[0] for name in _names("suites")}
+    return ("suite", "description"), [[name, data.get("description", "")] for name, data in found.items()]
+
+
+def _backbones() -> Details:
+    from bench.backbones import EMBEDDED
+
+    cards = [embedded.card for embedded in EMBEDDED.values()]
+    columns = ("backbone", "architecture", "parameters", "licence")
+    return columns, [[card.name, card.architecture, f"{card.parameters:,}", card.licence] for card in cards]
+
+
+def _methods() -> Details:
+    """This imports them, and with them torch."""
+    from bench.registry import PluginError, Registry
+
+    registry, rows = Registry(), []
+    inside = [name for library in registry.libraries("methods") for name in registry.names_in(library)]
+    for name in registry.names("methods") + inside:
+        try:
+            cls = registry.get("methods", name).cls
+        except PluginError as error:
+            rows.append([name, str(error)])
+            continue
+        fields = ", ".join(f"{key}={field.get_default()!r}" for key, field in cls.model_fields.items())
+        rows.append([name, cls.card.family, cls.card.composition, cls.card.citation, fields])
+    return ("method", "family", "composition", "paper", "hyperparameters and defaults"), rows
+
+
+def _tasks() -> Details:
+    """This imports them."""
+    from bench.registry import PluginError, Registry
+
+    registry, rows = Registry(), []
+    for name in registry.names("tasks"):
+        try:
+            card = registry.get("tasks", name).cls.card
+        except PluginError as error:
+            rows.append([name, str(error)])
+            continue
+        offline = "yes" if card.offline else "no"
+        rows.append([name, card.kind, ", ".join(card.metrics), card.size, offline, card.licence, card.citation])
+    return ("task", "kind", "metrics", "size", "offline", "licence", "source"), rows
 
 
 def _show(arguments: argparse.Namespace) -> int:
     if not re.fullmatch("[0-9a-f]{1,12}", arguments.cell):
         raise UsageError(f"{arguments.cell!r}: takes a cell's id or its beginning, up to 12 hexadecimal digits")
-    folders = [_folder(arguments.results)] if arguments.results else sorted(RESULTS.glob("*/"))
+    folders = [usable_folder(arguments.results)] if arguments.results else sorted(RESULTS.glob("*/"))
     found = [
         folder
         for results in folders
@@ -241,38 +292,13 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _import(arguments: argparse.Namespace) -> int:
-    from bench.importing import import_peft
-
-    folder = _folder(arguments.folder)
-    root = _folder(arguments.results or RESULTS / f"peft-{folder.resolve().name}", write=True)
-    found = import_peft(folder, root)
-    for line in found.lines:
-        print(line)
-    print(f"next: bench report {shlex.quote(str(root))}")
-    return 1 if found.faults else 0
-
-
-def _merge(arguments: argparse.Namespace) -> int:
-    from bench.merging import merge
-
-    root = _folder(arguments.results, write=True)
-    parts = [_store(folder).root for folder in arguments.folders]
-    found = merge(parts, root, arguments.allow, arguments.prefer_first)
-    for line in found.lines:
-        print(line)
-    print(f"merged {len(parts)} folders: {found.cells} cells, {found.shared} of them in several")
-    print(f"next: bench report {shlex.quote(str(root))}")
-    return 0
-
-
 def _report(arguments: argparse.Namespace) -> int:
-    root = _store(arguments.results).root
+    root = store_of(arguments.results).root
     output, template = _document_paths(arguments)
     if arguments.other is not None:
         from reports.build_comparison import build_comparison
 
-        lines = build_comparison(root, _store(arguments.other).root, output, template).lines
+        lines = build_comparison(root, store_of(arguments.other).root, output, template).lines
     else:
         from reports.build import build_report
 
@@ -285,7 +311,7 @@ def _report(arguments: argparse.Namespace) -> int:
 def _slides(arguments: argparse.Namespace) -> int:
     from reports.build_talk import build_slides
 
-    root = _store(arguments.results).root
+    root = store_of(arguments.results).root
     output, template = _document_paths(arguments)
     for line in build_slides(root, output, arguments.topic, template).lines:
         print(line)
@@ -294,42 +320,7 @@ def _slides(arguments: argparse.Namespace) -> int:
 
 def _document_paths(arguments: argparse.Namespace) -> tuple[Path | None, Path | None]:
     """Where to write, and the user's own template."""
-    template = _expanded(arguments.template) if arguments.template else None
+    template = expanded(arguments.template) if arguments.template else None
     if template and not template.exists():
         raise UsageError(f"{template}: no such file or folder; a template is a .cls or .sty, or a folder with one")
-    return _folder(arguments.output, write=True) if arguments.output else None, template
-
-
-def _store(results: str) -> RecordStore:
-    """A results folder by path, or by its suite: by name, or the path of its file."""
-    path = _expanded(Path(results))
-    if not path.is_dir():
-        path = RESULTS / (path.stem if path.suffix in (".yaml", ".yml") else results)
-    return RecordStore(_folder(path))
-
-
-def _expanded(given: Path) -> Path:
-    """Raises UsageError where this is no path at all: a name too long, the home of nobody."""
-    try:
-        path = given.expanduser()
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return path
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"{printable(str(given)[:100])}: no usable path: {reason}") from None
-    return path
-
-
-def _folder(given: Path, write: bool = False) -> Path:
-    """A folder that there is, or could be. Raises UsageError where a file is in its place, or above it, or, to `write`,
-    where it may not be written."""
-    path = _expanded(given)
-    nearest = next((each for each in (path, *path.parents) if each.exists() or each.is_symlink()), path)
-    if nearest.exists() and not nearest.is_dir():
-        raise UsageError(f"{nearest}: is a file, and a folder is to be there; name another")
-    if nearest.is_symlink() and not nearest.exists():
-        raise UsageError(f"{nearest}: is a link to what is not there")
-    if write and not os.access(nearest, os.W_OK | os.X_OK):
-        raise UsageError(f"{nearest}: may not be written to; name another folder (--results, --output)")
-    return path
+    return usable_folder(arguments.output, write=True) if arguments.output else None, template

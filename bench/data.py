@@ -6,8 +6,10 @@ import hashlib
 import inspect
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from bench import forms
 from bench.backbones.vocabulary import unknown_share
 from bench.caches import CacheError, cache_folder, kept
 from bench.contract import DataError, check, plain
-from bench.forms.base import Form
+from bench.forms.base import Form, encoded
 from records.cell import Budget
 from tasks.base import Task
 from tasks.splits import apart, row_key
@@ -34,6 +36,8 @@ MOST_UNKNOWN = 0.5
 
 # The file in a cached task's folder that tells where its raw data came from.
 ORIGIN = "origin.json"
+# The folder there with the raw rows of its test split.
+TEXTS = "texts"
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,14 @@ class TaskData:
     duplicates_removed: int
     commits: dict[str, str]
     dropped: dict[str, int] = field(default_factory=dict)
+    # Where the raw rows of the whole test split are kept.
+    texts: Path | None = None
+
+    def test_rows(self) -> dict[str, dict[str, Any]]:
+        """The raw rows of the test examples, by id, in the order in which they were drawn."""
+        drawn = dict.fromkeys(str(example).partition(":")[0] for example in self.test["example"])
+        rows = {row.pop("example"): row for row in load_from_disk(str(self.texts))}
+        return {example: rows[example] for example in drawn}
 
 
 def prepare(
@@ -60,7 +72,7 @@ def prepare(
     Raises DataError where the task's data is not as `Task.load` promises, where the tokenizer knows less than half of
     the training texts' tokens, and where an example needs more than the backbone's `positions`.
     """
-    data, origin = _tokenised(form, revision or str(form.task.revision))
+    data, origin, texts = _tokenised(form, revision or str(form.task.revision))
 
     def draw(split: str, count: int, generator: np.random.Generator) -> Dataset:
         return data[split].select(generator.permutation(len(data[split]))[:count])
@@ -80,7 +92,7 @@ def prepare(
             f"an example of {form.task.name} takes {longest} tokens with its answer, which is beyond the {positions}"
             f" positions of {form.tokenizer.name_or_path}; lower max_length by {longest - positions} or more"
         )
-    return TaskData(form.trained_on(train), train, validation, test, unknown, **origin)
+    return TaskData(form.trained_on(train), train, validation, test, unknown, **origin, texts=texts)
 
 
 def _needed_positions(form: Form) -> Callable[[Dataset], int]:
@@ -109,7 +121,7 @@ def demonstrations(task: Task, budget: Budget, seed: int, count: int) -> list[di
     """Raw training rows to show in a prompt: the first of the examples that a trained method would get."""
     if not count:
         return []
-    train = _checked(task)[0]["train"]
+    train = _checked(task)[0]["train"].remove_columns("example")
     order = _training_order(seed).permutation(len(train))[: min(count, budget.train_examples)]
     return [train[int(index)] for index in order]
 
@@ -118,8 +130,9 @@ def _training_order(seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, 1])
 
 
-def _tokenised(form: Form, revision: str) -> tuple[DatasetDict, dict[str, Any]]:
-    """The whole task, tokenised, from the cache or into it, and what is to be told of its raw data."""
+def _tokenised(form: Form, revision: str) -> tuple[DatasetDict, dict[str, Any], Path]:
+    """The whole task, tokenised, from the cache or into it, what is to be told of its raw data, and where that of the
+    test split is."""
     task = form.task
 
     def make() -> Callable[[Path], None]:
@@ -127,13 +140,15 @@ def _tokenised(form: Form, revision: str) -> tuple[DatasetDict, dict[str, Any]]:
         # Nothing of the raw columns is kept but what the form returns: it may make several rows of one. It stays in
         # memory, since the library's own cache of what `map` made has no checksums.
         columns = raw["train"].column_names
+        encode = partial(encoded, form)
         data = raw.map(
-            form.encode, batched=True, remove_columns=columns, keep_in_memory=True, desc=f"tokenising {task.name}"
+            encode, batched=True, remove_columns=columns, keep_in_memory=True, desc=f"tokenising {task.name}"
         )
         origin = {"duplicates_removed": duplicates, "commits": task.commits(), "dropped": task.dropped()}
 
         def write(folder: Path) -> None:
             data.save_to_disk(str(folder))
+            raw["test"].save_to_disk(str(folder / TEXTS))
             (folder / ORIGIN).write_text(json.dumps(origin), encoding="utf-8")
 
         return write
@@ -142,7 +157,8 @@ def _tokenised(form: Form, revision: str) -> tuple[DatasetDict, dict[str, Any]]:
         folder = kept(cache_folder() / "tokenised" / _cache_key(form, revision), make)
     except CacheError as error:
         raise DataError(str(error)) from error
-    return DatasetDict(load_from_disk(str(folder))), json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+    origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+    return DatasetDict(load_from_disk(str(folder))), origin, folder / TEXTS
 
 
 def _cache_key(form: Form, revision: str) -> str:
@@ -150,7 +166,7 @@ def _cache_key(form: Form, revision: str) -> str:
     what is under development never meets its own stale cache."""
     task = form.task
     options = task.options.model_dump_json()
-    digest = hashlib.sha256(f"{ORIGIN} {task.name} {revision} {options} {form.max_length} {form.key}".encode())
+    digest = hashlib.sha256(f"{ORIGIN} {TEXTS} {task.name} {revision} {options} {form.max_length} {form.key}".encode())
     # Which token ends a text, say, is no part of what follows.
     digest.update(json.dumps(form.tokenizer.special_tokens_map, sort_keys=True, default=str).encode())
     digest.update(inspect.getsource(inspect.getmodule(type(task)) or type(task)).encode())
@@ -164,6 +180,9 @@ def _cache_key(form: Form, revision: str) -> str:
     readable = "".join(c if c.isalnum() or c in "_-" else "_" for c in task.name)[:60]
     return f"{readable}-{digest.hexdigest()[:16]}"
 
+
+# Hexadecimal digits of an example's id: among a million examples two share one with a chance of 3 in 100 million.
+ID_DIGITS = 16
 
 # The columns by which two examples count as the same.
 IDENTITY = ("task", "text", "text_pair", "words", "choices")
@@ -186,7 +205,21 @@ def _checked(task: Task) -> tuple[DatasetDict, int]:
         if not rows:
             raise DataError(f"task {task.name}: every example of {split!r} stands in a later split too; none is left")
     removed = sum(len(keys[split]) - len(rows) for split, rows in left.items())
-    return DatasetDict({split: raw[split].select(rows) for split, rows in left.items()}), removed
+    found = {}
+    for split, rows in left.items():
+        ids = _told_apart(keys[split][row].hex()[:ID_DIGITS] for row in rows)
+        found[split] = raw[split].select(rows).add_column("example", ids)
+    return DatasetDict(found), removed
+
+
+def _told_apart(ids: Iterable[str]) -> list[str]:
+    """The ids, of which the second and later of equal ones get their number."""
+    seen: Counter[str] = Counter()
+    found = []
+    for each in ids:
+        seen[each] += 1
+        found.append(each if seen[each] == 1 else f"{each}-{seen[each]}")
+    return found
 
 
 class LengthBuckets(Sampler[list[int]]):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bench.forms.base import Form
+from bench.forms.base import Form, Predicted
 from bench.scoring import checked_scores, require_finite
 
 if TYPE_CHECKING:
@@ -15,18 +15,28 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def evaluate(
+def ask(
     model: nn.Module, loader: Iterable[dict[str, Any]], form: Form, split: str = "validation", when: str = ""
-) -> tuple[float, dict[str, float]]:
-    """Mean loss per example (per token where the form's loss is one of tokens), and the task's metrics. Leaves the
-    model in evaluation mode. Raises Diverged, which names the split and `when`, where the loss is not finite, before
-    anything is scored; ScoreError where the task's scores are not what its card promises."""
+) -> Predicted:
+    """What the model makes of a split, a row per example, in the loader's order. Leaves the model in evaluation mode.
+    Raises Diverged, which names the split and `when`, where the loss is not finite."""
     model.eval()
-    loss, terms, predictions, references = 0.0, 0, [], []
+    loss, terms = 0.0, 0
+    lists: tuple[list[Any], ...] = ([], [], [], [])
     for batch in loader:
         found = form.predict(model, batch)
         loss, terms = loss + found.loss, terms + found.terms
-        predictions += found.predictions
-        references += found.references
+        for own, more in zip(lists, found[2:], strict=True):
+            own += more
     require_finite(loss, split, when)
-    return loss / max(terms, 1), checked_scores(form.task, predictions, references)
+    return Predicted(loss, terms, *lists)
+
+
+def evaluate(
+    model: nn.Module, loader: Iterable[dict[str, Any]], form: Form, split: str = "validation", when: str = ""
+) -> tuple[float, dict[str, float]]:
+    """Mean loss per example (per token where the form's loss is one of tokens), and the task's metrics. Raises as `ask`
+    does, before anything is scored; ScoreError where the task's scores are not what its card promises."""
+    found = ask(model, loader, form, split, when)
+    scores = checked_scores(form.task, found.predictions, found.references)
+    return found.loss / max(found.terms, 1), scores

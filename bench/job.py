@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from bench.suite_file import Keep
 from records.cell import Cell
 
 Stage = Literal["train", "profile"]
@@ -22,3 +23,4 @@ class Job:
     base: Path
     plugins: tuple[Path, ...]
     attempt: int
+    keep: Keep = field(default_factory=Keep)

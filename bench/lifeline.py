@@ -115,6 +115,14 @@ class Lifeline:
                 os.write(self._pipe, line.replace("\n", " ").encode(errors="replace") + b"\n")
 
 
+@contextlib.contextmanager
+def silent() -> Iterator[Lifeline]:
+    """One that nobody listens to, for work outside of a run."""
+    listens, speaks = connection.Pipe(duplex=False)
+    with listens, speaks:
+        yield Lifeline(speaks)
+
+
 def _file_of(descriptor: int) -> tuple[int, int]:
     found = os.fstat(descriptor)
     return found.st_dev, found.st_ino

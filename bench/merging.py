@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import comparable
-from bench.locking import only_one
+from bench.scheduler import only_one
 from records import files
 from records.cards import Cards
 from records.cell import Cell
@@ -162,9 +162,11 @@ def _choose(cell_id: str, parts: Sequence[Part], prefer_first: bool) -> tuple[Pa
 def _difference(one: Record, other: Record) -> tuple[str, str, str] | None:
     """The first thing that matters in which two records differ, and both values. A profile is no difference."""
     done = {"ok": "trained"}
+    later = one.rescored.keys() | other.rescored.keys()  # metrics that one may have, and the other not yet
     values = [record.model_dump(mode="json", include=set(MATTERS)) for record in (one, other)]
     for value in values:
         value["status"] = done.get(value["status"], value["status"])
+        value["test"] = {name: score for name, score in value["test"].items() if name not in later}
     for name in MATTERS:
         a, b = (value[name] for value in values)
         if a == b:

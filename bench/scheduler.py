@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,7 +16,6 @@ from bench import environment
 from bench.durations import duration
 from bench.job import Job, Stage
 from bench.launchers.local import UNKNOWN_STATUS, LaunchError, LocalLauncher, Running, Slot, describe_exit
-from bench.locking import only_one
 from bench.suite import BUILT_IN, Suite
 from records import files
 from records.cell import Cell
@@ -169,7 +169,7 @@ class Scheduler:
                 self.profile.append(self._job(cell, "profile"))
 
     def _job(self, cell: Cell, stage: Stage, attempt: int = 1) -> Job:
-        return Job(cell, stage, self.results, self.base, self.suite.plugin_files(cell), attempt)
+        return Job(cell, stage, self.results, self.base, self.suite.plugin_files(cell), attempt, self.suite.file.keep)
 
     def _fill(self) -> bool:
         """Starts what can start now; False where nothing is left to start."""
@@ -267,6 +267,33 @@ class Scheduler:
             wall_seconds=seconds,
             environment=environment.describe(),
         )
+
+
+@contextlib.contextmanager
+def only_one(root: Path) -> Iterator[None]:
+    """Holds the folder's lock, which the system gives back however the process ends. Raises ResultsError where another
+    process holds it, or it cannot be had."""
+    lock = root / ".lock"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ResultsError(f"{root}: no results can be kept here: {why}") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 20).decode(errors="replace").strip()
+            raise ResultsError(f"{root}: another run is at work here (process {holder})") from None
+        except OSError as error:
+            raise ResultsError(f"{root}: the folder cannot be locked for this run: {error.strerror}") from None
+        with contextlib.suppress(OSError):  # on a full disk, nobody is told who holds the lock
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _now() -> str:

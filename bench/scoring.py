@@ -7,6 +7,8 @@ import numbers
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from records.predictions import RESAMPLES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -48,6 +50,59 @@ def checked_scores(task: Task, predictions: Sequence[Any], references: Sequence[
         str(name): _checked(where, str(name), found[name], task.card.scales.get(str(name)))
         for name in dict.fromkeys([*ordered, *found])
     }
+
+
+def example_scores(
+    task: Task, predictions: Sequence[Any], references: Sequence[Any], scores: Mapping[str, float]
+) -> dict[str, list[float]]:
+    """The values on examples of those metrics that are their mean. Raises ScoreError where the task says so of a metric
+    and it is not, or has another number of values."""
+    where = f"task {task.name}: score_each()"
+    try:
+        found = task.score_each(predictions, references)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ScoreError(f"{where} raised {type(error).__name__}: {error}") from error
+    if not isinstance(found, Mapping):
+        raise ScoreError(f"{where} returned {_shown(found)}, and not a dictionary from metrics to values by example")
+    kept = {}
+    for name, given in found.items():
+        values = [_checked(where, str(name), value, None) for value in given]
+        if len(values) != len(predictions):
+            raise ScoreError(f"{where} returned {len(values)} values of {name} for {len(predictions)} examples")
+        mean = math.fsum(values) / max(len(values), 1)
+        if name in scores and math.isclose(mean, scores[name], rel_tol=1e-6, abs_tol=1e-9):
+            kept[str(name)] = values
+        elif type(task).score_each is not _default_score_each():
+            said = f"score() gives {scores[name]:g}" if name in scores else "score() has no such metric"
+            raise ScoreError(f"{where} returned values of {name} of mean {mean:g}, but {said}; leave {name} out of it")
+    return kept
+
+
+def _default_score_each() -> Any:
+    from tasks.base import Task
+
+    return Task.score_each
+
+
+def resampled(
+    task: Task, examples: Sequence[str], predictions: Sequence[Any], references: Sequence[Any]
+) -> dict[str, list[float]]:
+    """The primary metric on RESAMPLES draws of the examples with replacement. They depend on the examples alone: those
+    of two models are paired, and their differences tell how the difference would vary with other examples (Efron and
+    Tibshirani, 1993)."""
+    import numpy as np
+
+    primary = task.card.primary.name
+    order = sorted(range(len(examples)), key=lambda index: examples[index])
+    generator = np.random.default_rng(0)
+    values = []
+    for _ in range(RESAMPLES):
+        drawn = [order[place] for place in generator.integers(len(order), size=len(order))]
+        scores = checked_scores(task, [predictions[i] for i in drawn], [references[i] for i in drawn])
+        values.append(scores[primary])
+    return {primary: values}
 
 
 def _checked(where: str, name: str, value: Any, scale: Metric | None) -> float:

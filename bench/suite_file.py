@@ -33,6 +33,18 @@ Name = Annotated[str, AfterValidator(_name)]
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 
 
+class Keep(BaseModel):
+    """What of a cell is kept beside its record. Nothing of it changes a result, or a cell's identity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    predictions: bool = Field(True, description="what the model answered on each test example")
+    texts: bool = Field(True, description="the test examples themselves, once for all cells of a task")
+    state: Literal["all", "adapters", "none"] = Field(
+        "adapters", description="what the method learnt, head included: `adapters` are states below 25 MB"
+    )
+
+
 class SuiteFile(BaseModel):
     """The YAML file, as it is written. `tasks` and `methods` are mappings from a name to its options, or
     plain lists of names. A method's key may carry a label after an @, as in `lora@r64`."""
@@ -50,6 +62,7 @@ class SuiteFile(BaseModel):
     form: FormName = Field("head", description="how tasks that allow both are put to a backbone")
     forgetting: Name | None = Field(None, description="a task whose test texts tell what a language model forgot")
     profile: bool = Field(True, description="whether the cost of every cell is profiled; a search needs scores alone")
+    keep: Keep = Keep()
     time_limit: str = Field("12 h", description="how long a cell may train, and be profiled; `none` is without end")
     plugins: list[Path] = []
 
@@ -159,12 +172,15 @@ def _path_in_file(data: Any, location: tuple[int | str, ...]) -> Iterator[int | 
             return
 
 
+# The keys of a suite that have keys of their own, and what those are called.
+_PARTS: dict[str, tuple[type[BaseModel], str]] = {"budget": (Budget, "budget value"), "keep": (Keep, "key of keep")}
+
+
 def _explain(detail: Any, model: type[BaseModel], noun: str) -> str:
     name = str(detail["loc"][-1]) if detail["loc"] else ""
     if detail["type"] == "extra_forbidden":
-        fields = Budget.model_fields if "budget" in detail["loc"][:1] else model.model_fields
-        if "budget" in detail["loc"][:1]:
-            noun = "budget value"
+        part = _PARTS.get(str(detail["loc"][0]) if len(detail["loc"]) > 1 else "")
+        fields, noun = (part[0].model_fields, part[1]) if part else (model.model_fields, noun)
         return f"unknown {noun}{nearest(name, fields) or ';'} known: {', '.join(fields) or 'none'}"
     if detail["type"] == "missing":
         return f"the key {name!r} is missing"

@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -27,28 +28,32 @@ from bench import environment
 from bench.backbones import Backbone, BackboneError
 from bench.contract import DataError
 from bench.data import TaskData, demonstrations, eval_loader, prepare
-from bench.evaluation import evaluate
-from bench.forms.base import Form, NoSuchForm
+from bench.evaluation import ask
+from bench.forms.base import Form, NoSuchForm, Predicted
 from bench.forms.choice import form_of
 from bench.forms.heads import fit
 from bench.forms.text import LanguageModelling, Row
 from bench.forms.token import unasked
 from bench.job import Job
+from bench.keeping import is_kept, predictions_of, state_to_bytes
 from bench.lifeline import Lifeline
 from bench.profiling import PeakMemory, count_parameters, profile
 from bench.registry import Kind, PluginError, Registry
-from bench.scoring import Diverged, ScoreError, require_finite
-from bench.training import Training, train
+from bench.scoring import Diverged, ScoreError, checked_scores, require_finite
+from bench.training import Training, phase_ends, train
 from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Method
+from records import predictions
 from records.cell import Budget
-from records.record import DataUse, Record
+from records.record import DataUse, KeptFile, Record
 from records.redaction import redacted
 from records.store import RecordStore, ResultsError
 from records.text import one_line
 from tasks.base import Task, TaskUnavailable
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # How much general text tells what was forgotten, and in which windows.
@@ -71,9 +76,7 @@ def run(job: Job, line: Lifeline, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the scheduler, which ends its workers
     store = RecordStore(job.results)
     _redirect_output(store.log(job.cell.id), append=job.stage == "profile" or job.attempt > 1)
-    datasets.disable_progress_bars()
-    transformers.logging.disable_progress_bar()
-    transformers.logging.set_verbosity_error()
+    quieten()
     torch.set_num_threads(threads)
     now = _now()
     record = Record(
@@ -81,7 +84,11 @@ def run(job: Job, line: Lifeline, threads: int) -> None:
         wall_seconds=0,
     )  # fmt: skip
     if job.stage == "train":
-        _train(job, record, line)
+        kept = _train(job, record, line)
+        for name, data in kept.files.items():
+            record.kept[name] = store.keep(record.id, name, data)
+        if kept.texts:
+            store.write_texts(job.cell.task, kept.texts)
     else:
         record = _profiled(job, store, record, line)
     line.end_a_fork()
@@ -89,18 +96,35 @@ def run(job: Job, line: Lifeline, threads: int) -> None:
     store.write(record)
 
 
-def _train(job: Job, record: Record, line: Lifeline) -> None:
+def quieten() -> None:
+    """Libraries say nothing but errors in this process."""
+    datasets.disable_progress_bars()
+    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+
+
+@dataclass
+class Kept:
+    """What is to be written beside a record, before it."""
+
+    files: dict[KeptFile, bytes] = field(default_factory=dict)
+    texts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def _train(job: Job, record: Record, line: Lifeline) -> Kept:
     """Fills in the record; whatever goes wrong, be it an exit, is its reason."""
     clock = time.perf_counter()
+    kept = Kept()
     try:
         cell_run = CellRun(job, line)
         record.environment = cell_run.environment()
-        cell_run.train(record)
+        kept = cell_run.train(record)
     except (NotApplicable, NoSuchForm, UnsupportedBackbone) as reason:
         record.status, record.reason = "n/a", _said(reason)
     except BaseException as error:
         record.status, record.reason = "failed", _failure(error)
     record.wall_seconds = time.perf_counter() - clock
+    return kept
 
 
 def _profiled(job: Job, store: RecordStore, empty: Record, line: Lifeline) -> Record:
@@ -129,6 +153,7 @@ class CellRun:
 
     def __init__(self, job: Job, line: Lifeline) -> None:
         self.cell = job.cell
+        self.keep = job.keep
         self.line = line
         self.registry = Registry(job.plugins, job.base)
         self.backbone = Backbone.find(self.cell.backbone, job.base, self.cell.backbone_revision)
@@ -192,33 +217,71 @@ class CellRun:
         self.method.adapt(anatomy, self.task)
         return anatomy, backbone
 
-    def train(self, record: Record) -> None:
-        """Trains and tests, and writes into the record what came of it."""
+    def train(self, record: Record) -> Kept:
+        """Trains and tests, writes into the record what came of it, and returns what is to be kept beside it."""
         cell, line = self.cell, self.line
         trains = bool(self.method.phases())
         measures_forgetting = bool(cell.forgetting) and trains and self.form.head.kind == "language"
         if measures_forgetting:
             # Of the backbone itself: a method that starts elsewhere, as random prefixes do, has lost something already.
-            before = self._general_loss(self.load()[0], " before tuning")
+            before = self.general_loss(self.load()[0], " before tuning")
             self.accelerator.free_memory()
         anatomy, backbone = self.adapted()
         line.at("reading data")
-        data, sources = self._prepared(self.form, cell.task_revision), self._sources()
+        data, sources = self.prepared(), self._sources()
         line.at("training" if trains else "validating")
         set_seed(cell.seed)
         training = train(
             self.accelerator, anatomy, self.method, data, self.budget, cell.seed, line.progress, sources, line.alive
         )
         line.at("testing")
-        test = self.accelerator.prepare(eval_loader(data.test, data.form, self.budget.batch_size * 2))
-        _, record.test = evaluate(anatomy.model, line.alive(test), data.form, "test")
+        found, asked = self.test(anatomy.model, data)
+        record.test = checked_scores(data.form.task, found.predictions, found.references)
         if measures_forgetting:
-            record.forgetting = {"before": before, "after": self._general_loss(anatomy.model, " after tuning")}
+            record.forgetting = {"before": before, "after": self.general_loss(anatomy.model, " after tuning")}
         record.validation, record.history = training.validation, training.history
         record.best_step = training.best_step
         record.parameters = count_parameters(anatomy.head, training.trainable, backbone)
         record.data = _use_of(data, training)
+        kept = self._kept(anatomy.model, data, found, asked, record)
         record.status = "trained"
+        return kept
+
+    def test(self, model: PreTrainedModel, data: TaskData) -> tuple[Predicted, Dataset]:
+        """What the model makes of the test split, and the features in the order in which it was asked."""
+        loader = eval_loader(data.test, data.form, self.budget.batch_size * 2)
+        asked: Dataset = loader.dataset
+        return ask(model, self.line.alive(self.accelerator.prepare(loader)), data.form, "test"), asked
+
+    def _kept(self, model: PreTrainedModel, data: TaskData, found: Predicted, asked: Dataset, record: Record) -> Kept:
+        self.line.at("keeping what it answered and learnt")
+        kept = Kept()
+        if self.keep.predictions:
+            answers = predictions_of(data.form.task, asked, found, record.test)
+            kept.files["predictions.parquet"] = predictions.to_bytes(answers)
+        if self.keep.texts:
+            kept.texts = data.test_rows()
+        state = self.method.state(model) if self.method.phases() else {}
+        if is_kept(state, self.keep.state):
+            kept.files["state.safetensors"] = state_to_bytes(state, self.cell)
+        return kept
+
+    def restored(self, state: dict[str, Tensor], steps: int) -> Anatomy:
+        """The adapted model with what a training of so many steps had learnt."""
+        anatomy, _ = self.adapted()
+        phases = self.method.phases()
+        begun = 0
+        for phase, end in zip(phases, phase_ends(phases, steps) if phases else [], strict=True):
+            self.method.on_phase(anatomy, phase, end - begun)
+            begun = end
+        device = self.accelerator.device
+        self.accelerator.prepare(anatomy.model)
+        self.method.load_state(anatomy.model, {name: value.to(device) for name, value in state.items()})
+        return anatomy
+
+    def prepared(self) -> TaskData:
+        """The cell's task, drawn by its budget and seed."""
+        return self._prepared(self.form, self.cell.task_revision)
 
     def _prepared(self, form: Form, revision: str) -> TaskData:
         return prepare(form, self.budget, self.cell.seed, self.backbone.positions, revision)
@@ -233,7 +296,7 @@ class CellRun:
             found[name] = self._prepared(form, revision)
         return found
 
-    def _general_loss(self, model: PreTrainedModel, when: str) -> float:
+    def general_loss(self, model: PreTrainedModel, when: str) -> float:
         """Nats per byte on the first test windows of the task of general text, the same for all cells."""
         self.line.at("reading general text")
         [(name, revision)] = self.cell.forgetting.items()

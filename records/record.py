@@ -130,6 +130,28 @@ class Published(BaseModel):
     branch: str | None = None
 
 
+class Rescored(BaseModel):
+    """A metric that was computed from kept predictions: what it `was` before, if anything, and by which code."""
+
+    model_config = UNDEFINED_AS_WORDS
+
+    was: float | None = None
+    task_revision: str
+    version: str
+    when: str
+
+
+class Rewound(BaseModel):
+    """The merged model with the share `alpha` of what training has changed: validation scores (none where the loss is
+    no number), and nats per byte of general text, of cells whose forgetting is measured."""
+
+    model_config = UNDEFINED_AS_WORDS
+
+    alpha: float
+    validation: dict[str, float]
+    general_loss: float | None = None
+
+
 class Record(BaseModel):
     """All that one cell leaves behind. `trained` means scored and waiting for its cost profile."""
 
@@ -156,6 +178,8 @@ class Record(BaseModel):
     cost: Cost | None = None
     environment: dict[str, Any] = Field({}, description="where it was trained and scored")
     profiled: dict[str, Any] = Field({}, description="what of the environment was another when cost was profiled")
+    rewound: list[Rewound] = Field([], description="scores along the way from the backbone to the merged model")
+    rescored: dict[str, Rescored] = Field({}, description="metrics of `test` that were computed after the run")
     kept: dict[KeptFile, Digest] = Field({}, description="the files that were kept beside it, with their digests")
     published: Published | None = Field(None, description="of a run that others made")
 

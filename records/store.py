@@ -19,9 +19,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import ValidationError
 
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 LONGEST = 256 * 2**20
 # Of what a method learnt: a model's whole weights at most.
 LONGEST_STATE = 64 * 2**30
+# After the name of a file that is to take another's place.
+NEXT = ".next"
 # Of a log that is shown; the file may hold more.
 LONGEST_LOG = 2**18
 
@@ -121,21 +123,64 @@ class RecordStore:
         files.write_atomically(self.folder(cell_id) / name, data)
         return hashlib.sha256(data).hexdigest()
 
+    def replace_kept(self, record: Record, name: KeptFile, data: bytes) -> None:
+        """Exchanges a file beside a cell's record, and writes the record with it. Cut off at any point, the one or the
+        other file goes with the record that is there. Raises OSError where the disk refuses."""
+        following = self.folder(record.id) / (name + NEXT)
+        files.write_atomically(following, data)
+        record.kept[name] = hashlib.sha256(data).hexdigest()
+        self.write(record)
+        os.replace(following, self.folder(record.id) / name)
+
     def kept(self, record: Record, name: KeptFile) -> bytes | None:
         """A file beside a cell's record, None where the record has none or it was pruned. Raises BrokenRecord where it
         is not the one that the record was written with."""
         if name not in record.kept:
             return None
         where = self.folder(record.id) / name
-        try:
-            data = files.read_within(self.root, "cells", record.id, name, longest=LONGEST_STATE)
-        except FileNotFoundError:
-            return None
-        except files.Unreadable as error:
-            raise BrokenRecord(f"{where}: {error}") from None
-        if hashlib.sha256(data).hexdigest() != record.kept[name]:
+        there = False
+        for candidate in (name, name + NEXT):
+            try:
+                data = files.read_within(self.root, "cells", record.id, candidate, longest=LONGEST_STATE)
+            except FileNotFoundError:
+                continue
+            except files.Unreadable as error:
+                raise BrokenRecord(f"{where}: {error}") from None
+            there = True
+            if hashlib.sha256(data).hexdigest() == record.kept[name]:
+                return data
+        if there:
             raise BrokenRecord(f"{where}: is not the file that the record was written with")
-        return data
+        return None
+
+    def sizes(self, record: Record) -> dict[KeptFile, int]:
+        """Bytes of the files that are kept beside a cell's record."""
+        found: dict[KeptFile, int] = {}
+        for name in record.kept:
+            with contextlib.suppress(OSError):
+                found[name] = (self.folder(record.id) / name).lstat().st_size
+        return found
+
+    def prune(self, names: Collection[KeptFile | Literal["examples"]]) -> Iterator[Path]:
+        """Removes files that cells have kept, and those of any kind that no record speaks of; yields what is gone. The
+        caller holds the folder's lock. Raises OSError."""
+        manifest = self.manifest()
+        for cell_id, cell in manifest.cells.items():
+            record = self.standing(cell_id, cell, manifest.cards)
+            for name in get_args(KeptFile):
+                path = self.folder(cell_id) / name
+                if record is None or record.status == "broken":
+                    continue
+                if (name in names or name not in record.kept) and (path.is_symlink() or path.is_file()):
+                    path.unlink()
+                    yield path
+            if record is not None and record.status != "broken" and (gone := [n for n in names if n in record.kept]):
+                kept = {name: digest for name, digest in record.kept.items() if name not in gone}
+                self.write(record.model_copy(update={"kept": kept}))
+        if "examples" in names:
+            for path in sorted(self.root.glob("examples/*.parquet")):
+                path.unlink()
+                yield path
 
     def predictions(self, record: Record) -> Predictions | None:
         """What the cell's model answered, None where that was not kept. Raises BrokenRecord."""

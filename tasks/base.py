@@ -96,6 +96,13 @@ class Task(ABC):
         - language modelling: each text's log-likelihood in nats, and its (tokens, bytes)
         """
 
+    def score_each(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, list[float]]:
+        """The value on each example of those metrics that are a mean over examples, by which two models can be compared
+        example by example. By default accuracy, of what has classes or choices; empty for what is no such mean."""
+        if self.kind not in ("classification", "multiple choice") or "accuracy" not in self.card.metrics:
+            return {}
+        return {"accuracy": [float(given == right) for given, right in zip(predictions, references, strict=True)]}
+
     def prompt(self, row: Mapping[str, Any]) -> str:
         """What a generating backbone is asked, from a row's columns (`text` may have been cut to the budget). By
         default the text, the pair after it and, of a classification, the question for one of its verbalisers."""

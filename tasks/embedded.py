@@ -149,6 +149,10 @@ class ACLSum(Task):
         return metrics.rouge(predictions, references)
 
     @override
+    def score_each(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, list[float]]:
+        return metrics.rouge_each(predictions, references)
+
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return f"{row['text']}\n{self.request}"
 

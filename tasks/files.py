@@ -234,6 +234,12 @@ class FileTask(Task):
             return metrics.correlations(predictions, references)
         return metrics.answers(predictions, references)
 
+    @override
+    def score_each(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, list[float]]:
+        if self.fields.kind in ("classification", "regression"):
+            return super().score_each(predictions, references)
+        return metrics.answers_each(predictions, references)
+
 
 def _title(path: Path) -> str:
     """A folder's name, or a file's without what tells its format."""

@@ -42,6 +42,10 @@ class GSM8K(HubTask):
         return metrics.final_numbers(predictions, references)
 
     @override
+    def score_each(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, list[float]]:
+        return metrics.final_numbers_each(predictions, references)
+
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return f"Question: {row['text']}\nAnswer:"
 

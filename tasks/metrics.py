@@ -10,7 +10,7 @@ import string
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -112,6 +112,11 @@ def normal(answer: str) -> str:
 def answers(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
     """Exact match and F1 of normalised words against the best of an example's answers: SQuAD's scorer, and ReCoRD's.
     Where an example has no answer the empty one is right, as in SQuAD's second edition (Rajpurkar et al., 2018)."""
+    return means(answers_each(predictions, references))
+
+
+def answers_each(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, list[float]]:
+    """The same of each example."""
     rights = [list(own) or [""] for own in references]
     return {
         "f1": _best(predictions, rights, _word_f1),
@@ -132,8 +137,13 @@ def rouge(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> di
     references, as the package rouge-score computes them. That knows no letters but a to z: against a reference that is
     written in another script for the greater part, words of that script count as well, and where no spaces part them,
     as in Chinese, its letters."""
+    return means(rouge_each(predictions, references))
 
-    def of(kind: str) -> float:
+
+def rouge_each(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, list[float]]:
+    """The same of each example."""
+
+    def of(kind: str) -> list[float]:
         def score(given: str, right: str) -> float:
             return float(_scorer(_is_latin(right)).score(right, given)[kind].fmeasure)
 
@@ -210,6 +220,11 @@ def final_number(text: str) -> float | None:
 
 def final_numbers(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
     """The share of solutions that end in the right number."""
+    return means(final_numbers_each(predictions, references))
+
+
+def final_numbers_each(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, list[float]]:
+    """The same of each example."""
 
     def same(given: str, right: str) -> float:
         number = final_number(given)
@@ -222,14 +237,20 @@ def answer_sets(predictions: Sequence[str], references: Sequence[Sequence[str]])
     """MultiRC's F1a, over all answers of all questions alike, and exact match, the share of questions of which every
     answer is judged rightly (Khashabi et al., 2018), from the listed numbers of the answers held to be right, such as
     `1, 3`."""
-    both = ours = theirs = exact = 0
-    for given, (right, *_) in zip(predictions, references, strict=True):
-        listed, true = set(re.findall(r"\d+", given)), set(re.findall(r"\d+", right))
-        both += len(listed & true)
-        ours += len(listed)
-        theirs += len(true)
-        exact += listed == true
-    return {"f1a": 2 * both / (ours + theirs) if both else 0.0, "exact_match": exact / len(predictions)}
+    pairs = _listed(predictions, references)
+    both = sum(len(given & right) for given, right in pairs)
+    f1a = 2 * both / sum(len(given) + len(right) for given, right in pairs) if both else 0.0
+    return {"f1a": f1a} | means(answer_sets_each(predictions, references))
+
+
+def answer_sets_each(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, list[float]]:
+    """The exact match of each example."""
+    return {"exact_match": [float(given == right) for given, right in _listed(predictions, references)]}
+
+
+def _listed(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> list[tuple[set[str], set[str]]]:
+    pairs = zip(predictions, references, strict=True)
+    return [(set(re.findall(r"\d+", given)), set(re.findall(r"\d+", right))) for given, (right, *_) in pairs]
 
 
 def language_modelling(predictions: Sequence[float], references: Sequence[tuple[int, int]]) -> dict[str, float]:
@@ -252,9 +273,13 @@ def _exp(value: float) -> float:
     return math.inf if value >= 700 else math.exp(value)
 
 
-def _best(predictions: Sequence[str], references: Sequence[Sequence[str]], score: Callable[[str, str], float]) -> float:
-    """The mean over examples of the score against the best of the references."""
-    scores = [
-        max(score(given, right) for right in rights) for given, rights in zip(predictions, references, strict=True)
-    ]
-    return sum(scores) / len(scores)
+def _best(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], score: Callable[[str, str], float]
+) -> list[float]:
+    """The score of each example against the best of its references."""
+    return [max(score(given, right) for right in rights) for given, rights in zip(predictions, references, strict=True)]
+
+
+def means(each: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Metrics from their values on examples."""
+    return {name: sum(values) / len(values) for name, values in each.items()}

@@ -40,6 +40,10 @@ class SQuAD(HubTask):
         return metrics.answers(predictions, references)
 
     @override
+    def score_each(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, list[float]]:
+        return metrics.answers_each(predictions, references)
+
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return f"{row['text_pair']}\nQuestion: {row['text']}\nAnswer:"
 
@@ -63,6 +67,10 @@ class Summaries(HubTask):
     @override
     def score(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
         return metrics.rouge(predictions, references)
+
+    @override
+    def score_each(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, list[float]]:
+        return metrics.rouge_each(predictions, references)
 
     @override
     def prompt(self, row: Mapping[str, Any]) -> str:

@@ -34,6 +34,13 @@ class SuperGlue(HubTask):
         return scores
 
     @override
+    def score_each(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, list[float]]:
+        if each := getattr(metrics, f"{self.measure}_each", None):
+            found: dict[str, list[float]] = each(predictions, references)
+            return found
+        return super().score_each(predictions, references)
+
+    @override
     def prompt(self, row: Mapping[str, Any]) -> str:
         return self.question.format_map(row)
 

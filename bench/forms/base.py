@@ -7,6 +7,7 @@ as a text whose continuations are the labels' names.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -34,12 +35,16 @@ class NoSuchForm(Exception):
 
 
 class Predicted(NamedTuple):
-    """What came of a batch: the summed loss, over how many terms (examples, or tokens), and what the task scores."""
+    """What came of a batch, or of a split: the summed loss, over how many terms (examples, or tokens), and, a row each
+    and in the rows' order, what the task scores. `probabilities` are a head's softmax over labels or choices,
+    `likelihoods` the answers' log-likelihoods in nats; empty where there are none."""
 
     loss: float
     terms: int
     predictions: list[Any]
     references: list[Any]
+    probabilities: Sequence[Sequence[float]] = ()
+    likelihoods: Sequence[Sequence[float]] = ()
 
 
 class Form(ABC):
@@ -76,7 +81,8 @@ class Form(ABC):
     @abstractmethod
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Features of raw rows, column by column, `input_ids` among them: one for each row, or, where a row is
-        cut into windows, several. Whatever `predict` needs of the row is a column as well."""
+        cut into windows, several. Whatever `predict` needs of the row is a column as well, and where features are not
+        one for each row in the rows' order, so is `example`, the id of what they were made of."""
 
     @abstractmethod
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -97,6 +103,12 @@ class Form(ABC):
     @abstractmethod
     def synthetic(self, ids: Tensor) -> dict[str, Any]:
         """A batch for `loss` from random token ids (batch, length), to measure cost with."""
+
+
+def encoded(form: Form, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """A form's features, and in the column `example` the ids of the rows, where these have such a column."""
+    features = form.encode(rows)
+    return features if "example" in features or "example" not in rows else features | {"example": rows["example"]}
 
 
 def input_tensors(form: Form, rows: list[dict[str, Any]]) -> dict[str, Tensor]:

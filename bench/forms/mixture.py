@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from bench.forms.base import Form, Head, NoSuchForm, Predicted
+from bench.forms.base import Form, Head, NoSuchForm, Predicted, encoded
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,7 +57,7 @@ class Mixture(Form):
             columns = {name: [values[i] for i in own] for name, values in rows.items() if name != "task"}
             # Columns that the task does not have are empty in a table of all.
             columns = {name: values for name, values in columns.items() if any(value is not None for value in values)}
-            features = member.encode(columns)
+            features = encoded(member, columns)
             found += [
                 {"task": index, **dict(zip(features, values, strict=True))}
                 for values in zip(*features.values(), strict=True)
@@ -76,7 +76,10 @@ class Mixture(Form):
                 kept = [{name: value for name, value in row.items() if value is not None} for row in own]
                 parts.append((index, member.collate(kept)))
         mask = [torch.ones(len(row["input_ids"]), dtype=torch.long) for row in rows]
-        return {"parts": parts, "attention_mask": torch.nn.utils.rnn.pad_sequence(mask, batch_first=True)}
+        # Where each row of the parts, one after the other, stands in the batch.
+        order = [place for index, _ in parts for place, row in enumerate(rows) if row["task"] == index]
+        padded = torch.nn.utils.rnn.pad_sequence(mask, batch_first=True)
+        return {"parts": parts, "order": order, "attention_mask": padded}
 
     @override
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
@@ -91,16 +94,26 @@ class Mixture(Form):
 
     @override
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
-        total = Predicted(0.0, 0, [], [])
+        loss, terms = 0.0, 0
+        # Per row: prediction, reference, probabilities, likelihoods.
+        found: list[tuple[Any, Any, Sequence[float], Sequence[float]]] = []
         for index, part in batch["parts"]:
-            loss, terms, predictions, references = self.members[index].predict(self._of(model, index), part)
-            total = Predicted(
-                total.loss + loss,
-                total.terms + terms,
-                total.predictions + [(index, prediction) for prediction in predictions],
-                total.references + [(index, reference) for reference in references],
-            )
-        return total
+            own = self.members[index].predict(self._of(model, index), part)
+            loss, terms = loss + own.loss, terms + own.terms
+            nothing: list[Sequence[float]] = [()] * len(own.predictions)
+            shares = zip(own.probabilities or nothing, own.likelihoods or nothing, strict=True)
+            answers = zip(own.predictions, own.references, shares, strict=True)
+            found += [((index, given), (index, right), *both) for given, right, both in answers]
+        rows = [row for _, row in sorted(zip(batch["order"], found, strict=True), key=lambda pair: pair[0])]
+        predictions, references, probabilities, likelihoods = (list(column) for column in zip(*rows, strict=True))
+        return Predicted(
+            loss,
+            terms,
+            predictions,
+            references,
+            probabilities if any(map(len, probabilities)) else (),
+            likelihoods if any(map(len, likelihoods)) else (),
+        )
 
     @override
     def read(self, model: nn.Module, inputs: dict[str, Tensor]) -> Any:

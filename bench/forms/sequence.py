@@ -50,7 +50,8 @@ class Classification(_Pairs):
         labels = batch["labels"]
         logits = model(**inputs_of(batch)).logits.float()
         loss = F.cross_entropy(logits, labels, reduction="sum").item()
-        return Predicted(loss, len(labels), logits.argmax(-1).tolist(), labels.tolist())
+        predictions, probabilities = logits.argmax(-1).tolist(), logits.softmax(-1).tolist()
+        return Predicted(loss, len(labels), predictions, labels.tolist(), probabilities)
 
     @override
     def synthetic(self, ids: Tensor) -> dict[str, Any]:
@@ -139,7 +140,9 @@ class MultipleChoice(Form):
 
         scores, labels = self._scores(model, batch)
         loss = F.cross_entropy(scores, labels, reduction="sum").item()
-        return Predicted(loss, len(labels), scores.argmax(-1).tolist(), labels.tolist())
+        shares = zip(scores.softmax(-1).tolist(), batch["counts"].tolist(), strict=True)
+        probabilities = [share[:count] for share, count in shares]
+        return Predicted(loss, len(labels), scores.argmax(-1).tolist(), labels.tolist(), probabilities)
 
     @override
     def synthetic(self, ids: Tensor) -> dict[str, Any]:

@@ -253,14 +253,17 @@ class Likelihood(Prompted):
         for start in range(0, len(answers), size):
             found, _ = self.score(model, contexts[start : start + size], answers[start : start + size])
             sums += found.sum(1).tolist()
-        loss, terms, predictions, at = 0.0, 0, [], 0
+        loss, terms, at = 0.0, 0, 0
+        predictions: list[int] = []
+        likelihoods: list[list[float]] = []
         for choices, characters, label in zip(batch["choices"], batch["characters"], batch["label"], strict=True):
             own = sums[at : at + len(choices)]
             at += len(choices)
             each = [total / length for total, length in zip(own, characters, strict=True)]
             predictions.append(max(range(len(each)), key=each.__getitem__))
+            likelihoods.append(own)
             loss, terms = loss - own[label], terms + len(choices[label])
-        return Predicted(loss, terms, predictions, batch["label"])
+        return Predicted(loss, terms, predictions, batch["label"], likelihoods=likelihoods)
 
 
 class Generation(Prompted):
@@ -349,9 +352,9 @@ class LanguageModelling(Form):
 
     @override
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        features: dict[str, list[Any]] = {"input_ids": [], "bytes": []}
+        features: dict[str, list[Any]] = {"input_ids": [], "bytes": [], "example": []}
         begin = _needed(tokens.beginning(self.tokenizer), "begins")
-        for text in rows["text"]:
+        for index, text in enumerate(rows["text"]):
             read = tokens.tokens(self.tokenizer, text)
             ids = _ids(read)
             for start in range(0, len(ids), self.max_length - 1):
@@ -361,6 +364,8 @@ class LanguageModelling(Form):
                 until = read[last].start if last < len(ids) else len(text)
                 features["input_ids"].append([begin, *ids[window]])
                 features["bytes"].append(len(text[read[start].start if start else 0 : until].encode()))
+                # Windows of one text are told apart by where they begin.
+                features["example"].append(f"{rows['example'][index]}:{start}" if "example" in rows else str(start))
         return features
 
     @override
