@@ -111,7 +111,7 @@ def kept_line(store: RecordStore, records: list[Record]) -> str:
         for name, size in store.sizes(record).items():
             counts.setdefault(name.partition(".")[0], []).append(size)
     texts = [path.lstat().st_size for path in store.root.glob("examples/*.parquet")]
-    words = {"predictions": "predictions of {} cells", "state": "states of {} cells"}
+    words = {"predictions": "predictions of {} cells", "state": "states of {} cells", "published": "{} published files"}
     parts = [f"{words[name].format(len(sizes))} ({_megabytes(sizes)})" for name, sizes in sorted(counts.items())]
     parts += [f"texts ({_megabytes(texts)})"] if texts else []
     return f"kept: {', '.join(parts)}" if parts else ""

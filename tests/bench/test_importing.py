@@ -47,7 +47,7 @@ def test_cards_have_the_families_of_this_benchmark(published, tmp_path):
     cards = RecordStore(tmp_path / "results").manifest().cards
     families = {name: card.family for name, card in cards.methods.items()}
     assert families == {
-        "peft:lora": "low-rank", "peft:ia3": "adapter", "peft:oft": "low-rank", "peft:never_heard": "other",
+        "peft:lora": "low-rank", "peft:oft": "low-rank", "peft:never_heard": "other",
         "full": "baseline",
     }  # fmt: skip
     assert cards.tasks["image-gen"].scales["drift"].higher_is_better is False
