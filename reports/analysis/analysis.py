@@ -5,7 +5,8 @@ Documents, talks, pages and macros look up what they show here; none of them com
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from reports.analysis import choices as choosing
@@ -15,20 +16,21 @@ from reports.analysis import scores as scoring
 from reports.analysis import sensitivity as sensitivities
 from reports.analysis import sweeps as sweeping
 from reports.analysis.claims import Verdict
-from reports.analysis.contrasts import Contrast, Tested
+from reports.analysis.contrasts import Contrast, Overall, Tested
 from reports.analysis.focus import focus
 from reports.analysis.summaries import Summaries
 from reports.model.references import Entry, references_of, run_entry
 from reports.model.topics import Topic, chosen
-from reports.outcomes import Outcomes, read_outcomes
+from reports.outcomes import Outcomes, read_all
 from reports.results import Results
 
 
 @dataclass(frozen=True)
 class Analysis:
     """What a topic's main part shows of a run. `results` holds the configurations of the main part; `contrasts` and
-    `verdicts` are those about them, corrected over all that the run makes. `everything` is the analysis of all
-    configurations: itself, where the main part shows all.
+    `verdicts` are those about them, corrected over all that the run makes. `outcomes` are what is known of each test
+    example, by backbone and task, where predictions were kept. `everything` is the analysis of all configurations:
+    itself, where the main part shows all.
 
     What follows is computed when it is first asked for, and kept. Means, spreads and counts of any figure are in
     `scored`, over the cells that have a score.
@@ -39,6 +41,7 @@ class Analysis:
     contrasts: tuple[Contrast, ...]
     verdicts: tuple[Verdict, ...]
     whole: Analysis | None = None
+    outcomes: Mapping[tuple[str, str], Outcomes] = field(default_factory=dict)
 
     @property
     def everything(self) -> Analysis:
@@ -65,13 +68,6 @@ class Analysis:
         return Summaries(self.results.scored)
 
     @cached_property
-    def outcomes(self) -> dict[tuple[str, str], Outcomes]:
-        """What is known of each test example, by backbone and task; only where predictions were kept."""
-        pairs = [(backbone, task) for backbone in self.results.backbones for task in self.results.tasks]
-        found = {pair: read_outcomes(self.results, *pair) for pair in pairs}
-        return {pair: outcomes for pair, outcomes in found.items() if outcomes}
-
-    @cached_property
     def scores(self) -> list[scoring.BackboneScores]:
         """The means and spreads of test scores; only backbones that have some."""
         return scoring.by_backbone(self.results, self.scored)
@@ -80,6 +76,13 @@ class Analysis:
     def tested(self) -> Tested:
         """What the contrasts show."""
         return contrasts.tested(self.results, self.contrasts)
+
+    @cached_property
+    def over_tasks(self) -> list[Overall]:
+        """The same over several tasks, corrected over all that the run makes."""
+        whole = self.everything
+        found = contrasts.over_tasks(whole.results, whole.contrasts)
+        return [overall for overall in found if overall.label in self.results.labels]
 
     @cached_property
     def costs(self) -> list[costs.CostGroup]:
@@ -147,11 +150,13 @@ class Analysis:
 def analyse(results: Results, topic: Topic | None = None) -> Analysis:
     """The analysis of a run for a report, a talk or a page about `topic`, by default all families."""
     topic = topic or chosen()
+    kept = read_all(results)
     whole = Analysis(
         topic,
         results,
-        tuple(contrasts.compare_with_reference(results, Summaries(results.scored))),
+        tuple(contrasts.compare_with_reference(results, Summaries(results.scored), kept)),
         tuple(claims.assess(results)),
+        outcomes=kept,
     )
     view = focus(results, topic)
     shown = [verdict for verdict in whole.verdicts if verdict.label in view.labels]
@@ -160,4 +165,6 @@ def analyse(results: Results, topic: Topic | None = None) -> Analysis:
     if view is results and topic.family is None:
         return whole
     about = tuple(contrast for contrast in whole.contrasts if contrast.label in view.labels)
-    return Analysis(topic, view, about, tuple(shown), whole)
+    return Analysis(
+        topic, view, about, tuple(shown), whole, {place: outcomes.of(view.labels) for place, outcomes in kept.items()}
+    )

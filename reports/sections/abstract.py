@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from records.text import listing
 from reports.analysis.analysis import Analysis
-from reports.analysis.statistics import ALPHA
+from reports.model import verdict_words
 from reports.model.document import Text
 from reports.model.prose import join, say
 from reports.model.writing import plural, score
@@ -77,13 +77,11 @@ def _scores(analysis: Analysis) -> list[Text]:
 
 
 def _tests(analysis: Analysis) -> Text:
-    tested = [contrast.adjusted for contrast in analysis.contrasts if contrast.adjusted is not None]
-    if tested:
-        shown = sum(p < ALPHA for p in tested)
+    if decisions := analysis.tested.decisions:
         return say(
-            "Of {tests} paired tests against full fine-tuning, {shown} a difference after correction.",
-            tests=str(len(tested)),
-            shown=f"{shown} show{'s' if shown == 1 else ''}",
+            "The verdicts on {n} to full fine-tuning, after correction, are: {tally}.",
+            n=plural(len(decisions), "difference"),
+            tally=verdict_words.tally(decisions),
         )
     if len(analysis.results.labels) > 1:
         return say("The seeds are too few to test differences on a single task, and none is claimed.")

@@ -47,12 +47,12 @@ def limits(analysis: Analysis, numbered: bool = True) -> list[Limit]:
     results, found = analysis.results, analysis.limits
     budget, unfinished = (say(" ([tab:budget])"), say(" ([tab:unfinished])")) if numbered else ((), ())
     made = [
-        _seeds(results, found),
+        _seeds(analysis),
         _scale(results, found),
         _budget(results, found, budget),
         _tuning(results),
         Limit("Metrics.", tuple(_metrics(results, found))),
-        Limit("Test sets.", tuple(_test_sets(found)), told=1),
+        Limit("Test sets.", tuple(_test_sets(analysis)), told=1),
         Limit("Missing cells.", tuple(_missing(results, found, unfinished)), told=1),
         Limit("Timing.", tuple(_timing(found)), told=2),
         Limit("Code.", tuple(_code(found))),
@@ -61,8 +61,27 @@ def limits(analysis: Analysis, numbered: bool = True) -> list[Limit]:
     return [limit for limit in made if limit.sentences]
 
 
-def _seeds(results: Results, found: Limits) -> Limit:
-    n = len(found.seeds)
+def _seeds(analysis: Analysis) -> Limit:
+    results, n = analysis.results, len(analysis.limits.seeds)
+    populations = {each.population for contrast in analysis.contrasts for each in contrast.decisions}
+    if "examples and seeds" in populations:
+        said = [
+            say("There are {n} seeds.", n=n),
+            say(
+                "The verdicts treat seeds as a sample of possible runs and test examples as one of their kind; they say"
+                " nothing of other splits or data sets."
+            ),
+        ]
+        if n < MIN_PAIRS:
+            few = "So few tell little of others: a verdict for these models on other examples is none on their methods."
+            said.append(say(few))
+        return Limit("Seeds.", tuple(said), told=2)
+    if "examples" in populations:
+        said = [
+            say("There is one seed."),
+            say("Every verdict is about these very models on other examples; another seed may reverse it."),
+        ]
+        return Limit("Seeds.", tuple(said), told=2)
     if n >= MIN_PAIRS:
         said = [
             say("There are {n} seeds.", n=n),
@@ -154,7 +173,8 @@ def _metrics(results: Results, found: Limits) -> list[Text]:
     return said
 
 
-def _test_sets(found: Limits) -> list[Text]:
+def _test_sets(analysis: Analysis) -> list[Text]:
+    found = analysis.limits
     if not found.sampling:
         return []
     errors = [
@@ -163,7 +183,11 @@ def _test_sets(found: Limits) -> list[Text]:
     ]
     return [
         say("All seeds share one test set, so that the spread over seeds leaves out the chance of its examples."),
-        say("The standard error that comes from them alone is {errors}.", errors=listing(errors)),
+        say(
+            "The standard error that comes from them alone is {errors}{within}.",
+            errors=listing(errors),
+            within="; verdicts on other examples take it into account" if analysis.outcomes else "",
+        ),
     ]
 
 
