@@ -17,6 +17,7 @@ from reports.analysis import sweeps as sweeping
 from reports.analysis.claims import Verdict
 from reports.analysis.contrasts import Contrast, Tested
 from reports.analysis.focus import focus
+from reports.analysis.rank_sets import Ranks
 from reports.analysis.summaries import Summaries
 from reports.model.references import Entry, references_of, run_entry
 from reports.model.topics import Topic, chosen
@@ -72,6 +73,11 @@ class Analysis:
         return {pair: outcomes for pair, outcomes in found.items() if outcomes}
 
     @cached_property
+    def rank_sets(self) -> Ranks:
+        """Between which ranks configurations lie, on a task or over several; as far as the data say it."""
+        return Ranks(self.results, self.scored, self.outcomes)
+
+    @cached_property
     def scores(self) -> list[scoring.BackboneScores]:
         """The means and spreads of test scores; only backbones that have some."""
         return scoring.by_backbone(self.results, self.scored)
@@ -89,17 +95,17 @@ class Analysis:
     @cached_property
     def tradeoff(self) -> dict[str, list[fronts.Point]]:
         """Scores against trained parameters, by backbone; only backbones that have some."""
-        found = {b: fronts.tradeoff(self.results, self.scored, b) for b in self.results.backbones}
+        found = {b: fronts.tradeoff(self.results, self.scored, b, self.rank_sets) for b in self.results.backbones}
         return {backbone: points for backbone, points in found.items() if points}
 
     @cached_property
     def fronts(self) -> list[fronts.Front]:
         """Scores against what is measured of cost."""
-        return fronts.fronts(self.results, self.costs)
+        return fronts.fronts(self.results, self.costs, self.rank_sets)
 
     @cached_property
     def choices(self) -> list[choosing.Choices]:
-        return choosing.choices(self.results, self.costs)
+        return choosing.choices(self.results, self.costs, self.rank_sets)
 
     @cached_property
     def curves(self) -> curves.Curves:
@@ -121,7 +127,7 @@ class Analysis:
     @cached_property
     def standings(self) -> list[ranks.Standing]:
         """Over several tasks, by backbone."""
-        return ranks.standings(self.results, self.scored)
+        return ranks.standings(self.results, self.scored, self.rank_sets)
 
     @cached_property
     def ratings(self) -> list[compositions.AxisRating]:

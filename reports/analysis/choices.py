@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reports.analysis.costs import CostGroup
+from reports.analysis.rank_sets import Ranks
 from reports.analysis.statistics import summarise
 from reports.analysis.summaries import summary_of
 from reports.results import Results, select
@@ -79,10 +80,12 @@ def _at_most(candidate: Candidate, figure: str, most: float) -> bool:
 
 @dataclass(frozen=True)
 class Choice:
-    """What meets a constraint, the best on validation data first."""
+    """What meets a constraint, the best on validation data first. `open` are those of them that none of the others is
+    shown to be better than, on test data; None where nothing is tested."""
 
     constraint: str
     able: tuple[Candidate, ...]
+    open: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Choices:
     choices: tuple[Choice, ...]
 
 
-def choices(results: Results, groups: list[CostGroup]) -> list[Choices]:
+def choices(results: Results, groups: list[CostGroup], ranks: Ranks) -> list[Choices]:
     """One per group of two configurations or more."""
     made = []
     for group in groups:
@@ -104,9 +107,11 @@ def choices(results: Results, groups: list[CostGroup]) -> list[Choices]:
             continue
         found = candidates(results, group)
         full = next((c.figures for c in found if results.method_of(c.label) == "full"), {})
+        shown = ranks.of(group.backbone, tasks)
         chosen = []
         for constraint in CONSTRAINTS:
             able = sorted((c for c in found if constraint.meets(c, full)), key=lambda c: -c.validation)
-            chosen.append(Choice(constraint.name, tuple(able)))
+            unbeaten = None if shown is None else shown.unbeaten([c.label for c in able])
+            chosen.append(Choice(constraint.name, tuple(able), unbeaten))
         made.append(Choices(group, tasks, results.scale(tasks[0]), tuple(chosen)))
     return made
