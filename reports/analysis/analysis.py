@@ -17,7 +17,7 @@ from reports.analysis import sweeps as sweeping
 from reports.analysis.claims import Verdict
 from reports.analysis.contrasts import Contrast, Tested
 from reports.analysis.focus import focus
-from reports.analysis.rank_sets import Ranks
+from reports.analysis.rank_sets import Ranks, RankSets
 from reports.analysis.summaries import Summaries
 from reports.model.references import Entry, references_of, run_entry
 from reports.model.topics import Topic, chosen
@@ -76,6 +76,12 @@ class Analysis:
     def rank_sets(self) -> Ranks:
         """Between which ranks configurations lie, on a task or over several; as far as the data say it."""
         return Ranks(self.results, self.scored, self.outcomes)
+
+    @cached_property
+    def ranked(self) -> list[RankSets]:
+        """By backbone, over its tasks whose scores may be averaged; only where ranks have confidence sets."""
+        made = [self.rank_sets.over_all(backbone) for backbone in self.results.backbones]
+        return [found for found in made if found is not None]
 
     @cached_property
     def scores(self) -> list[scoring.BackboneScores]:

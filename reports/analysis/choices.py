@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reports.analysis.costs import CostGroup
+from reports.analysis.joint import Population
 from reports.analysis.rank_sets import Ranks
 from reports.analysis.statistics import summarise
 from reports.analysis.summaries import summary_of
@@ -90,12 +91,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Choices:
-    """Of one cost group, over those of its `tasks` whose scores may be averaged."""
+    """Of one cost group, over those of its `tasks` whose scores may be averaged. `population` is what tests of the
+    scores are about; None where nothing is tested."""
 
     group: CostGroup
     tasks: tuple[str, ...]
     scale: Scale
     choices: tuple[Choice, ...]
+    population: Population | None = None
 
 
 def choices(results: Results, groups: list[CostGroup], ranks: Ranks) -> list[Choices]:
@@ -113,5 +116,7 @@ def choices(results: Results, groups: list[CostGroup], ranks: Ranks) -> list[Cho
             able = sorted((c for c in found if constraint.meets(c, full)), key=lambda c: -c.validation)
             unbeaten = None if shown is None else shown.unbeaten([c.label for c in able])
             chosen.append(Choice(constraint.name, tuple(able), unbeaten))
-        made.append(Choices(group, tasks, results.scale(tasks[0]), tuple(chosen)))
+        made.append(
+            Choices(group, tasks, results.scale(tasks[0]), tuple(chosen), None if shown is None else shown.population)
+        )
     return made

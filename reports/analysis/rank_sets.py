@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,10 @@ LEAST_ERROR = 1e-12
 
 @dataclass(frozen=True)
 class RankSet:
-    """A configuration's `rank` by its mean (1 is best, ties share the better one), and the `low`est and `high`est rank
-    that the data do not exclude."""
+    """A configuration's `mean` score as it is held, its rank by that (1 is best, ties share the better one), and the
+    `low`est and `high`est rank that the data do not exclude."""
 
+    mean: float
     rank: int
     low: int
     high: int
@@ -89,7 +90,10 @@ def rank_sets(of: Joint, backbone: str, tasks: tuple[str, ...]) -> RankSets:
     p = len(of.labels)
     ranks = 1 + (of.scores[:, None] < of.scores[None, :]).sum(axis=1)
     low, high = 1 + above.sum(axis=0), p - above.sum(axis=1)
-    sets = {label: RankSet(int(ranks[i]), int(low[i]), int(high[i])) for i, label in enumerate(of.labels)}
+    sets = {
+        label: RankSet(float(of.scores[i]), int(ranks[i]), int(low[i]), int(high[i]))
+        for i, label in enumerate(of.labels)
+    }
     better = frozenset((of.labels[i], of.labels[j]) for i, j in np.argwhere(above))
     return RankSets(backbone, tasks, of.population, sets, better)
 
@@ -111,6 +115,17 @@ class Ranks:
             whole = over_tasks(parts) if parts and len(parts) == len(tasks) else None
             self._found[key] = None if whole is None else rank_sets(whole, *key)
         return self._found[key]
+
+    def by_task(self, backbone: str, tasks: Iterable[str]) -> list[RankSets]:
+        """Of each of the tasks, where there are any."""
+        return [found for task in tasks if (found := self.of(backbone, (task,))) is not None]
+
+    def over_all(self, backbone: str) -> RankSets | None:
+        """Of the mean over the backbone's tasks that have scores which may be averaged."""
+        cells = self._results.scored
+        there = set(cells.loc[cells["backbone"] == backbone, "task"])
+        tasks = self._results.averaged([task for task in self._results.tasks if task in there])
+        return self.of(backbone, tasks) if tasks else None
 
     def joint(self, backbone: str, task: str) -> Joint | None:
         """What is known of the errors of scores on one task."""

@@ -3,13 +3,13 @@ difference."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from reports.analysis.joint import Joint
+from reports.analysis.joint import Joint, Population
 from reports.analysis.rank_sets import Ranks
 from reports.analysis.statistics import ALPHA, MIN_PAIRS
 from reports.analysis.summaries import Summaries, seeds_of
@@ -141,15 +141,15 @@ def _groups(ranked: dict[str, float], critical: float) -> tuple[tuple[str, ...],
 @dataclass(frozen=True)
 class Standing:
     """The configurations of one backbone over its `tasks` whose scores may be averaged: those that have all of them;
-    `incomplete` ones lack some. `means` are interquartile means as scores are held, in the suite's order; `by_examples`
-    says whether their intervals are those of other examples as well."""
+    `incomplete` ones lack some. `means` are interquartile means as scores are held, in the suite's order; `population`
+    says what their intervals are about."""
 
     backbone: str
     tasks: tuple[str, ...]
     ranking: Ranking
     means: dict[str, Interval]
     incomplete: tuple[str, ...]
-    by_examples: bool = False
+    population: Population = "seeds"
 
     @property
     def highest(self) -> str:
@@ -171,15 +171,21 @@ def standings(results: Results, scored: Summaries, ranks: Ranks) -> list[Standin
         if len(tasks) < 2 or len(scores) < 2:
             continue
         means = {label: {task: scored.of("score", backbone, task, label)[0].mean for task in tasks} for label in scores}
-        errors = {task: of for task in tasks if (of := ranks.joint(backbone, task)) and of.population != "seeds"}
-        by_examples = len(errors) == len(tasks) and all(
-            label in of.labels for of in errors.values() for label in scores
-        )
+        errors = {task: of for task in tasks if (of := ranks.joint(backbone, task))}
+        population = _population(errors, tasks, scores)
         intervals = {
-            label: interquartile_mean_by_examples(by_task, label, errors)
-            if by_examples
-            else interquartile_mean(by_task)
+            label: interquartile_mean(by_task)
+            if population == "seeds"
+            else interquartile_mean_by_examples(by_task, label, errors)
             for label, by_task in scores.items()
         }
-        made.append(Standing(backbone, tasks, average_ranks(means), intervals, incomplete, by_examples))
+        made.append(Standing(backbone, tasks, average_ranks(means), intervals, incomplete, population))
     return made
+
+
+def _population(errors: Mapping[str, Joint], tasks: Sequence[str], labels: Collection[str]) -> Population:
+    """Examples are among it where those of every task and configuration are known."""
+    found = {of.population for of in errors.values()}
+    if len(errors) < len(tasks) or any(set(labels) - set(of.labels) for of in errors.values()):
+        return "seeds"
+    return found.pop() if len(found) == 1 else "seeds"
