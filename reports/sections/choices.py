@@ -81,11 +81,10 @@ def _line(found: Choices, choice: Choice, place: int, candidate: Candidate) -> d
         "place": place,
         "label": candidate.label,
         "meeting": len(choice.able),
-        "open": " ".join(choice.open or ()),
         "validation": found.scale.raw(candidate.validation),
         "test": found.scale.raw(candidate.test),
         "cells": " ".join(candidate.ids),
-    }
+    } | ({} if choice.open is None else {"open": "; ".join(choice.open)})
 
 
 def _what(results: Results, found: Choices) -> Text:

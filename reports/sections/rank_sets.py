@@ -34,7 +34,7 @@ def part(analysis: Analysis, prose: Prose) -> Part:
     blocks: list[Table | Figure] = [*figures, *ranked(tables(analysis), RANK - 5)]
     said = [[*sentences(analysis, of), _meaning(of)] for of in found]
     slides = [
-        Slide(TITLE, tuple(sentences(analysis, of)[:2]), figure, 45)
+        Slide(TITLE, tuple(sentences(analysis, of)[:2]), figure, 48)
         for of, figure in zip(found[:1], figures[:1], strict=True)
     ]
     return Part(Section("rank-sets", TITLE, shown(said, blocks)), tuple(slides))
@@ -46,12 +46,12 @@ def sentences(analysis: Analysis, found: RankSets) -> list[Text]:
     first = min(sets, key=lambda label: sets[label].rank)
     pairs = len(sets) * (len(sets) - 1) // 2
     lead = say(
-        "By mean test score {over}, {first} comes first of {all} configurations on {backbone} and is ranked {between}.",
+        "By mean test score {over}, {first} comes first of {all} configurations on {backbone}, {sure}.",
         over=_over(found.tasks),
         first=Code(first),
         all=len(sets),
         backbone=results.title("backbones", found.backbone),
-        between=ordinals(sets[first].low, sets[first].high),
+        sure=f"ranked {ordinals(1, high)}" if (high := sets[first].high) > 1 else "and no other may",
     )
     others = [label for label in sets if sets[label].low == 1 and label != first]
     return [
