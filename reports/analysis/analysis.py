@@ -18,6 +18,7 @@ from reports.analysis import sweeps as sweeping
 from reports.analysis.claims import Verdict
 from reports.analysis.contrasts import Contrast, Overall, Tested
 from reports.analysis.focus import focus
+from reports.analysis.rank_sets import Ranks, RankSets
 from reports.analysis.summaries import Summaries
 from reports.model.references import Entry, references_of, run_entry
 from reports.model.topics import Topic, chosen
@@ -68,6 +69,17 @@ class Analysis:
         return Summaries(self.results.scored)
 
     @cached_property
+    def rank_sets(self) -> Ranks:
+        """Between which ranks configurations lie, on a task or over several; as far as the data say it."""
+        return Ranks(self.results, self.scored, self.outcomes)
+
+    @cached_property
+    def ranked(self) -> list[RankSets]:
+        """By backbone, over its tasks whose scores may be averaged; only where ranks have confidence sets."""
+        made = [self.rank_sets.over_all(backbone) for backbone in self.results.backbones]
+        return [found for found in made if found is not None]
+
+    @cached_property
     def scores(self) -> list[scoring.BackboneScores]:
         """The means and spreads of test scores; only backbones that have some."""
         return scoring.by_backbone(self.results, self.scored)
@@ -92,17 +104,17 @@ class Analysis:
     @cached_property
     def tradeoff(self) -> dict[str, list[fronts.Point]]:
         """Scores against trained parameters, by backbone; only backbones that have some."""
-        found = {b: fronts.tradeoff(self.results, self.scored, b) for b in self.results.backbones}
+        found = {b: fronts.tradeoff(self.results, self.scored, b, self.rank_sets) for b in self.results.backbones}
         return {backbone: points for backbone, points in found.items() if points}
 
     @cached_property
     def fronts(self) -> list[fronts.Front]:
         """Scores against what is measured of cost."""
-        return fronts.fronts(self.results, self.costs)
+        return fronts.fronts(self.results, self.costs, self.rank_sets)
 
     @cached_property
     def choices(self) -> list[choosing.Choices]:
-        return choosing.choices(self.results, self.costs)
+        return choosing.choices(self.results, self.costs, self.rank_sets)
 
     @cached_property
     def curves(self) -> curves.Curves:
@@ -124,7 +136,7 @@ class Analysis:
     @cached_property
     def standings(self) -> list[ranks.Standing]:
         """Over several tasks, by backbone."""
-        return ranks.standings(self.results, self.scored)
+        return ranks.standings(self.results, self.scored, self.rank_sets)
 
     @cached_property
     def ratings(self) -> list[compositions.AxisRating]:

@@ -22,7 +22,7 @@ from reports.render.inline_svg import styles_to_classes
 from reports.render.templating import html_environment
 
 # The parts of the page's script, in the order in which they are put together.
-SCRIPTS = ("dom", "numbers", "tables", "cells", "plot", "charts", "view", "claims", "main")
+SCRIPTS = ("dom", "numbers", "tables", "cells", "states", "plot", "charts", "view", "claims", "main")
 
 
 def page(document: Document, analysis: Analysis, references: dict[str, Entry], output: Path) -> str:
@@ -59,7 +59,7 @@ def page(document: Document, analysis: Analysis, references: dict[str, Entry], o
             policy=_policy(style, code),
             style=Markup(style),
             body=Markup(markup),
-            overview=Markup(page_data.script_text(page_data.overview(results))),
+            overview=Markup(page_data.script_text(page_data.overview(results) | {"ranks": page_data.ranked(whole)})),
             details=Markup(page_data.script_text(page_data.details(results, output))),
             script=Markup(code),
         )

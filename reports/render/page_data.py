@@ -19,7 +19,8 @@ import pandas as pd
 from records.record import Record
 from records.store import RecordStore
 from records.vocabulary import Quantity, listed
-from reports.analysis.groups import groups, plain_number
+from reports.analysis.analysis import Analysis
+from reports.analysis.groups import ALL, groups, plain_number
 from reports.model.environments import environment_pairs
 from reports.results import Results, environment_of, metric_values
 from reports.scales import UNDEFINED, read_scale
@@ -38,6 +39,7 @@ def _measure(quantity: Quantity) -> dict[str, Any]:
         "better": "higher" if quantity.higher_is_better else "lower",
         "profiled": quantity.profiled,
         "scored": quantity.kind == "score",
+        "counted": quantity.kind == "counted",
     }
 
 
@@ -101,6 +103,24 @@ def overview(results: Results) -> dict[str, Any]:
         "backbones": [{"name": n, "title": results.title("backbones", n)} for n in results.backbones],
         "groups": groups(columns, measured, averaged),
     }
+
+
+def ranked(analysis: Analysis) -> list[dict[str, Any]]:
+    """What is shown of scores, for each backbone on each task and over all of them: by number of the label its rank,
+    and the lowest and highest that it may have; and pairs of labels of which the first is shown to be better."""
+    results, made = analysis.results, []
+    labels = {label: number for number, label in enumerate(results.labels)}
+    for number, backbone in enumerate(results.backbones):
+        found = [(task, analysis.rank_sets.of(backbone, (name,))) for task, name in enumerate(results.tasks)]
+        if len(results.tasks) > 1:
+            found.append((ALL, analysis.rank_sets.over_all(backbone)))
+        for task, of in found:
+            if of is not None:
+                sets = {labels[label]: [one.rank, one.low, one.high] for label, one in of.sets.items()}
+                better = sorted([labels[a], labels[b]] for a, b in of.better)
+                entry = {"backbone": number, "task": task, "population": of.population, "sets": sets, "better": better}
+                made.append(entry)
+    return made
 
 
 def _as_measured(results: Results, measure: Quantity) -> pd.Series:
