@@ -10,6 +10,7 @@ from functools import cached_property
 
 from reports.analysis import choices as choosing
 from reports.analysis import claims, compositions, contrasts, costs, curves, forgetting, fronts, overview, ranks
+from reports.analysis import errors as erring
 from reports.analysis import limits as limitations
 from reports.analysis import scores as scoring
 from reports.analysis import sensitivity as sensitivities
@@ -70,6 +71,11 @@ class Analysis:
         pairs = [(backbone, task) for backbone in self.results.backbones for task in self.results.tasks]
         found = {pair: read_outcomes(self.results, *pair) for pair in pairs}
         return {pair: outcomes for pair, outcomes in found.items() if outcomes}
+
+    @cached_property
+    def errors(self) -> list[erring.Errors]:
+        """Which examples are answered wrongly, and by whom; only where predictions were kept."""
+        return erring.errors(self.results, self.scored)
 
     @cached_property
     def scores(self) -> list[scoring.BackboneScores]:
