@@ -22,8 +22,8 @@ from reports.results import Results, select
 
 @dataclass(frozen=True)
 class Answers:
-    """On one task, for one backbone. `ids`, `labels` and `seeds` are those of the cells that kept predictions;
-    `examples` are in the order of their ids.
+    """On one task, for one backbone. `ids`, `labels` and `seeds` are those of the cells that kept predictions, in the
+    order of the results' labels; `examples` are in the order of their ids.
 
     `predicted` (cells, examples) and `expected` (examples,) are indices into the labels, or the row's choices; None
     where the kind of task has neither. `scores` (cells, examples) are the primary metric's values as the metric has
@@ -50,9 +50,11 @@ class Answers:
         """Whether each answer is right (cells, examples): it is the expected label, or, where there are no labels, its
         score is 1 and every score is either 0 or 1. None where answers are more or less good."""
         if self.predicted is not None and self.expected is not None:
-            return self.predicted == self.expected
+            found: np.ndarray = self.predicted == self.expected
+            return found
         if self.scores is not None and bool(np.isin(self.scores, (0, 1)).all()):
-            return self.scores == 1
+            perfect: np.ndarray = self.scores == 1
+            return perfect
         return None
 
     @cached_property
@@ -75,8 +77,9 @@ class _Order(NamedTuple):
 def read_answers(results: Results, backbone: str, task: str) -> Answers | None:
     """Of all cells that kept predictions of the examples that most of them have; None where none did. Cells whose files
     are broken are left out."""
-    own = select(results.scored, backbone=backbone, task=task)
-    found = list(_found(results, [str(cell) for cell in own.index], task))
+    own = select(results.scored, backbone=backbone, task=task)["label"]
+    cells = sorted((str(cell) for cell in own.index), key=lambda cell: results.labels.index(own[cell]))
+    found = list(_found(results, cells, task))
     if not found:
         return None
     # Of other examples, from another version of the data, say, nothing can be compared; nor of another kind.
@@ -93,8 +96,8 @@ def read_answers(results: Results, backbone: str, task: str) -> Answers | None:
         kind=usual[1],
         examples=usual[0],
         ids=tuple(cell for cell, _, _ in found),
-        labels=tuple(str(own.at[cell, "label"]) for cell, _, _ in found),
-        seeds=tuple(int(own.at[cell, "seed"]) for cell, _, _ in found),
+        labels=tuple(str(own[cell]) for cell, _, _ in found),
+        seeds=tuple(results.records[cell].cell.seed for cell, _, _ in found),
         predicted=_stacked([one.predicted for one in columns], places),
         expected=None if first is None else first[places[0]],
         scores=_stacked([one.scores for one in columns], places),
@@ -108,7 +111,7 @@ def _found(results: Results, cells: Iterable[str], task: str) -> Iterator[tuple[
     before: tuple[pa.Array, _Order] | None = None
     for cell in cells:
         try:
-            data = store.kept(results.records[cell], predictions.FILE)
+            data = store.kept(results.records[cell], "predictions.parquet")
             answers = None if data is None else predictions.answers(data, metric)
         except (ResultsError, predictions.UnusablePredictions):
             continue

@@ -30,11 +30,13 @@ class Pair:
 class Agreement:
     """On one task. `kappas` has Cohen's kappa of every two configurations, in the order of `labels`, the mean over the
     seeds that both have; on the diagonal that of a configuration with itself, over all pairs of its seeds; NaN where
-    there is none. `on_labels` says whether kappa is about the labels answered; else it is about being right."""
+    there is none. `again` is the mean of that diagonal by family. `on_labels` says whether kappa is about the labels
+    that were answered; else it is about being right."""
 
     labels: tuple[str, ...]
     kappas: np.ndarray
     pairs: tuple[Pair, ...]
+    again: dict[str, float]
     on_labels: bool
 
     @property
@@ -54,6 +56,19 @@ class Agreement:
 
     def _pairs(self, within: bool) -> list[Pair]:
         return [pair for pair in self.pairs if (pair.first == pair.second) == within]
+
+
+def over_tasks(found: Sequence[Agreement]) -> tuple[list[Pair], dict[str, float]]:
+    """The pairs of families and their agreement with themselves, means over those tasks that have them."""
+    keys = dict.fromkeys((pair.first, pair.second) for one in found for pair in one.pairs)
+    pairs = []
+    for first, second in keys:
+        own = [pair for one in found for pair in one.pairs if (pair.first, pair.second) == (first, second)]
+        shares = ("kappa", "both_right", "first_alone", "second_alone", "both_wrong")
+        means = {name: mean([getattr(pair, name) for pair in own]) for name in shares}
+        pairs.append(Pair(first, second, sum(pair.n for pair in own), **means))
+    families = dict.fromkeys(family for one in found for family in one.again)
+    return pairs, {family: mean([one.again.get(family, np.nan) for one in found]) for family in families}
 
 
 def mean(values: Sequence[float] | np.ndarray) -> float:
@@ -89,7 +104,10 @@ def agreement(answers: Answers, families: Sequence[str]) -> Agreement | None:
     seeds, numbers = np.array(answers.seeds), np.array([labels.index(label) for label in answers.labels])
     alike, paired = numbers[:, None] == numbers, seeds[:, None] == seeds
     by_label = _means(kappas, np.where(alike, ~paired, paired), numbers[:, None] == np.arange(len(labels)))
-    return Agreement(labels, by_label, _of_families(kappas, right, np.array(families), ~alike & paired), on_labels)
+    pairs = _of_families(kappas, right, np.array(families), ~alike & paired)
+    family = dict(zip(answers.labels, families, strict=True))
+    again = {of: mean([by_label[i, i] for i, label in enumerate(labels) if family[label] == of]) for of in families}
+    return Agreement(labels, by_label, pairs, again, on_labels)
 
 
 def _means(kappas: np.ndarray, compared: np.ndarray, groups: np.ndarray) -> np.ndarray:

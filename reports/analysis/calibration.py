@@ -33,10 +33,10 @@ class Reliability(NamedTuple):
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of one configuration (or, for the diagram, family) on one task. `error`, `confidence` and `accuracy` are over the
-    seeds; `cells` the ids behind them."""
+    """Of one configuration. `error` (see `Reliability`), `confidence` and `accuracy` are over its seeds, `cells` the
+    ids behind them."""
 
-    name: str
+    label: str
     error: Summary
     confidence: Summary
     accuracy: Summary
@@ -77,14 +77,13 @@ def calibrations(answers: Answers, families: Sequence[str]) -> Calibrations | No
         rows = [row for row in answers.rows(label) if there[row]]
         if rows:
             errors = [reliability(confidence[row], right[row]).error for row in rows]
-            sure, hit = confidence[rows].mean(axis=1), right[rows].mean(axis=1)
-            ids = tuple(answers.ids[row] for row in rows)
-            found.append(Calibration(label, *(summarise(list(v)) for v in (errors, sure, hit)), ids))
+            sure, hit = summarise(list(confidence[rows].mean(axis=1))), summarise(list(right[rows].mean(axis=1)))
+            found.append(Calibration(label, summarise(errors), sure, hit, tuple(answers.ids[row] for row in rows)))
     of = np.array(families)
     diagrams = {}
     for family in dict.fromkeys(of[there].tolist()):
         chosen = there & (of == family)
         diagrams[family] = reliability(confidence[chosen].ravel(), right[chosen].ravel())
-    named = {one.name for one in found}
+    named = {one.label for one in found}
     without = tuple(label for label in dict.fromkeys(answers.labels) if label not in named)
     return Calibrations(answers.backbone, answers.task, tuple(found), diagrams, without)

@@ -91,7 +91,7 @@ def _errors(
         label: scored.of("validation_score", answers.backbone, answers.task, label)[0].mean for label in labels
     }
     alone = _alone(np.array(list(held.values()))) if right is not None else {}
-    shown = _shown(results, answers, held, alone, most)
+    shown = _shown(results, answers, alone, most)
     writer = Writer(results, answers, families, validation, texts)
     return Errors(
         backbone=answers.backbone,
@@ -140,12 +140,12 @@ def _alone(shares: np.ndarray) -> dict[tuple[int, bool], np.ndarray]:
 def _shown(
     results: Results,
     answers: Answers,
-    held: Mapping[str, np.ndarray],
     alone: Mapping[tuple[int, bool], np.ndarray],
     most: int,
 ) -> list[int]:
     """Which examples are shown, the hardest first."""
-    value = np.mean(list(held.values()), axis=0)
+    assert answers.values is not None
+    value = answers.values.mean(axis=0)
     better = 1 if answers.right is not None else results.scale(answers.task).raw(1.0)
     hardest = np.argsort(better * value, kind="stable")
     each = min(ALONE, most // max(1, 2 * len(alone)))

@@ -30,8 +30,8 @@ class Said:
 
 @dataclass(frozen=True)
 class Example:
-    """One test example. `text` is empty where texts were not kept; long texts are cut. `value` is the mean of the
-    families' values. `wrong_alone` and `right_alone` name the family that stands alone, if one does: more than half
+    """One test example. `text` is empty where texts were not kept; long texts are cut. `value` is the mean of all
+    cells' values. `wrong_alone` and `right_alone` name the family that stands alone, if one does: more than half
     of its answers are right and of each other family's not, or the other way round."""
 
     id: str
@@ -69,6 +69,8 @@ class Writer:
         texts: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self.results, self.answers, self.texts = results, answers, texts
+        assert answers.values is not None
+        self.values = answers.values.mean(axis=0)
         self.of = np.array(families)
         self.names = tuple(dict.fromkeys(families))
         self.free: dict[str, dict[str, Any]] = {}
@@ -103,7 +105,7 @@ class Writer:
             id=own,
             text=_text(row),
             expected=self._written(self.references.get(own) if expected is None else expected, row),
-            value=float(np.mean([values[at] for values in held.values()])),
+            value=float(self.values[at]),
             said={
                 family: Said(self._said(family, at, row), float(values[at]), int((self.of == family).sum()))
                 for family, values in held.items()
@@ -127,8 +129,9 @@ class Writer:
                 return label_name(self.results, self.answers.task, label)
             case "multiple choice", int(choice):
                 choices = row.get("choices")
-                there = isinstance(choices, list) and 0 <= choice < len(choices)
-                return cut_text(choices[choice] if there else f"choice {choice + 1}", LONGEST_ANSWER)
+                if isinstance(choices, list) and 0 <= choice < len(choices):
+                    return cut_text(choices[choice], LONGEST_ANSWER)
+                return f"choice {choice + 1}"
             case "tagging", list(tags):
                 named = " ".join(label_name(self.results, self.answers.task, tag) for tag in tags[:LONGEST_ANSWER])
                 return cut_text(named, LONGEST_ANSWER)

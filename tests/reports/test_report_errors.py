@@ -189,7 +189,7 @@ def test_probabilities_are_of_heads_alone(tmp_path: Path):
     kept.put(RecordStore(root), cell, kept.classified([0, 0], expected, [[0.75, 0.25], [0.75, 0.25]]))
     calibration = analyse(read(root)).errors[0].calibration
     assert calibration is not None
-    assert [(one.name, one.error.mean) for one in calibration.found] == [("full", 0.25)]
+    assert [(one.label, one.error.mean) for one in calibration.found] == [("full", 0.25)]
     assert calibration.without == ("lora",)
 
 
