@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from reports.analysis import choices as choosing
-from reports.analysis import claims, compositions, contrasts, costs, curves, forgetting, fronts, overview, ranks
+from reports.analysis import (
+    claims,
+    compositions,
+    contrasts,
+    costs,
+    curves,
+    exclusion,
+    forgetting,
+    fronts,
+    overview,
+    ranks,
+)
 from reports.analysis import errors as erring
 from reports.analysis import limits as limitations
 from reports.analysis import scores as scoring
@@ -106,6 +117,11 @@ class Analysis:
     @cached_property
     def choices(self) -> list[choosing.Choices]:
         return choosing.choices(self.results, self.costs)
+
+    @cached_property
+    def shown_worse(self) -> exclusion.ShownWorse:
+        """Which configuration is shown to be worse than which; the rest are not excluded from being the best."""
+        return exclusion.shown_worse(self.results, self.scored)
 
     @cached_property
     def curves(self) -> curves.Curves:

@@ -20,8 +20,9 @@ LONGEST_TEXT, LONGEST_ANSWER = 300, 120
 
 @dataclass(frozen=True)
 class Said:
-    """What a family answered to an example: the commonest answer of its cells, or where answers are free texts that of
-    its best cell on validation data; and the mean of its values (`reports.answers.Answers.values`) over `n` cells."""
+    """What a family answered to an example: the commonest answer of its cells, of the wrong ones where no more than
+    half are right; where answers are free texts, that of its best cell on validation data. `value` is the mean over its
+    `n` cells of their values (`reports.answers.Answers.values`)."""
 
     answer: str
     value: float
@@ -118,7 +119,10 @@ class Writer:
     def _said(self, family: str, at: int, row: Mapping[str, Any]) -> str:
         if self.answers.predicted is None:
             return self._written(self.free.get(family, {}).get(self.answers.examples[at]), row)
-        [(commonest, _)] = Counter(self.answers.predicted[self.of == family, at].tolist()).most_common(1)
+        given, expected = Counter(self.answers.predicted[self.of == family, at].tolist()), self.answers.expected
+        if expected is not None and 2 * given[int(expected[at])] <= given.total():
+            del given[int(expected[at])]
+        [(commonest, _)] = given.most_common(1)
         return self._written(int(commonest), row)
 
     def _written(self, value: Any, row: Mapping[str, Any]) -> str:

@@ -233,11 +233,13 @@ def pairs(analysis: Analysis) -> list[Table]:
     for position, backbone in enumerate(backbones):
         own = [one for one in found if one.backbone == backbone]
         means, _ = over_tasks([one.agreement for one in own if one.agreement is not None])
-        rows = []
+        rows: list[Row] = []
+        before = ""
         for pair in means:
             shares = (pair.both_right, pair.first_alone, pair.second_alone, pair.both_wrong)
             numbers = tuple(Number(points(share), share) for share in shares)
-            rows.append(Row((pair.first, pair.second, _kappa(pair.kappa), *numbers), gap=pair.first == pair.second))
+            rows.append(Row((pair.first, pair.second, _kappa(pair.kappa), *numbers), gap=pair.first != before))
+            before = pair.first
         data = [
             {"backbone": backbone, "task": one.task, **vars(pair), "cells": " ".join(one.cells)}
             for one in own

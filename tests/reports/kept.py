@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,13 @@ def classified(
     )
 
 
-def keep_all(root: Path, n: int = 60, texts: Mapping[str, str] | None = None) -> Path:
+def keep_all(root: Path, n: int = 60, texts: Mapping[str, str] | None = None, tasks: Sequence[str] = ()) -> Path:
     """Predictions of `n` examples by every scored cell of a folder of classifications: harder and easier examples, and
-    what a family gets wrong its configurations mostly share. `texts` are put in front of the examples' own."""
+    what a family gets wrong its configurations mostly share. `texts` are put in front of the examples' own; `tasks`
+    are those of which predictions are kept, by default all."""
     results, store = read(root), RecordStore(root)
     texts = list((texts or {}).values())
-    for task in results.tasks:
+    for task in tasks or results.tasks:
         classes = max(2, len(results.task_card(task).labels))
         examples = [hashlib.sha256(f"{task} {i}".encode()).hexdigest() for i in range(n)]
         rng = np.random.default_rng(zlib.crc32(task.encode()))
