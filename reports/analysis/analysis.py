@@ -10,7 +10,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from reports.analysis import choices as choosing
-from reports.analysis import claims, compositions, contrasts, costs, curves, forgetting, fronts, overview, ranks
+from reports.analysis import (
+    claims,
+    compositions,
+    contrasts,
+    costs,
+    curves,
+    exclusion,
+    forgetting,
+    fronts,
+    overview,
+    ranks,
+)
+from reports.analysis import errors as erring
 from reports.analysis import limits as limitations
 from reports.analysis import scores as scoring
 from reports.analysis import sensitivity as sensitivities
@@ -80,6 +92,11 @@ class Analysis:
         return [found for found in made if found is not None]
 
     @cached_property
+    def errors(self) -> list[erring.Errors]:
+        """Which examples are answered wrongly, and by whom; only where predictions were kept."""
+        return erring.errors(self.results, self.scored)
+
+    @cached_property
     def scores(self) -> list[scoring.BackboneScores]:
         """The means and spreads of test scores; only backbones that have some."""
         return scoring.by_backbone(self.results, self.scored)
@@ -115,6 +132,11 @@ class Analysis:
     @cached_property
     def choices(self) -> list[choosing.Choices]:
         return choosing.choices(self.results, self.costs, self.rank_sets)
+
+    @cached_property
+    def shown_worse(self) -> exclusion.ShownWorse:
+        """Which configuration is shown to be worse than which; the rest are not excluded from being the best."""
+        return exclusion.shown_worse(self.results, self.scored, self.rank_sets)
 
     @cached_property
     def curves(self) -> curves.Curves:

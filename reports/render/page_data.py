@@ -20,6 +20,7 @@ from records.record import Record
 from records.store import RecordStore
 from records.vocabulary import Quantity, listed
 from reports.analysis.analysis import Analysis
+from reports.analysis.exclusion import ShownWorse
 from reports.analysis.groups import ALL, groups, plain_number
 from reports.model.environments import environment_pairs
 from reports.results import Results, environment_of, metric_values
@@ -123,6 +124,20 @@ def ranked(analysis: Analysis) -> list[dict[str, Any]]:
     return made
 
 
+def shown_worse(results: Results, found: ShownWorse) -> list[dict[str, Any]]:
+    """For the chooser: by the numbers of backbone, task and label those labels that a label is shown to be worse
+    than."""
+    labels, tasks, backbones = results.labels.index, results.tasks.index, results.backbones.index
+    return [
+        {
+            "backbone": backbones(backbone),
+            "task": ALL if task is None else tasks(task),
+            "than": {labels(label): sorted(map(labels, others)) for label, others in of.items()},
+        }
+        for (backbone, task), of in found.items()
+    ]
+
+
 def _as_measured(results: Results, measure: Quantity) -> pd.Series:
     """A column with every score as its metric has it."""
     column = results.cells[measure.name]
@@ -143,13 +158,14 @@ def _scales(results: Results, task: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def _label(results: Results, name: str) -> dict[str, str]:
+def _label(results: Results, name: str) -> dict[str, Any]:
     method = results.method_of(name)
     return {
         "name": name,
         "method": method,
         "title": results.title("methods", method),
         "family": results.family_of(name),
+        "quantised": results.method_card(method).quantised,
     }
 
 
