@@ -50,7 +50,7 @@ status: $(READY) ## what of SUITE is done, failed, open
 test: $(READY) ## the tests that take seconds
 	$(PYTEST) -m "not exhaustive and not slow and not gpu and not adapterhub"
 
-test-exhaustive: $(READY) ## what `make test` tries only a part of: every method on every architecture
+test-exhaustive: $(READY) ## what `make test` tries only a part of: every method on every architecture, runs that take long
 	$(PYTEST) -m exhaustive
 
 test-page: $(READY) $(AXE)/.ready ## the page in a real browser (Chromium), axe-core's rules of accessibility included

@@ -33,7 +33,8 @@ def shown_worse(results: Results, scored: Summaries, ranks: Ranks) -> ShownWorse
             over = averaged if task is None else (task,)
             sets = ranks.over_all(backbone) if task is None else ranks.of(backbone, (task,))
             if sets is not None:
-                made[backbone, task] = {label: frozenset(a for a, b in sets.better if b == label) for label in sets.sets}
+                better = {label: [a for a, b in sets.better if b == label] for label in sets.sets}
+                made[backbone, task] = {label: frozenset(than) for label, than in better.items()}
                 continue
             intervals = {label: interval(_by_seed(scored, backbone, over, label)) for label in results.labels}
             made[backbone, task] = _below({label: found for label, found in intervals.items() if found})

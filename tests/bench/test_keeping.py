@@ -1,4 +1,4 @@
-"""What cells keep beside their records, and what is done with it later: scoring again, verifying, rewinding, pruning."""
+"""What cells keep beside their records, and what is done with it later: scoring, verifying, rewinding, pruning."""
 
 from __future__ import annotations
 
