@@ -5,6 +5,7 @@ Folders without predictions have none of this, and report all the same.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -60,8 +61,8 @@ def read_outcomes(results: Results, backbone: str, task: str) -> Outcomes:
     own = select(results.scored, backbone=backbone, task=task)
     found = dict(_found(results, [str(cell) for cell in own.index], task))
     # Most cells' examples: of others, trained from another version of the data, say, nothing can be paired.
-    sets = [frozenset(outcome.examples) for outcome in found.values()]
-    shared = max(sets, key=sets.count, default=frozenset())
+    sets = Counter(frozenset(outcome.examples) for outcome in found.values())
+    shared = max(sets, key=sets.__getitem__, default=frozenset())
     examples = np.array(sorted(shared))
     sign = results.scale(task).raw(1.0)
     scores: dict[str, dict[int, np.ndarray]] = {}

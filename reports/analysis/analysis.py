@@ -189,7 +189,7 @@ def analyse(results: Results, topic: Topic | None = None) -> Analysis:
         topic,
         results,
         tuple(contrasts.compare_with_reference(results, Summaries(results.scored), kept)),
-        tuple(claims.assess(results)),
+        tuple(claims.assess(results, kept)),
         outcomes=kept,
     )
     view = focus(results, topic)

@@ -68,7 +68,7 @@ def _asked(results: Results, scored: Summaries, kept: Kept) -> Iterator[tuple[Co
                 comparison = compare_paired(*scores)
                 if label != reference and comparison.n:
                     unit = 1.0 if results.scale(task).in_points else None
-                    layout = _layout(kept.get((backbone, task)), (label, reference), scores, unit)
+                    layout = layout_of(kept.get((backbone, task)), (label, reference), scores, unit)
                     ids = (*own.index, *theirs.index)
                     yield Contrast(backbone, task, label, comparison, ids), _questions(comparison, layout, margin)
 
@@ -90,13 +90,15 @@ def _of_seeds(comparison: Comparison) -> Estimate:
     return Estimate(np.asarray(comparison.mean), (part,), part)
 
 
-def _layout(
+def layout_of(
     kept: Outcomes | None,
     labels: tuple[str, str],
-    scores: tuple[dict[int, float], dict[int, float]],
+    scores: tuple[Mapping[int, float], Mapping[int, float]],
     unit: float | None,
+    factor: float = 1.0,
 ) -> Crossed | None:
-    """Of the seeds of which both have kept what they answered; None where there are none, or values are no numbers."""
+    """The scores of the first label minus `factor` times those of the second, by the seeds in `scores` of which both
+    have kept what they answered; None where there are none, or values are no numbers."""
     if kept is None or len(kept.examples) < 2:
         return None
     values = kept.scores if kept.by_example else kept.draws
@@ -104,13 +106,14 @@ def _layout(
     seeds = [seed for seed in sorted(own.keys() & theirs.keys()) if all(seed in each for each in scores)]
     if not seeds:
         return None
-    a, b = np.stack([own[seed] for seed in seeds]), np.stack([theirs[seed] for seed in seeds])
+    a, b = np.stack([own[seed] for seed in seeds]), factor * np.stack([theirs[seed] for seed in seeds])
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return None
     if kept.by_example:
         layout = crossed(a, b, unit)
     else:
-        layout = resampled([scores[0][seed] - scores[1][seed] for seed in seeds], a - b, len(kept.examples))
+        gaps = [scores[0][seed] - factor * scores[1][seed] for seed in seeds]
+        layout = resampled(gaps, a - b, len(kept.examples))
     # Without any spread there is no test.
     return layout if layout.over_examples > 0 else None
 

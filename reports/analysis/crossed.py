@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 from scipy.optimize import elementwise
+
+from reports.analysis.statistics import Effect
 
 Numbers = NDArray[np.float64]
 
@@ -211,6 +213,47 @@ def resampled(differences: ArrayLike, draws: ArrayLike, examples: int) -> Crosse
         examples=examples,
         dof=times - 1,
     )
+
+
+@dataclass(frozen=True)
+class MeanOverTasks(Effect):
+    """The mean over tasks of the differences on each, for these tasks; `population` as in `decisions`."""
+
+    estimate: Estimate
+    mean: float
+    n: int
+    tasks: int
+    population: Literal["examples", "examples and seeds"]
+
+    def p_above(self, threshold: float = 0.0) -> float:
+        return float(self.estimate.p_above(threshold))
+
+    def p_below(self, threshold: float = 0.0) -> float:
+        return float(self.estimate.p_below(threshold))
+
+    def interval(self, level: float) -> tuple[float, float]:
+        low, high = self.estimate.interval(level)
+        return float(low), float(high)
+
+
+def over_tasks(layouts: Sequence[Crossed]) -> MeanOverTasks:
+    """Of a layout per task. Where one of them has a single seed, all is about these models. Seeds and examples of
+    different tasks are independent, so that their parts add up."""
+    wide = [layout.other_seeds() for layout in layouts]
+    estimates = [each for each in wide if each is not None]
+    population: Literal["examples", "examples and seeds"] = "examples and seeds"
+    if len(estimates) < len(layouts):
+        population, estimates = "examples", [layout.these_models() for layout in layouts]
+    n = len(layouts)
+    mean = np.mean([each.mean for each in estimates], axis=0)
+    parts = tuple(Part(part.variance / n**2, part.dof) for each in estimates for part in each.parts)
+    least = Part(
+        np.sum([each.least.variance for each in estimates], axis=0) / n**2,
+        np.min([each.least.dof for each in estimates], axis=0),
+    )
+    whole = estimates[0].whole if n == 1 else np.inf
+    pairs = sum(layout.seeds for layout in layouts)
+    return MeanOverTasks(Estimate(np.asarray(mean), parts, least, whole), float(mean), pairs, n, population)
 
 
 def sample(differences: ArrayLike) -> Estimate:

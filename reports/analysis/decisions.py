@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from reports.analysis.crossed import Crossed, Estimate, Numbers, stacked
 from reports.analysis.statistics import ALPHA, holm
@@ -123,13 +123,13 @@ def _needed(question: Question, *levels: float) -> tuple[int | None, int | None]
         return least + bisect_left(range(least, most), True, key=enough) if enough(most) else None
 
     examples = fewest(layout.examples + 1, MOST_EXAMPLES, lambda n: layout.at(layout.seeds, n))
-    if layout.over_seeds is None:
+    if question.population == "examples":
         return None, examples
     return fewest(layout.seeds + 1, MOST_SEEDS, lambda n: layout.at(n, layout.examples)), examples
 
 
 # Over as many equally likely values of a variance's estimate power is averaged.
-_ESTIMATES = (np.arange(200) + 0.5) / 200
+_ESTIMATES = (np.arange(100) + 0.5) / 100
 
 
 def _power(planned: Crossed, question: Question, for_difference: float, for_equivalence: float) -> float:
@@ -143,13 +143,14 @@ def _power(planned: Crossed, question: Question, for_difference: float, for_equi
         return float(size != margin)
     drawn = _drawn(estimate) if between else estimate
     far, near = drawn.reach(for_difference / 2), drawn.reach(for_equivalence)
-    different = stats.norm.cdf((size - far) / sd)
-    equal = stats.norm.cdf((margin - size - near) / sd) - stats.norm.cdf((near - margin - size) / sd)
+    different = special.ndtr((size - far) / sd)
+    equal = special.ndtr((margin - size - near) / sd) - special.ndtr((near - margin - size) / sd)
     return float(max(np.mean(different), np.mean(np.maximum(equal, 0))))
 
 
 def _drawn(estimate: Estimate) -> Estimate:
     """With the first part's variance as it may come out."""
     first, *rest = estimate.parts
-    variance: Numbers = first.variance * stats.chi2.ppf(_ESTIMATES, first.dof) / first.dof
+    # Of χ², half of which is gamma distributed.
+    variance: Numbers = first.variance * special.gammaincinv(first.dof / 2, _ESTIMATES) / (first.dof / 2)
     return Estimate(estimate.mean, (first._replace(variance=variance), *rest), estimate.least)

@@ -87,7 +87,7 @@ def _verdicts(analysis: Analysis, reference: str, where: Text) -> list[Text]:
     left += [f"{numeral(untested)} not tested"] if untested else []
     said = [
         say(
-            "Of {n} to {reference}{where} {decided} {are} decided{left}.",
+            "Of {n} to {reference}{where}, {decided} {are} decided{left}.",
             n=plural(len(analysis.contrasts), "difference"),
             reference=Code(reference),
             where=say(" ({table})", table=where) if where else (),

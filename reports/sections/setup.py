@@ -46,7 +46,7 @@ def part(analysis: Analysis, prose: Prose) -> Part:
         budget,
         *ranked(given, 65),
         *_cost(analysis.costs, prose),
-        Paragraph(prose.text("protocol", "statistics", pairs=MIN_PAIRS), "Statistics."),
+        Paragraph(_statistics(analysis, prose), "Statistics."),
         Paragraph(_machine(results, prose), "Machine and software."),
     )
     points = prose.passage(
@@ -131,6 +131,12 @@ def _left_out(results: Results, task: str) -> list[str]:
             " answer"
         )
     return said
+
+
+def _statistics(analysis: Analysis, prose: Prose) -> Text:
+    words = prose.text("protocol", "verdicts")
+    heading = "statistics of examples" if analysis.outcomes else "statistics"
+    return prose.text("protocol", heading, pairs=MIN_PAIRS, words=words)
 
 
 def _training(results: Results, prose: Prose) -> Text:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,12 @@ import pytest
 import synthetic_results as synthetic
 from scipy import stats
 
-from records.cards import Metric
+from records.cards import Claim, Metric
 from records.predictions import RESAMPLES, Predictions, to_bytes
 from records.store import RecordStore
 from reports.analysis.analysis import Analysis, analyse
+from reports.analysis.claims import Verdict
+from reports.model.claim_words import measured
 from reports.model.document import Table
 from reports.model.prose import join, plain
 from reports.model.verdict_words import needed
@@ -234,3 +237,59 @@ def test_verdicts_of_an_error_rate_are_those_of_the_accuracy_that_it_is_short_of
         assert (a.effect, *a.interval) == pytest.approx((b.effect, *b.interval))
     lines = pd.concat([differences.tables(found)[0].data for found in roots])
     assert (np.sign(lines["mean"]).tolist())[: len(lines) // 2] == (-np.sign(lines["mean"])).tolist()[len(lines) // 2 :]
+
+
+def claimed(root: Path, **options: Any) -> tuple[Analysis, Verdict]:
+    claim = Claim("LoRA beats the head.", "hu2022lora", "score", "head", "higher", **options)
+    synthetic.with_claims(root, {"lora": [synthetic.to_plain(claim)]})
+    found = analyse(read(root))
+    [verdict] = found.verdicts
+    return found, verdict
+
+
+def test_a_claim_on_scores_is_tested_on_other_examples_too(tmp_path: Path):
+    """By the sum of what each task adds: squares of Student's quantiles, times the parts of the variance."""
+    found, verdict = claimed(synthetic.keep_answers(folder(tmp_path / "r", ("full", "lora", "head"))))
+    assert (verdict.verdict, verdict.population, verdict.n) == ("supported", "examples and seeds", 6)
+    squared, means, floor = 0.0, [], 0.0
+    for outcomes in found.outcomes.values():
+        own, theirs = (np.stack([outcomes.scores[label][seed] for seed in range(3)]) for label in ("lora", "head"))
+        d = own - theirs
+        rest = d - d.mean(axis=0) - d.mean(axis=1, keepdims=True) + d.mean()
+        seeds, examples = d.mean(axis=1).var(ddof=1) / 3, d.mean(axis=0).var(ddof=1) / 500
+        shared = max(0.0, examples - (rest**2).sum() / (2 * 499 * 1500))
+        squared += stats.t.isf(0.05, 2) ** 2 * seeds / 4 + stats.t.isf(0.05, 499) ** 2 * shared / 4
+        floor += stats.t.isf(0.05, 499) ** 2 * examples / 4
+        means.append(d.mean())
+    reach = np.sqrt(max(squared, floor))
+    assert verdict.effect == pytest.approx(100 * np.mean(means))
+    assert (verdict.low, verdict.high) == pytest.approx(
+        (100 * (np.mean(means) - reach), 100 * (np.mean(means) + reach))
+    )
+    assert "tested on other examples and seeds" in measured(verdict)
+
+
+def test_a_claim_on_one_task_and_one_seed_is_tested_for_these_models(tmp_path: Path):
+    cells = synthetic.grid(("full", "lora", "head"), [TASK], seeds=1)
+    root = synthetic.write(tmp_path / "r", cells, [synthetic.record(cell) for cell in cells])
+    _, without = claimed(root)
+    assert (without.verdict, without.untested, without.population) == ("inconclusive", "few", None)
+    found, verdict = claimed(synthetic.keep_answers(root))
+    assert (verdict.verdict, verdict.population, verdict.untested) == ("supported", "examples", "")
+    [outcomes] = found.outcomes.values()
+    expected = stats.ttest_rel(outcomes.scores["lora"][0], outcomes.scores["head"][0], alternative="greater")
+    assert verdict.p == pytest.approx(expected.pvalue)
+
+
+def test_a_claim_keeps_to_seeds_where_a_cell_has_kept_nothing(tmp_path: Path):
+    root = synthetic.keep_answers(folder(tmp_path / "r", ("full", "lora", "head")))
+    lora = next(cell for cell in read(root).manifest.cells.values() if cell.label == "lora")
+    (root / "cells" / lora.id / "predictions.parquet").unlink()
+    _, verdict = claimed(root)
+    assert verdict.population is None and verdict.n == 6
+
+
+def test_a_share_of_a_score_is_a_share_of_what_is_right_whatever_the_sign(tmp_path: Path):
+    _, verdict = claimed(synthetic.keep_answers(folder(tmp_path / "r", ("full", "lora", "head"))), factor=0.5)
+    scores = read(tmp_path / "r").cells.groupby("label")["score"].mean()
+    assert verdict.effect == pytest.approx(100 * (scores["lora"] - 0.5 * scores["head"]))

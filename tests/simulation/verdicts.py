@@ -95,7 +95,7 @@ differs from the reference, and where half of them truly are five points below i
 milder levels for the rest; "practically equal" is tried where all lie exactly at the margin. Coverage: how many of all
 95 % intervals hold the truth. It is above 95 % for few seeds on purpose: Satterthwaite's degrees of freedom covered
 as said on the whole, and erred in up to 18 of 100 suites with three seeds, where a spread of a point or three was
-estimated as none by chance.
+taken for none by chance.
 """
 
 POWER_PROSE = """
@@ -120,7 +120,7 @@ def _errors() -> Iterator[str]:
         ]
         equal = [edge[name].suites_with_false("practically equal") for name in (*POPULATIONS, "shown")]
         covered = [float(np.mean([found[name].covered for found in (none, half, edge)])) for name in POPULATIONS]
-        yield _row(design, f"{design.spread:.1%}", *unequal, *equal, *covered)
+        yield _row(design, f"{100 * design.spread:g} points", *unequal, *equal, *covered)
 
 
 def _powers() -> Iterator[str]:
@@ -130,14 +130,13 @@ def _powers() -> Iterator[str]:
     )
     yield "| --- " * 4 + "| ---: " * 4 + "|"
     for at, design in enumerate(replace(d, spread=0.005) for d in DESIGNS):
-        sizes = {f"{size:.0%}": size for size in (0.01, 0.02, 0.05)}
-        sizes = {f"{share} margin": share * design.margin for share in (0, 0.25, 0.5)} | sizes
-        for name, size in sizes.items():
+        sizes = dict(zip(("none", "¼ margin", "½ margin"), (0, 0.25 * design.margin, 0.5 * design.margin), strict=True))
+        for name, size in (sizes | {"1 point": 0.01, "2 points": 0.02, "5 points": 0.05}).items():
             found = judge(design, np.full(METHODS, -size), SUITES, 1_000 + at)
             shares = [found[of].given(*words) for words in (("worse",), ("practically equal",)) for of in POPULATIONS]
             yield _row(design, name, *shares)
 
 
 def _row(design: Design, name: str, *shares: float) -> str:
-    first = f"{design.seeds} × {design.examples:,} | {design.base:.0%} | {design.margin:.0%} | {name}"
-    return f"| {first} | " + " | ".join(f"{share:.1%}" for share in shares) + " |"
+    first = f"{design.seeds} × {design.examples:,} | {100 * design.base:g} % | {100 * design.margin:g} points | {name}"
+    return f"| {first} | " + " | ".join(f"{100 * share:.1f} %" for share in shares) + " |"
