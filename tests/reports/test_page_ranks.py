@@ -60,10 +60,11 @@ def test_what_was_timed_costs_less_where_all_cells_did(judged, opened):
 
 
 def test_the_sentence_and_the_marks_say_it_too(judged, opened):
-    path, analysis = judged
-    page = opened(path)
+    page = opened(judged[0])
     shown = rows(page, "adapter_parameters", "0")
-    on, off = ([label for label, (state, _) in shown.items() if state == each] for each in ("on the front", "dominated"))
+    on, off = (
+        [label for label, (state, _) in shown.items() if state == each] for each in ("on the front", "dominated")
+    )
     expect(page.locator("#front")).to_contain_text(f"on the front (filled): {', '.join(on)}; ")
     expect(page.locator("#front")).to_contain_text("Shown with 95 % confidence, for other seeds and other examples")
     assert page.locator(".point.dominated").count() == len(off)
