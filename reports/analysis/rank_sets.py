@@ -83,10 +83,10 @@ def told_apart(of: Joint, level: float = LEVEL) -> np.ndarray:
     return shown
 
 
-def rank_sets(of: Joint, backbone: str, tasks: tuple[str, ...]) -> RankSets:
+def rank_sets(of: Joint, backbone: str, tasks: tuple[str, ...], level: float = LEVEL) -> RankSets:
     """Confidence sets of all ranks at once: a configuration comes after all that are shown to be better, and before all
     that are shown to be worse."""
-    above = told_apart(of)
+    above = told_apart(of, level)
     p = len(of.labels)
     ranks = 1 + (of.scores[:, None] < of.scores[None, :]).sum(axis=1)
     low, high = 1 + above.sum(axis=0), p - above.sum(axis=1)
@@ -95,7 +95,7 @@ def rank_sets(of: Joint, backbone: str, tasks: tuple[str, ...]) -> RankSets:
         for i, label in enumerate(of.labels)
     }
     better = frozenset((of.labels[i], of.labels[j]) for i, j in np.argwhere(above))
-    return RankSets(backbone, tasks, of.population, sets, better)
+    return RankSets(backbone, tasks, of.population, sets, better, level)
 
 
 class Ranks:
