@@ -60,7 +60,10 @@ def sentences(results: Results, found: Rewinding) -> list[Text]:
         moved=plural(len(spread), "such pair"),
         beyond=_in_words(sum(spread)),
     )
-    return [where, *gains, *([seeds] if spread else []), *(_bargain(results, each) for each in found.bargains)]
+    alone = (
+        [say("Each pair was run with one seed: nothing here tells a change from noise.")] if found.seeds == 1 else []
+    )
+    return [where, *gains, *([seeds] if spread else alone), *(_bargain(results, each) for each in found.bargains)]
 
 
 def _in_words(n: int) -> str:
