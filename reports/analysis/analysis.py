@@ -24,6 +24,7 @@ from reports.analysis import (
 )
 from reports.analysis import errors as erring
 from reports.analysis import limits as limitations
+from reports.analysis import rewinding as rewound
 from reports.analysis import scores as scoring
 from reports.analysis import sensitivity as sensitivities
 from reports.analysis import sweeps as sweeping
@@ -145,6 +146,11 @@ class Analysis:
     @cached_property
     def forgetting(self) -> list[forgetting.Forgetting]:
         return forgetting.forgetting(self.results)
+
+    @cached_property
+    def rewinding(self) -> list[rewound.Rewinding]:
+        """Scores between the backbone and merged models, by backbone; only where cells were rewound."""
+        return rewound.rewinding(self.results)
 
     @cached_property
     def sweeps(self) -> list[sweeping.Sweep]:

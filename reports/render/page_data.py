@@ -199,8 +199,12 @@ def details(results: Results, output: Path) -> dict[str, Any]:
                     metric: value if math.isfinite(value) else UNDEFINED
                     for metric, value in getattr(record, name).items()
                 }
-            for line, evaluation in zip(found["history"], record.history, strict=True):
-                line["validation"] = evaluation.validation
+            for name in ("history", "rewound"):
+                for line, measured in zip(found[name], getattr(record, name), strict=True):
+                    line["validation"] = measured.validation
+            for metric, later in record.rescored.items():
+                if later.was is not None and not math.isfinite(later.was):
+                    found["rescored"][metric]["was"] = UNDEFINED
             found["environment"] = environments(environment) if record.environment else None
             if record.cost is not None and len(record.cost.phases) == 1:
                 del found["cost"]["phases"]  # the one phase is the whole

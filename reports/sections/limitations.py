@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from records.text import listing
 from reports.analysis.analysis import Analysis
-from reports.analysis.limits import Limits
+from reports.analysis.limits import Later, Limits
 from reports.analysis.statistics import MIN_PAIRS
-from reports.model.document import Paragraph, Part, Section, Slide, Text
+from reports.model.document import Code, Paragraph, Part, Section, Slide, Text
 from reports.model.prose import Prose, join, say
-from reports.model.writing import count, plural, points
+from reports.model.writing import count, numeral, plural, points
 from reports.results import Results
 
 PLACE = "after"
@@ -51,7 +51,7 @@ def limits(analysis: Analysis, numbered: bool = True) -> list[Limit]:
         _scale(results, found),
         _budget(results, found, budget),
         _tuning(results),
-        Limit("Metrics.", tuple(_metrics(results, found))),
+        Limit("Metrics.", (*_metrics(results, found), *map(_later, found.later))),
         Limit("Test sets.", tuple(_test_sets(analysis)), told=1),
         Limit("Missing cells.", tuple(_missing(results, found, unfinished)), told=1),
         Limit("Timing.", tuple(_timing(found)), told=2),
@@ -171,6 +171,20 @@ def _metrics(results: Results, found: Limits) -> list[Text]:
                 )
             )
     return said
+
+
+def _later(found: Later) -> Text:
+    return say(
+        "The metric {metric} of {cells} was computed from kept predictions after the run, by version {versions}"
+        "{replaced}.",
+        metric=Code(found.metric),
+        cells=plural(found.cells, "cell"),
+        versions=listing(list(found.versions)),
+        replaced=f"; of {numeral(found.replaced)} the run had given another value, and validation scores are still the"
+        " run's"
+        if found.replaced
+        else "",
+    )
 
 
 def _test_sets(analysis: Analysis) -> list[Text]:
