@@ -30,7 +30,7 @@ export SUITE RESULTS TOPIC TEMPLATE
 
 .DEFAULT_GOAL := help
 .PHONY: help bench report slides status test test-exhaustive test-page performance test-slow test-gpu test-adapterhub
-.PHONY: support check check-page map hooks format clean
+.PHONY: support statistics check check-page map hooks format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -50,7 +50,7 @@ status: $(READY) ## what of SUITE is done, failed, open
 test: $(READY) ## the tests that take seconds
 	$(PYTEST) -m "not exhaustive and not slow and not gpu and not adapterhub"
 
-test-exhaustive: $(READY) ## what `make test` tries only a part of: every method on every architecture
+test-exhaustive: $(READY) ## what `make test` tries only a part of: every method on every architecture, runs that take long
 	$(PYTEST) -m exhaustive
 
 test-page: $(READY) $(AXE)/.ready ## the page in a real browser (Chromium), axe-core's rules of accessibility included
@@ -70,6 +70,9 @@ test-adapterhub: $(READY) $(ADAPTERHUB)/.ready ## hold our adapters against Adap
 
 support: $(READY) ## try every method on every architecture, and write docs/support.md
 	$(BIN)/python -m tests.methods.support
+
+statistics: $(READY) ## simulate 1,000 suites of known truth, and write docs/statistics.md (minutes)
+	$(BIN)/python -m tests.simulation
 
 check: $(READY) ## lint, format, types, docstrings and the directions of imports
 	$(BIN)/ruff check .

@@ -65,7 +65,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     tried = held = 0
     for found in verify(store, tuple(arguments.cell)):
         tried, held = tried + 1, held + found.holds
-        said = found.reason or f"{found.same} of {found.examples} answers as recorded"
+        apart = "" if found.apart is None else f", their probabilities at most {found.apart:.1g} apart"
+        said = found.reason or f"{found.same} of {found.examples} answers as recorded{apart}"
         print(printable(f"{found.record.id}  {'holds' if found.holds else 'FAILS'}  {found.record.cell}: {said}"))
     print(f"{held} of {tried} states give the recorded answers again")
     return 0 if held == tried else 1

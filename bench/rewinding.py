@@ -1,7 +1,8 @@
 """What lies between the backbone and what a method made of it: scores at θ + αΔ, by evaluation alone.
 
 Of a method that merges, what training has changed is a difference Δ of the backbone's weights. Along it, forgetting can
-be bought back, and the last checkpoint may have overshot (Wortsman et al. 2022, Robust fine-tuning of zero-shot models).
+be bought back, and the last checkpoint may have overshot (Wortsman et al. 2022, Robust fine-tuning of zero-shot
+models).
 Scores are of the validation split: the test split is read once, by the run.
 """
 

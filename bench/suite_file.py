@@ -60,6 +60,14 @@ class SuiteFile(BaseModel):
     budget: Budget = Budget()
     precision: Literal["auto", "bf16", "no"] = "auto"
     form: FormName = Field("head", description="how tasks that allow both are put to a backbone")
+    margin: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        strict=True,
+        description="a difference of fewer points than this is none in practice: within it, two are called practically"
+        " equal; of a metric that is no fraction, the same share in percent",
+    )
     forgetting: Name | None = Field(None, description="a task whose test texts tell what a language model forgot")
     profile: bool = Field(True, description="whether the cost of every cell is profiled; a search needs scores alone")
     keep: Keep = Keep()

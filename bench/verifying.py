@@ -16,11 +16,13 @@ from records.store import RecordStore, ResultsError
 
 @dataclass(frozen=True)
 class Verified:
-    """What came of a cell: how many of its `examples` were answered as recorded, or why that could not be tried."""
+    """What came of a cell: how many of its `examples` were answered as recorded, how far `apart` probabilities (or
+    likelihoods) of an answer lie at most, None where there are none; or why that could not be tried."""
 
     record: Record
     examples: int = 0
     same: int = 0
+    apart: float | None = None
     reason: str = ""
 
     @property
@@ -47,7 +49,7 @@ def verify(store: RecordStore, cells: tuple[str, ...] = ()) -> Iterator[Verified
         except (ResultsError, BrokenState, *EXPECTED) as error:
             yield Verified(record, reason=str(error))
             continue
-        yield Verified(record, len(recorded), _same(recorded, again))
+        yield Verified(record, len(recorded), _same(recorded, again), _apart(recorded, again))
 
 
 def predict_again(origin: Origin, record: Record) -> Predictions:
@@ -68,6 +70,15 @@ def _same(recorded: Predictions, again: Predictions) -> int:
     answers = dict(zip(again.examples, again.predictions, strict=True))
     pairs = zip(recorded.examples, recorded.predictions, strict=True)
     return sum(_alike(given, answers.get(example)) for example, given in pairs)
+
+
+def _apart(recorded: Predictions, again: Predictions) -> float | None:
+    found = []
+    for name in ("probabilities", "likelihoods"):
+        rows = dict(zip(again.examples, getattr(again, name), strict=False))
+        pairs = zip(recorded.examples, getattr(recorded, name), strict=False)
+        found += [abs(a - b) for example, row in pairs for a, b in zip(row, rows.get(example, ()), strict=False)]
+    return max(found, default=None)
 
 
 def _alike(one: object, other: object) -> bool:

@@ -76,7 +76,8 @@ class Claim:
 class MethodCard:
     """`formula` is LaTeX without dollar signs; `summary` one plain paragraph (no mark-up); `citation` the key of an
     entry in `bibtex` (several with commas between), which holds every entry that the card and its claims cite. A
-    `family` that `records.vocabulary.FAMILIES` lacks is one of its own."""
+    `family` that `records.vocabulary.FAMILIES` lacks is one of its own. `quantised` says whether the method works on a
+    backbone whose weights are quantised; None: that is not known."""
 
     name: Text
     title: Text
@@ -87,6 +88,7 @@ class MethodCard:
     citation: Text
     bibtex: Bibliography = ""
     claims: tuple[Claim, ...] = ()
+    quantised: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 FILE = "predictions.parquet"
@@ -144,6 +145,71 @@ def outcome(data: bytes, metric: str) -> Outcome | None:
         raise UnusablePredictions(f"holds no predictions ({error})") from None
 
 
+class Answers(NamedTuple):
+    """What the analysis of errors needs of a file, by example in its order. `predicted` and `expected` are indices into
+    the labels (or the row's choices), None where the kind of task has neither; `scores` are the metric's values, None
+    where it is no mean over examples; `tokens` is how many were read, `confidence` the probability of the likeliest
+    label, None where the file has none of it."""
+
+    kind: str
+    examples: pa.Array
+    predicted: np.ndarray | None
+    expected: np.ndarray | None
+    scores: np.ndarray | None
+    tokens: np.ndarray | None
+    confidence: np.ndarray | None
+
+
+# Kinds whose predictions are indices.
+INDEXED = ("classification", "multiple choice")
+
+
+def answers(data: bytes, metric: str) -> Answers:
+    """Fast: nothing is read that is not asked for. Raises UnusablePredictions."""
+    columns = ("example", "tokens", SCORE + metric, "probabilities", "prediction", "reference")
+    kind = _kind(data)
+    table = _table(data, columns if kind in INDEXED else columns[:3])
+    names = table.column_names
+    if lacking := {"example", *(columns[4:] if kind in INDEXED else ())} - set(names):
+        raise UnusablePredictions(f"lacks the column {sorted(lacking)[0]!r}")
+
+    def read(name: str, dtype: type) -> np.ndarray | None:
+        if name in names and table[name].null_count:
+            raise UnusablePredictions(f"has rows without a {name}")
+        return np.asarray(table[name].to_numpy(), dtype=dtype) if name in names else None
+
+    try:
+        return Answers(
+            kind=kind,
+            examples=table["example"].combine_chunks(),
+            predicted=read("prediction", np.int32),
+            expected=read("reference", np.int32),
+            scores=read(SCORE + metric, float),
+            tokens=read("tokens", float),
+            confidence=_greatest(table["probabilities"]) if "probabilities" in names else None,
+        )
+    except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
+        raise UnusablePredictions(f"holds no predictions ({error})") from None
+
+
+def _greatest(lists: pa.ChunkedArray) -> np.ndarray | None:
+    """Of each list the greatest number; None where one has none."""
+    held = lists.combine_chunks()
+    lengths = np.asarray(pc.fill_null(pc.list_value_length(held), 0))
+    if not len(lengths) or lengths.min() == 0:
+        return None
+    starts = np.concatenate([[0], np.cumsum(lengths[:-1])])
+    return np.maximum.reduceat(np.asarray(held.flatten(), dtype=float), starts)
+
+
+def _kind(data: bytes) -> str:
+    try:
+        notes = pq.ParquetFile(io.BytesIO(data)).schema_arrow.metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        raise UnusablePredictions(_unreadable(error)) from None
+    return str(notes.get(b"kind", b"").decode("utf-8", "replace"))
+
+
 def _table(data: bytes, names: Sequence[str] | None = None) -> pa.Table:
     """All columns, or those of the named that there are."""
     try:
@@ -153,8 +219,11 @@ def _table(data: bytes, names: Sequence[str] | None = None) -> pa.Table:
         there = file.schema_arrow.names
         return file.read(None if names is None else [name for name in names if name in there])
     except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UnusablePredictions(f"is no Parquet file that can be read ({reason})") from None
+        raise UnusablePredictions(_unreadable(error)) from None
+
+
+def _unreadable(error: Exception) -> str:
+    return f"is no Parquet file that can be read ({' '.join(str(error).split())[:200]})"
 
 
 def _held(values: list[Any], kind: pa.DataType | None) -> pa.Array:

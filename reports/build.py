@@ -20,6 +20,7 @@ from reports.model.prose import Prose
 from reports.model.resources import TemplateError
 from reports.model.topics import chosen
 from reports.render import compiling, html, latex, macros
+from reports.render.csv import write_csv
 from reports.render.templating import Style, read_style
 from reports.sections import report as document
 
@@ -108,7 +109,7 @@ def _write(analysis: Analysis, folder: Path, style: Style) -> Report:
     latex.write_references(references, analysis.run, folder)
     (folder / "numbers.tex").write_text(macros.numbers(analysis), encoding="utf-8")
     for table in made.tables:
-        table.data.to_csv(folder / "tables" / f"{table.key}.csv", index=False)
+        write_csv(table, folder / "tables")
     for figure in made.figures:
         save(figure, SCREEN, folder / "figures" / f"{figure.key}.svg")
     page = folder / "index.html"

@@ -12,6 +12,7 @@ from reports.model.references import references_of, run_entry
 from reports.model.writing import plural
 from reports.render import compiling, latex, macros
 from reports.render.bibtex import bibliography
+from reports.render.csv import write_csv
 from reports.render.templating import Style, read_style
 from reports.results import Results
 from reports.sections import comparison
@@ -47,7 +48,7 @@ def _write(a: Results, b: Results, folder: Path, style: Style) -> Comparison:
     (folder / "build").mkdir(parents=True, exist_ok=True)
     latex.write_parts(made, folder)
     for table in made.tables:
-        table.data.to_csv(folder / "tables" / f"{table.key}.csv", index=False)
+        write_csv(table, folder / "tables")
     (folder / "run.bib").write_text(bibliography(runs.values()), encoding="utf-8")
     (folder / "references.bib").write_text(bibliography(works.values()), encoding="utf-8")
     (folder / "numbers.tex").write_text(macros.numbers(analyse(b)), encoding="utf-8")

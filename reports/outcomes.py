@@ -5,8 +5,9 @@ Folders without predictions have none of this, and report all the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -40,14 +41,28 @@ class Outcomes:
     def __bool__(self) -> bool:
         return bool(self.scores or self.draws)
 
+    def of(self, labels: Collection[str]) -> Outcomes:
+        """Those of the labels alone."""
+        scores, draws = (
+            {label: found for label, found in values.items() if label in labels} for values in (self.scores, self.draws)
+        )
+        return replace(self, scores=scores, draws=draws)
+
+
+def read_all(results: Results) -> dict[tuple[str, str], Outcomes]:
+    """By backbone and task; only where predictions were kept."""
+    pairs = [(backbone, task) for backbone in results.backbones for task in results.tasks]
+    found = {pair: read_outcomes(results, *pair) for pair in pairs}
+    return {pair: outcomes for pair, outcomes in found.items() if outcomes}
+
 
 def read_outcomes(results: Results, backbone: str, task: str) -> Outcomes:
     """Cells whose files are broken are among the lacking."""
     own = select(results.scored, backbone=backbone, task=task)
     found = dict(_found(results, [str(cell) for cell in own.index], task))
     # Most cells' examples: of others, trained from another version of the data, say, nothing can be paired.
-    sets = [frozenset(outcome.examples) for outcome in found.values()]
-    shared = max(sets, key=sets.count, default=frozenset())
+    sets = Counter(frozenset(outcome.examples) for outcome in found.values())
+    shared = max(sets, key=sets.__getitem__, default=frozenset())
     examples = np.array(sorted(shared))
     sign = results.scale(task).raw(1.0)
     scores: dict[str, dict[int, np.ndarray]] = {}

@@ -160,6 +160,7 @@ class QLoRA(LoRA):
             " Embeddings and normalisation stay as they are."
         ),
         citation="dettmers2023qlora",
+        quantised=True,
         claims=(
             Claim(
                 text="Matches full fine-tuning in 16 bits.",

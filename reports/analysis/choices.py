@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reports.analysis.costs import CostGroup
+from reports.analysis.joint import Population
+from reports.analysis.rank_sets import Ranks
 from reports.analysis.statistics import summarise
 from reports.analysis.summaries import summary_of
 from reports.results import Results, select
@@ -79,23 +81,27 @@ def _at_most(candidate: Candidate, figure: str, most: float) -> bool:
 
 @dataclass(frozen=True)
 class Choice:
-    """What meets a constraint, the best on validation data first."""
+    """What meets a constraint, the best on validation data first. `open` are those of them that none of the others is
+    shown to be better than, on test data; None where nothing is tested."""
 
     constraint: str
     able: tuple[Candidate, ...]
+    open: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Of one cost group, over those of its `tasks` whose scores may be averaged."""
+    """Of one cost group, over those of its `tasks` whose scores may be averaged. `population` is what tests of the
+    scores are about; None where nothing is tested."""
 
     group: CostGroup
     tasks: tuple[str, ...]
     scale: Scale
     choices: tuple[Choice, ...]
+    population: Population | None = None
 
 
-def choices(results: Results, groups: list[CostGroup]) -> list[Choices]:
+def choices(results: Results, groups: list[CostGroup], ranks: Ranks) -> list[Choices]:
     """One per group of two configurations or more."""
     made = []
     for group in groups:
@@ -104,9 +110,13 @@ def choices(results: Results, groups: list[CostGroup]) -> list[Choices]:
             continue
         found = candidates(results, group)
         full = next((c.figures for c in found if results.method_of(c.label) == "full"), {})
+        shown = ranks.of(group.backbone, tasks)
         chosen = []
         for constraint in CONSTRAINTS:
             able = sorted((c for c in found if constraint.meets(c, full)), key=lambda c: -c.validation)
-            chosen.append(Choice(constraint.name, tuple(able)))
-        made.append(Choices(group, tasks, results.scale(tasks[0]), tuple(chosen)))
+            unbeaten = None if shown is None else shown.unbeaten([c.label for c in able])
+            chosen.append(Choice(constraint.name, tuple(able), unbeaten))
+        made.append(
+            Choices(group, tasks, results.scale(tasks[0]), tuple(chosen), None if shown is None else shown.population)
+        )
     return made

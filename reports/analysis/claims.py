@@ -19,6 +19,9 @@ import numpy as np
 import pandas as pd
 
 from records.cards import Claim
+from reports.analysis.contrasts import Kept, layout_of
+from reports.analysis.crossed import MeanOverTasks, over_tasks
+from reports.analysis.decisions import Population
 from reports.analysis.pairing import Setting, comparator, entrants, out_of_scope, pairs_of, why_no_pairs
 from reports.analysis.statistics import ALPHA, MIN_PAIRS, Effect, holm, mean_difference, spread_ratio
 from reports.results import Results
@@ -43,7 +46,8 @@ class Verdict:
     measure over the comparator's. The interval covers `level`, uncorrected; for counted measures it is the range over
     the pairs. `n` is the number of pairs of task and seed, `by_task` the effect on each task, `p` the one-sided p-value
     of the direction observed, Holm-corrected over all tested claims (None where no test was made, and `untested` says
-    why). `trials` learning rates were searched for the label. `backbone_parameters` (None: unknown) and
+    why), `population` what the test is about where that is known of examples too: else other seeds on these examples.
+    `trials` learning rates were searched for the label. `backbone_parameters` (None: unknown) and
     `train_examples`, the most that a cell had, are the scale of what was measured; `cells` are the ids of the records.
     """
 
@@ -67,6 +71,7 @@ class Verdict:
     cells: tuple[str, ...] = ()
     level: float = LEVEL
     p: float | None = None
+    population: Population | None = None
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -85,15 +90,16 @@ def tally(verdicts: Iterable[Verdict]) -> dict[Outcome, int]:
     return {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome]}
 
 
-def assess(results: Results) -> list[Verdict]:
+def assess(results: Results, kept: Kept | None = None) -> list[Verdict]:
     """A verdict for every claim of every label's card on every backbone, in the suite's order. Of labels that differ
-    in nothing but what is tuned, the one with the best validation score stands for all."""
+    in nothing but what is tuned, the one with the best validation score stands for all. `kept` is what is known of test
+    examples: with it, claims on scores are about other examples too."""
     found = []
     for backbone in results.backbones:
         taking_part = entrants(results, backbone)
         for label, entrant in taking_part.items():
             for claim in results.method_card(entrant.method).claims:
-                found.append(_assess(Setting(results, backbone, label, claim, taking_part)))
+                found.append(_assess(Setting(results, backbone, label, claim, taking_part), kept or {}))
     adjusted = iter(holm([v.p for v in found if v.p is not None]))
     return [_corrected(v, next(adjusted)) if v.p is not None else v for v in found]
 
@@ -103,7 +109,7 @@ def _corrected(verdict: Verdict, p: float) -> Verdict:
     return replace(verdict, p=p, verdict=verdict.verdict if p < ALPHA else "inconclusive")
 
 
-def _assess(setting: Setting) -> Verdict:
+def _assess(setting: Setting, kept: Kept) -> Verdict:
     claim = setting.claim
     if reason := claim.untestable or out_of_scope(setting):
         return _verdict(setting, "not testable here", reason=reason)
@@ -114,7 +120,9 @@ def _assess(setting: Setting) -> Verdict:
     if pairs.empty:
         return _verdict(setting, "not testable here", reason=why_no_pairs(setting, other))
     found = {"other": other, "n": len(pairs), "cells": _ids(pairs)}
-    return _counted(setting, pairs, found) if setting.measure.kind == "counted" else _tested(setting, pairs, found)
+    if setting.measure.kind == "counted":
+        return _counted(setting, pairs, found)
+    return _tested(setting, pairs, found, _by_example(setting, other, pairs, kept))
 
 
 def _verdict(setting: Setting, outcome: Outcome, **fields: Any) -> Verdict:
@@ -154,10 +162,26 @@ def _counted(setting: Setting, pairs: pd.DataFrame, found: dict[str, Any]) -> Ve
     return _verdict(setting, outcome, **ends, **found)
 
 
-def _tested(setting: Setting, pairs: pd.DataFrame, found: dict[str, Any]) -> Verdict:
+def _by_example(setting: Setting, other: str, pairs: pd.DataFrame, kept: Kept) -> MeanOverTasks | None:
+    """A difference of scores by seed and example, where all its cells have kept what they answered."""
+    if setting.measure.kind != "score":
+        return None
+    factor, layouts = setting.claim.factor, []
+    for task, rows in pairs.groupby("task", sort=False):
+        scores = (dict(zip(rows["seed"], rows["a"], strict=True)), dict(zip(rows["seed"], rows["b"], strict=True)))
+        layout = layout_of(kept.get((setting.backbone, str(task))), (setting.label, other), scores, 1.0, factor)
+        if layout is None or layout.seeds < len(rows):
+            return None
+        # Of a share of errors, the share of what is right, as in the pairs.
+        errors = not setting.results.scale(str(task)).higher_is_better
+        layouts.append(replace(layout, mean=layout.mean + (1 - factor) * errors))
+    return over_tasks(layouts)
+
+
+def _tested(setting: Setting, pairs: pd.DataFrame, found: dict[str, Any], by_example: MeanOverTasks | None) -> Verdict:
     claim, is_score = setting.claim, setting.measure.kind == "score"
     by_task = {str(task): rows for task, rows in pairs.groupby("task", sort=False)}
-    effect = _effect(setting, by_task)
+    effect = by_example or _effect(setting, by_task)
     if not np.isfinite(effect.mean):
         return _verdict(setting, "inconclusive", untested="alike", **found)
 
@@ -180,6 +204,7 @@ def _tested(setting: Setting, pairs: pd.DataFrame, found: dict[str, Any]) -> Ver
         by_task={task: shown(_effect(setting, {task: rows}).mean) for task, rows in by_task.items()},
         untested="" if effect.p_above() is not None else "few" if few else "alike",
         p=p,
+        population=None if by_example is None else by_example.population,
         **(found | {"n": effect.n}),
     )
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from records.record import Rescored
 from reports.results import SCORED, Results, select
 
 
@@ -19,11 +21,23 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Later:
+    """A metric that was computed from kept predictions after the run, of so many `cells` and by code of these
+    `versions`; of `replaced` cells the run itself had given it another value."""
+
+    metric: str
+    cells: int
+    replaced: int
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Limits:
     """`parameters` are those of the backbones, as far as known. `unscored` counts cells without a score. `sampling` is
     of the tasks whose metric is accuracy. Of the tasks with a score outside of the metric's range, `outside` counts
     such scores. `devices` are those on which time was measured. `uncommitted`: some records come from code with local
-    changes. `environments` counts different ones."""
+    changes. `environments` counts different ones. `later` has the metrics that were computed after the run,
+    `later_scores` the cells of which the primary one is among them."""
 
     seeds: tuple[int, ...]
     parameters: tuple[float, ...]
@@ -34,6 +48,8 @@ class Limits:
     devices: tuple[str, ...]
     uncommitted: bool
     environments: int
+    later: tuple[Later, ...]
+    later_scores: frozenset[str]
 
 
 def limits(results: Results) -> Limits:
@@ -50,6 +66,12 @@ def limits(results: Results) -> Limits:
         devices=tuple(sorted({str(each.get("device")) for each in timed if each.get("device")})),
         uncommitted=any(each.get("dirty") for each in (*environments, *timed)),
         environments=len(environments),
+        later=tuple(_later(results)),
+        later_scores=frozenset(
+            cell
+            for cell, rescored in _rescored(results).items()
+            if results.metric_key(results.records[cell].cell.task) in rescored
+        ),
     )
 
 
@@ -73,3 +95,16 @@ def _outside(results: Results, task: str) -> int:
     scale = results.scale(task)
     scores = select(results.scored, task=task)["score"]
     return sum(not scale.metric.allows(scale.raw(score)) for score in scores)
+
+
+def _rescored(results: Results) -> dict[str, dict[str, Rescored]]:
+    cells = [str(cell) for cell in results.cells.index]
+    return {cell: record.rescored for cell in cells if (record := results.records.get(cell)) and record.rescored}
+
+
+def _later(results: Results) -> Iterator[Later]:
+    rescored = _rescored(results)
+    for metric in sorted({metric for of in rescored.values() for metric in of}):
+        found = {cell: of[metric] for cell, of in rescored.items() if metric in of}
+        replaced = sum(each.was is not None for each in found.values())
+        yield Later(metric, len(found), replaced, tuple(sorted({each.version for each in found.values()})))

@@ -10,28 +10,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
 
-from reports.analysis.statistics import ALPHA, holm
-from reports.outcomes import Proportion
+from reports.analysis.crossed import Crossed
+from reports.analysis.decisions import Decision, Question, Word, decide, margin_of
+from reports.analysis.joint import MIN_EXAMPLES, Joint
+from reports.outcomes import Proportion, read_proportions
+from reports.results import Results
 
-Word = Literal["better", "worse", "practically equal", "undecided"]
 LEVEL = 0.95
-POWER = 0.8
-# A fraction: what of two scores is no difference that matters, where the suite declares no other.
-MARGIN = 0.01
-
-
-def margin_of(suite: Mapping[str, Any]) -> float:
-    """What a suite declares as practically equal."""
-    given = suite.get("margin")
-    usable = isinstance(given, int | float) and not isinstance(given, bool) and 0 < given < 1
-    return float(given) if usable and given is not None else MARGIN
 
 
 @dataclass(frozen=True)
@@ -49,98 +41,100 @@ class Share:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two configurations: `difference` of their scores as a fraction, with its 95 % interval, and the p-values that it
-    is none and that it is `margin` or more, each corrected by Holm over all pairs. `word` is about the first."""
+    """Two configurations, and what may be said of the first, beside the other."""
 
     one: str
     other: str
-    difference: float
-    low: float
-    high: float
-    p_different: float
-    p_equal: float
-    word: Word
+    decision: Decision
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Of one backbone and task: the configurations, best first, and all pairs of them. `needed` is how many examples
-    tell a difference of `margin` from none with 80 % power at the median score, before correction; None where that
-    score is 0 or 1."""
+    """Of one backbone and task: the configurations, best first, and all pairs of them, corrected together."""
 
     backbone: str
     task: str
     shares: tuple[Share, ...]
-    pairs: tuple[Pair, ...]
-    margin: float
-    needed: int | None
+    pairs: tuple[Pair, ...] = ()
 
-    @property
-    def estimates(self) -> np.ndarray:
-        """The scores (k,), as fractions."""
-        return np.array([share.of.score for share in self.shares])
-
-    @property
-    def covariance(self) -> np.ndarray:
-        """Of the scores (k, k): diagonal, since examples count as each model's own."""
-        return np.diag([share.error**2 for share in self.shares])
+    def of(self, labels: Collection[str]) -> Shares:
+        """Those of the labels alone; what is said of them stays corrected over all."""
+        shares = tuple(share for share in self.shares if share.of.label in labels)
+        return replace(self, shares=shares, pairs=tuple(p for p in self.pairs if {p.one, p.other} <= set(labels)))
 
     def count(self, label: str, word: Word) -> int:
         """In how many pairs a configuration is what the word says."""
-        turned: dict[Word, Word] = {"better": "worse", "worse": "better"}
-        own = sum(pair.word == word for pair in self.pairs if pair.one == label)
-        return own + sum(pair.word == turned.get(word, word) for pair in self.pairs if pair.other == label)
+        return sum(decision.word == word for (one, _), decision in self._both.items() if one == label)
+
+    def decision(self, one: str, other: str) -> Decision | None:
+        """What may be said of the first beside the other; None where they are no pair."""
+        return self._both.get((one, other))
+
+    @cached_property
+    def _both(self) -> dict[tuple[str, str], Decision]:
+        turned = {(pair.other, pair.one): _turned(pair.decision) for pair in self.pairs}
+        return turned | {(pair.one, pair.other): pair.decision for pair in self.pairs}
+
+    def joint(self) -> Joint:
+        """The scores, with errors that do not depend on each other."""
+        scores = np.array([share.of.score for share in self.shares])
+        variances = np.array([share.error**2 for share in self.shares])
+        none = np.zeros(len(scores))
+        labels = tuple(share.of.label for share in self.shares)
+        return Joint(labels, scores, np.diag(variances), none, none + 1, "examples")
 
 
-def compare(backbone: str, task: str, found: Sequence[Proportion], margin: float = MARGIN) -> Shares:
+def shares_of(results: Results) -> tuple[Shares, ...]:
+    """By backbone and task, where two configurations or more ran with one seed and kept no predictions."""
+    found = []
+    for backbone in results.backbones:
+        for task in results.tasks:
+            proportions = [each for each in read_proportions(results, backbone, task) if each.examples >= MIN_EXAMPLES]
+            margin = margin_of(results.scale(task), results.suite, 1.0)
+            made = compare(backbone, task, proportions, margin)
+            if made.pairs:
+                found.append(made)
+    return tuple(found)
+
+
+def compare(backbone: str, task: str, found: Sequence[Proportion], margin: float) -> Shares:
     """All pairs of configurations of which one seed was run."""
     seeds = {label: [each for each in found if each.label == label] for label in {each.label for each in found}}
     kept = sorted((of[0] for of in seeds.values() if len(of) == 1), key=lambda each: (-each.score, each.label))
     shares = tuple(map(_share, kept))
-    middle = float(np.median([each.score for each in kept])) if kept else 0.0
-    return Shares(backbone, task, shares, _pairs(shares, margin), margin, _needed(middle, margin))
+    two = list(itertools.combinations(shares, 2))
+    decisions = decide([_question(one, other, margin) for one, other in two])
+    pairs = tuple(Pair(a.of.label, b.of.label, decision) for (a, b), decision in zip(two, decisions, strict=True))
+    return Shares(backbone, task, shares, pairs)
 
 
 def _share(of: Proportion) -> Share:
     interval = stats.binomtest(of.right, of.examples).proportion_ci(LEVEL, method="wilson")
-    p, n = _adjusted(of)
-    return Share(of, math.sqrt(p * (1 - p) / n), float(interval.low), float(interval.high))
+    p = _adjusted(of)
+    return Share(of, math.sqrt(p * (1 - p) / (of.examples + 2)), float(interval.low), float(interval.high))
 
 
-def _adjusted(of: Proportion) -> tuple[float, int]:
-    return (of.right + 1) / (of.examples + 2), of.examples + 2
+def _adjusted(of: Proportion) -> float:
+    return (of.right + 1) / (of.examples + 2)
 
 
-def _pairs(shares: Sequence[Share], margin: float) -> tuple[Pair, ...]:
-    """The first of a pair has the higher score."""
-    two = list(itertools.combinations(shares, 2))
-    if not two:
-        return ()
-    p = np.array([[_adjusted(share.of)[0] for share in pair] for pair in two])
-    errors = np.hypot(*np.array([[share.error for share in pair] for pair in two]).T)
-    differences = p[:, 0] - p[:, 1]
-    reach = stats.norm.isf((1 - LEVEL) / 2) * errors
-    different = holm(2 * stats.norm.sf(np.abs(differences) / errors))
-    # Two one-sided tests (Schuirmann 1987).
-    equal = holm(stats.norm.sf((margin - np.abs(differences)) / errors))
-    found = []
-    for (one, other), d, r, p_different, p_equal in zip(two, differences, reach, different, equal, strict=True):
-        raw = one.of.score - other.of.score
-        word = _word(raw, p_different, p_equal)
-        found.append(Pair(one.of.label, other.of.label, raw, d - r, d + r, p_different, p_equal, word))
-    return tuple(found)
+def _question(one: Share, other: Share, margin: float) -> Question:
+    """The interval is Agresti's and Caffo's, with so many degrees of freedom that it is the normal distribution's."""
+    layout = Crossed(
+        mean=np.asarray(_adjusted(one.of) - _adjusted(other.of)),
+        over_seeds=None,
+        over_examples=np.asarray(one.error**2 + other.error**2),
+        residual=np.zeros(()),
+        seeds=1,
+        examples=min(one.of.examples, other.of.examples),
+        dof=1e9,
+    )
+    return Question(layout.these_models(), "examples", margin, layout)
 
 
-def _word(difference: float, p_different: float, p_equal: float) -> Word:
-    """What is shown to be within the margin is called so, though it may be shown to be no nought as well."""
-    if p_equal < ALPHA:
-        return "practically equal"
-    if p_different < ALPHA:
-        return "better" if difference > 0 else "worse"
-    return "undecided"
-
-
-def _needed(p: float, margin: float) -> int | None:
-    """Examples of each of two models of about the same score."""
-    z = stats.norm.isf(ALPHA / 2) + stats.norm.isf(1 - POWER)
-    return math.ceil(2 * p * (1 - p) * (z / margin) ** 2) if 0 < p < 1 else None
+def _turned(decision: Decision) -> Decision:
+    """The same said of the other of the two."""
+    words: Mapping[Word, Word] = {"better": "worse", "worse": "better"}
+    low, high = decision.interval
+    word = words.get(decision.word, decision.word)
+    return replace(decision, word=word, effect=-decision.effect, interval=(-high, -low))

@@ -3,12 +3,14 @@ difference."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from reports.analysis.joint import Joint, Population
+from reports.analysis.rank_sets import Ranks
 from reports.analysis.statistics import ALPHA, MIN_PAIRS
 from reports.analysis.summaries import Summaries, seeds_of
 from reports.results import Results
@@ -63,6 +65,22 @@ def interquartile_mean(scores: Scores, level: float = 0.95) -> Interval:
         rng=np.random.default_rng(0),
     ).confidence_interval
     return Interval(estimate, float(found.low), float(found.high), pooled.size, level)
+
+
+def interquartile_mean_by_examples(
+    scores: Scores, label: str, errors: Mapping[str, Joint], level: float = 0.95
+) -> Interval:
+    """The same estimate. The interval is that of other examples, and of other seeds where there are several: all scores
+    of a task are shifted alike by an error that is drawn, for each task anew, and the middle half is taken again."""
+    values = {task: _finite(scores[task]) for task in errors}
+    estimate = float(stats.trim_mean(np.concatenate(list(values.values())), 0.25))
+    drawn = [
+        of.errors(RESAMPLES, stream)[:, of.labels.index(label), None] + values[task]
+        for stream, (task, of) in enumerate(errors.items())
+    ]
+    means = stats.trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(estimate, float(low), float(high), sum(of.size for of in values.values()), level)
 
 
 def _finite(by_seed: Mapping[int, float]) -> np.ndarray:
@@ -123,13 +141,15 @@ def _groups(ranked: dict[str, float], critical: float) -> tuple[tuple[str, ...],
 @dataclass(frozen=True)
 class Standing:
     """The configurations of one backbone over its `tasks` whose scores may be averaged: those that have all of them;
-    `incomplete` ones lack some. `means` are interquartile means as scores are held, in the suite's order."""
+    `incomplete` ones lack some. `means` are interquartile means as scores are held, in the suite's order; `population`
+    says what their intervals are about."""
 
     backbone: str
     tasks: tuple[str, ...]
     ranking: Ranking
     means: dict[str, Interval]
     incomplete: tuple[str, ...]
+    population: Population = "seeds"
 
     @property
     def highest(self) -> str:
@@ -137,7 +157,7 @@ class Standing:
         return max(self.means, key=lambda label: self.means[label].estimate)
 
 
-def standings(results: Results, scored: Summaries) -> list[Standing]:
+def standings(results: Results, scored: Summaries, ranks: Ranks) -> list[Standing]:
     """One per backbone with two configurations or more over two tasks or more."""
     made = []
     for backbone in results.backbones:
@@ -151,6 +171,21 @@ def standings(results: Results, scored: Summaries) -> list[Standing]:
         if len(tasks) < 2 or len(scores) < 2:
             continue
         means = {label: {task: scored.of("score", backbone, task, label)[0].mean for task in tasks} for label in scores}
-        intervals = {label: interquartile_mean(by_task) for label, by_task in scores.items()}
-        made.append(Standing(backbone, tasks, average_ranks(means), intervals, incomplete))
+        errors = {task: of for task in tasks if (of := ranks.joint(backbone, task))}
+        population = _population(errors, tasks, scores)
+        intervals = {
+            label: interquartile_mean(by_task)
+            if population == "seeds"
+            else interquartile_mean_by_examples(by_task, label, errors)
+            for label, by_task in scores.items()
+        }
+        made.append(Standing(backbone, tasks, average_ranks(means), intervals, incomplete, population))
     return made
+
+
+def _population(errors: Mapping[str, Joint], tasks: Sequence[str], labels: Collection[str]) -> Population:
+    """Examples are among it where those of every task and configuration are known."""
+    found = {of.population for of in errors.values()}
+    if len(errors) < len(tasks) or any(set(labels) - set(of.labels) for of in errors.values()):
+        return "seeds"
+    return found.pop() if len(found) == 1 else "seeds"

@@ -1,7 +1,7 @@
 """Statistics over seeds: spread, Pareto fronts, paired comparisons, power. Arrays in, plain numbers out.
 
 Every test here asks what other seeds would give: other draws of training examples, of their order and of the
-head. Test sets are the same for all seeds, so nothing here covers the choice of test examples.
+head. Test sets are the same for all seeds, so nothing here covers the choice of test examples: `crossed` does.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.analysis.curves import Curve
-from reports.drawing.labels import spread_out, text_extent
+from reports.drawing.labels import End, name_ends
 from reports.drawing.panels import (
     LABEL_SIZE,
     PANELS_PER_ROW,
@@ -96,9 +96,8 @@ def _draw(results: Results, panels: list[_Panel], theme: Theme) -> Drawing:
     lay_out(drawing)
     for axes, panel in zip(all_axes, panels, strict=True):
         if panel.lines:
-            first, last = spans[panel.task]
-            _make_room(axes, first, last, [short(line.label) for line in panel.lines])
-            _name_ends(axes, panel.lines, results.scale(panel.task), last)
+            factor = results.scale(panel.task).unit.factor
+            name_ends(axes, [_end(line, factor) for line in panel.lines], *spans[panel.task], LABEL_SIZE)
     return drawing
 
 
@@ -137,29 +136,5 @@ def _panel(axes: Axes, panel: _Panel, scale: Scale, span: tuple[float, float]) -
     axes.set_xticks([tick for tick in ticks if first <= tick <= last] or [first])
 
 
-def _make_room(axes: Axes, first: float, last: float, labels: list[str]) -> None:
-    """Ends the axis so far right of `last` that the names fit."""
-    extent = max(last - first, 1)  # a single evaluation has no extent of its own
-    left = first - 0.04 * extent
-    widest = max(text_extent(axes, label, LABEL_SIZE)[0] for label in labels)
-    share = min((widest + 14) / axes.get_window_extent().width, 0.7)
-    right = left + (last - left or extent) / (1 - share)
-    axes.set_xlim(left, right)
-    # Names stand on white: lines of the grid would strike them through.
-    axes.axvspan(last + 0.01 * extent, right, color="white", linewidth=0, zorder=0.6)
-
-
-def _name_ends(axes: Axes, lines: list[Curve], scale: Scale, last: float) -> None:
-    """Names at the right edge, in the order of the lines' ends, each joined to its own."""
-    low, high = axes.get_window_extent().intervaly
-    right = axes.transData.transform((last, 0))[0]
-    ends = [float((scale.unit.factor * line.steps["mean"]).iloc[-1]) for line in lines]
-    wanted = [axes.transData.transform((last, value))[1] for value in ends]
-    places = spread_out(wanted, LABEL_SIZE * 1.12, low + 3, high - 3)
-    to_data = axes.transData.inverted()
-    for line, value, y in zip(lines, ends, places, strict=True):
-        color = look(line.family).color
-        x_text, y_text = to_data.transform((right + 12, y))
-        joint = [to_data.transform((right + away, 0))[0] for away in (3, 11)]
-        axes.plot(joint, [value, y_text], color=color, linewidth=0.5, scalex=False, scaley=False)
-        axes.text(x_text, y_text, short(line.label), color=color, fontsize=LABEL_SIZE, va="center", in_layout=False)
+def _end(line: Curve, factor: float) -> End:
+    return End(float((factor * line.steps["mean"]).iloc[-1]), short(line.label), look(line.family).color)

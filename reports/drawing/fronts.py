@@ -19,15 +19,17 @@ from reports.drawing.panels import (
     drawing_of,
     family_legend,
     lay_out,
+    marker,
     place_names,
     point_box,
     short,
+    state_words,
     up_is_better,
 )
 from reports.drawing.style import INK, PAGE_WIDTH, families_in, look
 from reports.drawing.theme import Theme
 from reports.model.document import Figure, keyed
-from reports.model.writing import left_out, plural, unit_for
+from reports.model.writing import left_out, plural, population, unit_for
 from reports.results import Results
 
 _LATENCY = " Latency is that of the merged model where the method can be merged, over the plain backbone's beside it."
@@ -63,6 +65,8 @@ def _caption(results: Results, front: Front) -> str:
         *([_LATENCY] if "deployed_latency" in front.costs else []),
         " Stored bytes are on a log scale. Each cost has a front of its own.",
     ]
+    if front.ranks is not None:
+        said.append(state_words(population(front.ranks.population)))
     if results.untrained:
         said.append(f" Without {listing(results.untrained)}, which train nothing.")
     said.append(left_out(results, front.group.tasks))
@@ -71,6 +75,10 @@ def _caption(results: Results, front: Front) -> str:
     if len(front.placed) > CROWD:
         said.append(" Named are those on a front.")
     return "".join(said)
+
+
+def _states(front: Front) -> list[str]:
+    return [state for each in front.placed for state in each.states.values()]
 
 
 def _draw(front: Front, theme: Theme) -> Drawing:
@@ -83,7 +91,7 @@ def _draw(front: Front, theme: Theme) -> Drawing:
     up_is_better(panels[0], front.scale)  # the panels share their axis
     for axes in panels[::2]:
         axes.set_ylabel("Score (points)" if front.scale.in_points else "Score")
-    family_legend(theme, drawing, families_in({each.family for each in front.placed}))
+    family_legend(theme, drawing, families_in({each.family for each in front.placed}), states=_states(front))
     lay_out(drawing)
     crowded = len(front.placed) > CROWD * theme.factor
     for axes, column, at in zip(panels, front.costs, places, strict=True):
@@ -106,12 +114,7 @@ def _panel(axes: Axes, front: Front, column: str) -> list[tuple[float, float]]:
         axes.plot(
             x,
             y,
-            color=style.color,
-            marker=style.marker,
-            markersize=4.2,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
-            linestyle="none",
+            **marker(style.color, style.marker, each.states.get(column)),
             clip_on=False,
             zorder=3,
         )

@@ -78,8 +78,8 @@ def _draw(labels: list[str], tasks: list[str], means: np.ndarray, scales: list[S
     axes.pcolormesh(*edges, np.ma.masked_invalid(gap), cmap="Greys", vmin=0, vmax=darkest)
     axes.invert_yaxis()
     for (row, column), value in np.ndenumerate(means):
-        color = "white" if gap[row, column] > DARK * darkest else INK
-        _field(axes, row, column, value, scales[column], color)
+        said = score(value, scales[column]) if math.isfinite(value) else None
+        field(axes, row, column, said, bool(gap[row, column] > DARK * darkest))
     axes.set_xticks(range(len(tasks)), [short(task, 16) for task in tasks])
     axes.set_yticks(range(len(labels)), [short(label) for label in labels])
     axes.tick_params(length=0)
@@ -101,9 +101,10 @@ def _behind(means: np.ndarray, scales: list[Scale]) -> np.ndarray:
     return 100 * gap / np.where(furthest > 0, furthest, 1.0)
 
 
-def _field(axes: Axes, row: int, column: int, value: float, scale: Scale, color: str) -> None:
-    if math.isfinite(value):
-        said = score(value, scale)
+def field(axes: Axes, row: int, column: int, said: str | None, dark: bool) -> None:
+    """What is printed in a field of a heat map; one without anything is hatched."""
+    if said is not None:
+        color = "white" if dark else INK
         axes.text(column, row, said, ha="center", va="center", fontsize=LABEL_SIZE, color=color)
     else:
         sides, below, above = [column - 0.5, column + 0.5], row - 0.5, row + 0.5

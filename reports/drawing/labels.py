@@ -115,6 +115,41 @@ def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> 
     return result
 
 
+@dataclass(frozen=True)
+class End:
+    """Where a line ends on the axis of scores (data units), and the `name` that it has there."""
+
+    y: float
+    name: str
+    color: str
+
+
+def name_ends(axes: Axes, ends: Sequence[End], first: float, last: float, size: float) -> None:
+    """Names right of lines that run from `first` to `last`, in the order of their ends, each joined to its own. The
+    axis ends so far right of `last` that the names fit."""
+    _make_room(axes, first, last, max(text_extent(axes, end.name, size)[0] for end in ends))
+    low, high = axes.get_window_extent().intervaly
+    right = axes.transData.transform((last, 0))[0]
+    wanted = [axes.transData.transform((last, end.y))[1] for end in ends]
+    places = spread_out(wanted, size * 1.12, low + 3, high - 3)
+    to_data = axes.transData.inverted()
+    for end, y in zip(ends, places, strict=True):
+        x_text, y_text = to_data.transform((right + 12, y))
+        joint = [to_data.transform((right + away, 0))[0] for away in (3, 11)]
+        axes.plot(joint, [end.y, y_text], color=end.color, linewidth=0.5, scalex=False, scaley=False)
+        axes.text(x_text, y_text, end.name, color=end.color, fontsize=size, va="center", in_layout=False)
+
+
+def _make_room(axes: Axes, first: float, last: float, widest: float) -> None:
+    extent = max(last - first, 1)  # a single point has no extent of its own
+    left = first - 0.04 * extent
+    share = min((widest + 14) / axes.get_window_extent().width, 0.7)
+    right = left + (last - left or extent) / (1 - share)
+    axes.set_xlim(left, right)
+    # Names stand on white: lines of the grid would strike them through.
+    axes.axvspan(last + 0.01 * extent, right, color="white", linewidth=0, zorder=0.6)
+
+
 def text_extent(axes: Axes, text: str, size: float) -> tuple[float, float]:
     """Width and height of a text in display units."""
     artist = axes.text(0, 0, text, fontsize=size)

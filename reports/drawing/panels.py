@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
 from reports.drawing.labels import Anchor, place_around
-from reports.drawing.style import COLUMN_WIDTH, FRONT, PAGE_WIDTH, look
+from reports.drawing.style import COLUMN_WIDTH, FRONT, INK, MARKS, PAGE_WIDTH, PLAIN, look
 from reports.drawing.theme import Theme
 from reports.results import Results
 from reports.scales import Scale
@@ -57,8 +57,11 @@ def outer_labels(panels: list[Axes], x: str, y: str, most: int = PANELS_PER_ROW)
             axes.set_ylabel(y)
 
 
-def family_legend(theme: Theme, drawing: Drawing, families: list[str], lines: bool = False) -> None:
-    """Colours and markers of families, and with `lines` their dashes, below the panels."""
+def family_legend(
+    theme: Theme, drawing: Drawing, families: list[str], lines: bool = False, states: Iterable[str | None] = ()
+) -> None:
+    """Colours and markers of families, and with `lines` their dashes, below the panels; of Pareto fronts also how their
+    `states` are shown, as far as there are any."""
     handles = []
     for family in families:
         style = look(family)
@@ -66,6 +69,8 @@ def family_legend(theme: Theme, drawing: Drawing, families: list[str], lines: bo
         handles.append(
             Line2D([], [], color=style.color, marker=style.marker, markersize=4, label=family, linestyle=dashes)
         )
+    there = set(states)
+    handles += [Line2D([], [], label=state, **marker(INK, "o", state)) for state in MARKS if state in there]
     drawing.legend(
         handles=handles,
         loc="outside lower center",
@@ -73,6 +78,29 @@ def family_legend(theme: Theme, drawing: Drawing, families: list[str], lines: bo
         handletextpad=0.6 if lines else 0.3,
         columnspacing=1.2,
         handlelength=2.2 if lines else 1.0,
+    )
+
+
+def marker(color: str, shape: str, state: str | None = None) -> dict[str, Any]:
+    """A point as matplotlib draws it: by its state on a Pareto front, where there is one."""
+    mark = MARKS.get(state or "", PLAIN)
+    return {
+        "color": color,
+        "marker": shape,
+        "markersize": mark.size,
+        "markerfacecolor": mark.fill or color,
+        "markeredgecolor": color if mark.fill else "white",
+        "markeredgewidth": 0.9 if mark.fill else 0.4,
+        "alpha": mark.alpha,
+        "linestyle": "none",
+    }
+
+
+def state_words(population: str) -> str:
+    """What a caption says of them, with a space before it."""
+    return (
+        " Filled: on the front; hollow: undecided; small and faint: dominated, with 95 % confidence in all of these at"
+        f" once, for {population}."
     )
 
 

@@ -31,6 +31,24 @@ _LOOKS = {
 }
 _OTHER = Look("#7a5cc2", "X", (0, (2, 1.5)))
 
+
+class Mark(NamedTuple):
+    """How a marker is filled ("white" or None for the family's colour), its size, and how faint it is."""
+
+    fill: str | None
+    size: float
+    alpha: float
+
+
+# What the data say of a point and its Pareto front: filled, hollow or faint and small.
+MARKS = {
+    "on the front": Mark(None, 4.2, 1.0),
+    "undecided": Mark("white", 4.2, 1.0),
+    "dominated": Mark(None, 2.8, 0.45),
+}
+# Of a point of which nothing is tested.
+PLAIN = Mark(None, 4.2, 1.0)
+
 # Stacked bars: light to dark, one of them hatched, so that they survive greyscale.
 MEMORY_SHADES = (("#c9d3df", ""), ("#8fa6bf", "////"), ("#51718f", ""), ("#243b53", ""))
 

@@ -21,17 +21,20 @@ from reports.drawing.panels import (
     grid_of,
     in_points,
     lay_out,
+    marker,
     outer_labels,
     panel_metric,
     place_names,
     point_box,
     short,
+    state_words,
     tick,
     up_is_better,
 )
 from reports.drawing.style import INK, families_in, look
 from reports.drawing.theme import Theme
 from reports.model.document import Figure, keyed
+from reports.model.writing import population
 from reports.results import Results
 from reports.scales import Scale
 
@@ -53,6 +56,8 @@ def figures(analysis: Analysis) -> list[Figure]:
             " line: Pareto front of the means. A method without trainable parameters in the backbone stands on the"
             f" left edge.{' Named are those on the front.' if crowded(points, tasks) else ''}"
         )
+        shown = {population(of.population) for of in analysis.rank_sets.by_task(backbone, tasks)}
+        caption += state_words(listing(sorted(shown))) if shown else ""
         figure = Figure(
             key=keyed("tradeoff", position, len(found)),
             caption=(caption,),
@@ -81,7 +86,7 @@ def _draw(results: Results, points: list[Point], tasks: list[str], theme: Theme)
         _panel(axes, panel, results.scale(task))
         axes.set_title(f"{short(task)} ({panel_metric(results, task)})", loc="left", color=INK)
     outer_labels(panels, "Trainable parameters of the method", f"Test score{in_points(results, tasks)}")
-    family_legend(theme, drawing, families_in({point.family for point in points}))
+    family_legend(theme, drawing, families_in({point.family for point in points}), states=[p.state for p in points])
     lay_out(drawing)
     for axes, panel in zip(panels, shown, strict=True):
         _name(axes, panel, results.scale(panel[0].task))
@@ -102,11 +107,7 @@ def _panel(axes: Axes, panel: list[Point], scale: Scale) -> None:
             max(point.parameters, left),
             scale.shown(point.score.mean),
             yerr=None if point.score.sd is None else abs(scale.unit.factor) * point.score.sd,
-            color=style.color,
-            marker=style.marker,
-            markersize=4.2,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
+            **marker(style.color, style.marker, point.state),
             elinewidth=0.8,
             capsize=1.6,
             capthick=0.8,

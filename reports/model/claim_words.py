@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from records.vocabulary import QUANTITIES
 from reports.model import writing
+from reports.model.verdict_words import POPULATIONS
 from reports.model.writing import count, ratio
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def _counted(verdict: Verdict) -> str:
 def _tested(verdict: Verdict) -> str:
     claim, value = verdict.claim, verdict.effect or 0
     over = f" over {_n(verdict.n, 'pair')} of seeds on {_n(len(verdict.by_task), 'task')}"
+    if verdict.population is not None:
+        over += f", tested {POPULATIONS[verdict.population]}"
     if verdict.unit == "points":
         part = "" if claim.factor == 1 else f"{claim.factor:g} times "
         said = f"The test score minus {part}{_possessive(verdict)} is {writing.effect(value, 'points')}{over}"

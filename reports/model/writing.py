@@ -205,6 +205,22 @@ def plural(n: int, one: str, many: str | None = None) -> str:
     return f"{numeral(n)} {one if n == 1 else many or one + 's'}"
 
 
+def ordinal(n: int) -> str:
+    """ "1st", "12th", "23rd"."""
+    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
+
+
+def ordinals(low: int, high: int) -> str:
+    """Ranks: "between 2nd and 7th", or "2nd" where there is one."""
+    return ordinal(low) if low == high else f"between {ordinal(low)} and {ordinal(high)}"
+
+
+def population(covered: str) -> str:
+    """What a conclusion is about, in words."""
+    return _POPULATIONS[covered]
+
+
 def named_metric(metric: str, scale: Scale) -> str:
     """ "accuracy in points", "rmse (less is better)"."""
     said = f"{metric} in points" if scale.in_points else metric
@@ -232,6 +248,13 @@ def left_out(results: Results, tasks: Sequence[str]) -> str:
     if not left:
         return ""
     return f" Left out of the mean, as no fractions of which more is better: {listing(left)}."
+
+
+_POPULATIONS = {
+    "examples": "these trained models on other examples",
+    "seeds": "other seeds on these examples",
+    "seeds and examples": "other seeds and other examples",
+}
 
 
 def _points(value: float) -> str:

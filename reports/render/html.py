@@ -15,14 +15,16 @@ from reports.model.document import Document
 from reports.model.environments import environment_pairs
 from reports.model.references import Entry
 from reports.model.resources import resource
-from reports.render import page_data
+from reports.render import page_data, page_errors
 from reports.render.html_blocks import Writer, in_page_order, numbering
 from reports.render.html_claims import claims_view
 from reports.render.inline_svg import styles_to_classes
 from reports.render.templating import html_environment
 
 # The parts of the page's script, in the order in which they are put together.
-SCRIPTS = ("dom", "numbers", "tables", "cells", "plot", "charts", "view", "claims", "main")
+SCRIPTS = (
+    "dom", "numbers", "tables", "cells", "states", "plot", "charts", "view", "claims", "chooser", "errors", "main",
+)  # fmt: skip
 
 
 def page(document: Document, analysis: Analysis, references: dict[str, Entry], output: Path) -> str:
@@ -47,8 +49,13 @@ def page(document: Document, analysis: Analysis, references: dict[str, Entry], o
             ],
             references=[_reference(entry) for entry in sorted(writer.cited.values(), key=_by_author)],
             cells=len(results.cells),
+            errors=bool(whole.errors),
         )
     )
+    overview = page_data.overview(results) | {
+        "worse": page_data.shown_worse(results, whole.shown_worse),
+        "ranks": page_data.ranked(whole),
+    }
     style = resource("page/page.css") + classes
     code = script()
     return (
@@ -59,8 +66,9 @@ def page(document: Document, analysis: Analysis, references: dict[str, Entry], o
             policy=_policy(style, code),
             style=Markup(style),
             body=Markup(markup),
-            overview=Markup(page_data.script_text(page_data.overview(results))),
+            overview=Markup(page_data.script_text(overview)),
             details=Markup(page_data.script_text(page_data.details(results, output))),
+            errors=Markup(page_data.script_text(page_errors.errors(results, whole.errors))) if whole.errors else "",
             script=Markup(code),
         )
     )

@@ -12,6 +12,7 @@ from records.vocabulary import QUANTITIES
 from reports.analysis.analysis import Analysis
 from reports.analysis.contrasts import Contrast
 from reports.analysis.summaries import summary_of
+from reports.model import verdict_words
 from reports.model.document import short_hash
 from reports.model.writing import amount, count, effect, score, spread, unit_for, with_spread
 from reports.render.templating import latex_environment
@@ -20,6 +21,8 @@ from reports.scales import UNDEFINED, Scale, Unit
 
 # What written numbers have beside digits, as LaTeX.
 _LATEX = str.maketrans({"−": "$-$", "±": "$\\pm$", "×": "$\\times$", " ": "\\,", "%": "\\%", "µ": "\\textmu "})
+# What is words.
+_WORDS = ("verdict", "population")
 _MEGABYTES = Unit("MB", 1e-6, 0)
 
 
@@ -41,7 +44,8 @@ def numbers(analysis: Analysis) -> str:
         first = [""] if backbone == results.backbones[0] else []
         for what, value in values.items():
             for on in (names["backbone"][backbone], *first):
-                lines.append(f"\\benchdefine{{{what}|{on}|{of}}}{{{value.translate(_LATEX)}}}")
+                text = value if what in _WORDS else value.translate(_LATEX)
+                lines.append(f"\\benchdefine{{{what}|{on}|{of}}}{{{text}}}")
     return latex_environment().get_template("numbers.tex.jinja").render(lines=lines)
 
 
@@ -62,6 +66,9 @@ def _on_task(whole: Analysis, backbone: str, label: str, task: str, contrast: Co
     found = _scores(whole.scored.cells(backbone, task, label), scale) or _undefined(results, backbone, label, task)
     if contrast is not None:
         found["difference"] = with_spread(contrast.comparison, scale.unit, signed=True)
+        found["verdict"] = contrast.decision.word if contrast.decision else "not tested"
+        if contrast.decision:
+            found["population"] = verdict_words.POPULATIONS[contrast.decision.population]
     for column in COST_COLUMNS:
         summary, _ = whole.scored.of(column, backbone, task, label)
         if summary.n:

@@ -19,7 +19,9 @@ import pandas as pd
 from records.record import Record
 from records.store import RecordStore
 from records.vocabulary import Quantity, listed
-from reports.analysis.groups import groups, plain_number
+from reports.analysis.analysis import Analysis
+from reports.analysis.exclusion import ShownWorse
+from reports.analysis.groups import ALL, groups, plain_number
 from reports.model.environments import environment_pairs
 from reports.results import Results, environment_of, metric_values
 from reports.scales import UNDEFINED, read_scale
@@ -38,6 +40,7 @@ def _measure(quantity: Quantity) -> dict[str, Any]:
         "better": "higher" if quantity.higher_is_better else "lower",
         "profiled": quantity.profiled,
         "scored": quantity.kind == "score",
+        "counted": quantity.kind == "counted",
     }
 
 
@@ -103,6 +106,38 @@ def overview(results: Results) -> dict[str, Any]:
     }
 
 
+def ranked(analysis: Analysis) -> list[dict[str, Any]]:
+    """What is shown of scores, for each backbone on each task and over all of them: by number of the label its rank,
+    and the lowest and highest that it may have; and pairs of labels of which the first is shown to be better."""
+    results, made = analysis.results, []
+    labels = {label: number for number, label in enumerate(results.labels)}
+    for number, backbone in enumerate(results.backbones):
+        found = [(task, analysis.rank_sets.of(backbone, (name,))) for task, name in enumerate(results.tasks)]
+        if len(results.tasks) > 1:
+            found.append((ALL, analysis.rank_sets.over_all(backbone)))
+        for task, of in found:
+            if of is not None:
+                sets = {labels[label]: [one.rank, one.low, one.high] for label, one in of.sets.items()}
+                better = sorted([labels[a], labels[b]] for a, b in of.better)
+                entry = {"backbone": number, "task": task, "population": of.population, "sets": sets, "better": better}
+                made.append(entry)
+    return made
+
+
+def shown_worse(results: Results, found: ShownWorse) -> list[dict[str, Any]]:
+    """For the chooser: by the numbers of backbone, task and label those labels that a label is shown to be worse
+    than."""
+    labels, tasks, backbones = results.labels.index, results.tasks.index, results.backbones.index
+    return [
+        {
+            "backbone": backbones(backbone),
+            "task": ALL if task is None else tasks(task),
+            "than": {labels(label): sorted(map(labels, others)) for label, others in of.items()},
+        }
+        for (backbone, task), of in found.items()
+    ]
+
+
 def _as_measured(results: Results, measure: Quantity) -> pd.Series:
     """A column with every score as its metric has it."""
     column = results.cells[measure.name]
@@ -123,13 +158,14 @@ def _scales(results: Results, task: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def _label(results: Results, name: str) -> dict[str, str]:
+def _label(results: Results, name: str) -> dict[str, Any]:
     method = results.method_of(name)
     return {
         "name": name,
         "method": method,
         "title": results.title("methods", method),
         "family": results.family_of(name),
+        "quantised": results.method_card(method).quantised,
     }
 
 
@@ -163,8 +199,12 @@ def details(results: Results, output: Path) -> dict[str, Any]:
                     metric: value if math.isfinite(value) else UNDEFINED
                     for metric, value in getattr(record, name).items()
                 }
-            for line, evaluation in zip(found["history"], record.history, strict=True):
-                line["validation"] = evaluation.validation
+            for name in ("history", "rewound"):
+                for line, measured in zip(found[name], getattr(record, name), strict=True):
+                    line["validation"] = measured.validation
+            for metric, later in record.rescored.items():
+                if later.was is not None and not math.isfinite(later.was):
+                    found["rescored"][metric]["was"] = UNDEFINED
             found["environment"] = environments(environment) if record.environment else None
             if record.cost is not None and len(record.cost.phases) == 1:
                 del found["cost"]["phases"]  # the one phase is the whole

@@ -5,7 +5,7 @@ from __future__ import annotations
 from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.analysis.provenance import Provenance
-from reports.analysis.statistics import ALPHA
+from reports.model import verdict_words
 from reports.model.document import Text
 from reports.model.prose import join, say
 from reports.model.writing import plural, score
@@ -53,7 +53,7 @@ def _compared(analysis: Analysis) -> Text:
 
 def _published(analysis: Analysis, found: Provenance) -> Text:
     results, pairs = analysis.results, sum(len(of.pairs) for of in analysis.shares)
-    told = sum(pair.word in ("better", "worse") for of in analysis.shares for pair in of.pairs)
+    told = sum(pair.decision.word in ("better", "worse") for of in analysis.shares for pair in of.pairs)
     return say(
         "We read {files} that {sources} published, of {configurations} on {backbones}, each with {seeds}; nothing was"
         " run here.{shares}",
@@ -107,13 +107,11 @@ def _scores(analysis: Analysis) -> list[Text]:
 
 
 def _tests(analysis: Analysis) -> Text:
-    tested = [contrast.adjusted for contrast in analysis.contrasts if contrast.adjusted is not None]
-    if tested:
-        shown = sum(p < ALPHA for p in tested)
+    if decisions := analysis.tested.decisions:
         return say(
-            "Of {tests} paired tests against full fine-tuning, {shown} a difference after correction.",
-            tests=str(len(tested)),
-            shown=f"{shown} show{'s' if shown == 1 else ''}",
+            "The verdicts on {n} to full fine-tuning, after correction, are: {tally}.",
+            n=plural(len(decisions), "difference"),
+            tally=verdict_words.tally(decisions),
         )
     if len(analysis.results.labels) > 1 and not analysis.shares:
         return say("The seeds are too few to test differences on a single task, and none is claimed.")

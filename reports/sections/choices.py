@@ -10,7 +10,7 @@ from reports.analysis.analysis import Analysis
 from reports.analysis.choices import Candidate, Choice, Choices
 from reports.model.document import Column, Number, Part, Row, Section, Slide, Table, Text, keyed, ranked
 from reports.model.prose import Prose, join, say
-from reports.model.writing import left_out, named_metric, score
+from reports.model.writing import left_out, named_metric, population, score
 from reports.results import Results
 from reports.scales import Scale
 from reports.sections.rows import paragraphs, refs
@@ -18,9 +18,12 @@ from reports.sections.rows import paragraphs, refs
 PLACE = "results"
 ORDER = 50
 
+# How many of those that meet a constraint the data do not exclude.
+_OPEN = Column("open")
 _COLUMNS = (
-    Column("Constraint", "text", share=0.34),
+    Column("Constraint", "text", share=0.30),
     Column("met by"),
+    _OPEN,
     Column("method", "label", group="First on validation"),
     Column("test", group="First on validation"),
     Column("method", "label", group="Second"),
@@ -56,16 +59,19 @@ def _table(results: Results, found: Choices, key: str) -> Table:
         for choice in found.choices
         for place, candidate in enumerate(choice.able[:2], 1)
     ]
-    rows = tuple(_row(choice, found.scale) for choice in found.choices)
-    caption = join([_what(results, found), _free_of_choice(results, found)])
-    return Table(key, caption, _COLUMNS, rows, pd.DataFrame(data), wide=True)
+    tested = found.population is not None
+    columns = [column for column in _COLUMNS if tested or column is not _OPEN]
+    rows = tuple(_row(choice, found.scale, tested) for choice in found.choices)
+    caption = join([_what(results, found), _free_of_choice(results, found), _open(found)])
+    return Table(key, caption, tuple(columns), rows, pd.DataFrame(data), wide=True)
 
 
-def _row(choice: Choice, scale: Scale) -> Row:
+def _row(choice: Choice, scale: Scale, tested: bool) -> Row:
     first, second = (*choice.able[:2], None, None)[:2]
+    counts = [len(choice.able), *([len(choice.open or ())] if tested else [])]
     shown = [first.label if first else "none", _number(first, scale)]
     shown += [second.label if second else None, _number(second, scale)]
-    return Row((choice.constraint, str(len(choice.able)), *shown))
+    return Row((choice.constraint, *map(str, counts), *shown))
 
 
 def _line(found: Choices, choice: Choice, place: int, candidate: Candidate) -> dict[str, Any]:
@@ -78,7 +84,7 @@ def _line(found: Choices, choice: Choice, place: int, candidate: Candidate) -> d
         "validation": found.scale.raw(candidate.validation),
         "test": found.scale.raw(candidate.test),
         "cells": " ".join(candidate.ids),
-    }
+    } | ({} if choice.open is None else {"open": "; ".join(choice.open)})
 
 
 def _what(results: Results, found: Choices) -> Text:
@@ -99,6 +105,17 @@ def _free_of_choice(results: Results, found: Choices) -> Text:
         "Choosing on validation keeps the test score free of the choice; that the first differs from the second is not"
         " shown by it.{left_out}",
         left_out=left_out(results, found.group.tasks),
+    )
+
+
+def _open(found: Choices) -> Text:
+    """Nothing where nothing is tested."""
+    if found.population is None:
+        return ()
+    return say(
+        "Open: those that meet it and than which no other that does is shown to be better on test data, with 95 %"
+        " confidence, for {population}.",
+        population=population(found.population),
     )
 
 

@@ -146,7 +146,7 @@ def table(verdicts: Sequence[Verdict], references: Mapping[str, Entry], brief: b
         rows = [Row(row.cells[:-1], row.gap) for row in rows]
         columns = tuple(replace(column, share=1.35 * column.share) for column in columns[:-1])
     data = pd.DataFrame([_line(verdict) for verdict in tested])
-    return [Table("claims", _caption(tested[0].level, shared), columns, tuple(rows), data, wide=True)]
+    return [Table("claims", _caption(tested, shared), columns, tuple(rows), data, wide=True)]
 
 
 def _named(verdicts: Sequence[Verdict]) -> list[tuple[Verdict, str, bool]]:
@@ -181,25 +181,28 @@ def _line(verdict: Verdict) -> dict[str, Any]:
         "unit": verdict.unit,
         "n": verdict.n,
         "p": verdict.p,
+        "population": verdict.population,
         "measured": claim_words.measured(verdict),
         "caveat": " ".join(claim_words.caveats(verdict)),
         "cells": " ".join(verdict.cells),
     }
 
 
-def _caption(level: float, shared: Sequence[str]) -> Text:
+def _caption(verdicts: Sequence[Verdict], shared: Sequence[str]) -> Text:
     what = (
         "What the papers claim, and what this run measured: the method's score minus the comparator's, or the ratio of"
         " what else is compared (×), with an interval of {level} % where the pairs are enough for one; n: pairs of task"
         " and seed."
     )
     scope = "A verdict is about this backbone, budget and these tasks, which are tested together."
+    if any(verdict.population for verdict in verdicts):
+        scope += " One on scores is about other test examples as well, as far as predictions were kept."
     test = (
         "One on scores and times needs a one-sided test that Holm's correction over all claims leaves standing;"
         " intervals are not corrected, and one that lies where the claim holds may still be “inconclusive”."
     )
     more = [(said.replace("Here: ", "All of this holds for "),) for said in shared]
-    return join([say(what, level=f"{100 * level:.0f}"), say(scope), say(test), *more])
+    return join([say(what, level=f"{100 * verdicts[0].level:.0f}"), say(scope), say(test), *more])
 
 
 def untestable(verdicts: Sequence[Verdict], references: Mapping[str, Entry]) -> list[Table]:

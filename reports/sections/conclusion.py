@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.analysis.claims import Verdict, tally
-from reports.analysis.contrasts import Contrast
 from reports.analysis.overview import Best
-from reports.analysis.statistics import ALPHA, MIN_PAIRS
+from reports.analysis.statistics import MIN_PAIRS
+from reports.model import verdict_words
 from reports.model.document import Code, Paragraph, Part, Section, Slide, Text
 from reports.model.prose import Prose, join, say
 from reports.model.writing import numeral, plural, score
@@ -32,13 +32,7 @@ def part(analysis: Analysis, prose: Prose) -> Part:
 
 def conclusions(analysis: Analysis) -> list[Text]:
     """A sentence each."""
-    said = [
-        _scores(analysis),
-        _tests(analysis.contrasts),
-        _shares(analysis),
-        _claims(analysis.verdicts),
-        *_scope(analysis),
-    ]
+    said = [_scores(analysis), _tests(analysis), _shares(analysis), _claims(analysis.verdicts), *_scope(analysis)]
     return [sentence for sentence in said if sentence]
 
 
@@ -81,22 +75,22 @@ def _holes(analysis: Analysis, found: Best) -> dict[str, Text]:
     }
 
 
-def _tests(contrasts: Sequence[Contrast]) -> Text:
-    if not contrasts:
+def _tests(analysis: Analysis) -> Text:
+    if not analysis.contrasts:
         return ()
-    tested = [contrast.adjusted for contrast in contrasts if contrast.adjusted is not None]
-    if not tested:
+    decisions = analysis.tested.decisions
+    if not decisions:
         return say(
             "With {seeds} in common (fewer than {least}) no difference on a single task was tested, and the order of"
             " the means is a description, not a result.",
-            seeds=plural(max(contrast.comparison.n for contrast in contrasts), "seed"),
+            seeds=plural(analysis.tested.pairs, "seed"),
             least=MIN_PAIRS,
         )
     return say(
-        "Of {tested} to full fine-tuning {shown} can be told from noise; for the others neither a difference nor"
-        " equality is shown.",
-        tested=plural(len(tested), "tested difference"),
-        shown=sum(p < ALPHA for p in tested),
+        "The verdicts on {tested} to full fine-tuning are: {tally}{undecided}.",
+        tested=plural(len(decisions), "difference"),
+        tally=verdict_words.tally(decisions),
+        undecided=", where neither a difference nor equality is shown" if analysis.tested.undecided else "",
     )
 
 
@@ -108,7 +102,7 @@ def _shares(analysis: Analysis) -> Text:
     return say(
         "From the number of test examples alone, {decided} of {pairs} pairs of configurations can be told apart, for"
         " other examples and not for other seeds.",
-        decided=str(sum(pair.word in ("better", "worse") for pair in pairs)),
+        decided=str(sum(pair.decision.word in ("better", "worse") for pair in pairs)),
         pairs=str(len(pairs)),
     )
 

@@ -11,6 +11,7 @@ from reports.model.document import Figure, Part, Section, Slide, Table, Text, ke
 from reports.model.prose import Prose, join, say
 from reports.model.writing import amount, decimal, plural, span, unit_for
 from reports.results import Results
+from reports.sections import front_tables
 from reports.sections.measures import Measure, columns_and_rows
 from reports.sections.rows import named, several, shown
 
@@ -34,7 +35,8 @@ _COST = (
 def part(analysis: Analysis, prose: Prose) -> Part:
     """Costs relative to full fine-tuning, where the suite has it, and scores against them."""
     drawn, plotted = ranked(cost.figures(analysis), 90), ranked(fronts.figures(analysis), 80)
-    blocks: list[Table | Figure] = [*drawn, *plotted, *ranked(tables(analysis), 70)]
+    states = ranked(front_tables.by_cost(analysis), 35)
+    blocks: list[Table | Figure] = [*drawn, *plotted, *ranked(tables(analysis), 70), *states]
     section = Section("cost", "Memory, throughput and latency", shown(_said(analysis), blocks))
     title = "Parameters are one cost of several"
     slides = [

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from records.text import listing
 from reports.analysis.analysis import Analysis
-from reports.analysis.limits import Limits
+from reports.analysis.limits import Later, Limits
 from reports.analysis.statistics import MIN_PAIRS
-from reports.model.document import Paragraph, Part, Section, Slide, Text
+from reports.model.document import Code, Paragraph, Part, Section, Slide, Text
 from reports.model.prose import Prose, join, say
-from reports.model.writing import count, plural, points
+from reports.model.writing import count, numeral, plural, points
 from reports.results import Results
 
 PLACE = "after"
@@ -47,12 +47,12 @@ def limits(analysis: Analysis, numbered: bool = True) -> list[Limit]:
     results, found = analysis.results, analysis.limits
     budget, unfinished = (say(" ([tab:budget])"), say(" ([tab:unfinished])")) if numbered else ((), ())
     made = [
-        _seeds(results, found, bool(analysis.shares)),
+        _seeds(analysis),
         _scale(results, found),
         _budget(results, found, budget),
         _tuning(results),
-        Limit("Metrics.", tuple(_metrics(results, found))),
-        Limit("Test sets.", tuple(_test_sets(found)), told=1),
+        Limit("Metrics.", (*_metrics(results, found), *map(_later, found.later))),
+        Limit("Test sets.", tuple(_test_sets(analysis)), told=1),
         Limit("Missing cells.", tuple(_missing(results, found, unfinished)), told=1),
         Limit("Timing.", tuple(_timing(found)), told=2),
         Limit("Code.", tuple(_code(found))),
@@ -62,9 +62,27 @@ def limits(analysis: Analysis, numbered: bool = True) -> list[Limit]:
     return [limit for limit in made if limit.sentences]
 
 
-def _seeds(results: Results, found: Limits, shared: bool) -> Limit:
-    """`shared` says that differences are told from the number of test examples."""
-    n = len(found.seeds)
+def _seeds(analysis: Analysis) -> Limit:
+    results, n = analysis.results, len(analysis.limits.seeds)
+    populations = {each.population for contrast in analysis.contrasts for each in contrast.decisions}
+    if "examples and seeds" in populations:
+        said = [
+            say("There are {n} seeds.", n=n),
+            say(
+                "The verdicts treat seeds as a sample of possible runs and test examples as one of their kind; they say"
+                " nothing of other splits or data sets."
+            ),
+        ]
+        if n < MIN_PAIRS:
+            few = "So few tell little of others: a verdict for these models on other examples is none on their methods."
+            said.append(say(few))
+        return Limit("Seeds.", tuple(said), told=2)
+    if "examples" in populations or (analysis.shares and n == 1):
+        said = [
+            say("There is one seed."),
+            say("Every verdict is about these very models on other examples; another seed may reverse it."),
+        ]
+        return Limit("Seeds.", tuple(said), told=2)
     if n >= MIN_PAIRS:
         said = [
             say("There are {n} seeds.", n=n),
@@ -77,10 +95,8 @@ def _seeds(results: Results, found: Limits, shared: bool) -> Limit:
     said = [
         say("There {are} {seeds}.", are="is" if n == 1 else "are", seeds=plural(n, "seed")),
         say(
-            "What is told apart here is told of these very models: another seed may turn the order round."
-            if shared
-            else "No difference between methods on a single task is established here; means and their order are"
-            " descriptions of these runs."
+            "No difference between methods on a single task is established here; means and their order are descriptions"
+            " of these runs."
         ),
     ]
     if n > 1 and len(results.tasks) > 1:
@@ -158,7 +174,22 @@ def _metrics(results: Results, found: Limits) -> list[Text]:
     return said
 
 
-def _test_sets(found: Limits) -> list[Text]:
+def _later(found: Later) -> Text:
+    return say(
+        "The metric {metric} of {cells} was computed from kept predictions after the run, by version {versions}"
+        "{replaced}.",
+        metric=Code(found.metric),
+        cells=plural(found.cells, "cell"),
+        versions=listing(list(found.versions)),
+        replaced=f"; of {numeral(found.replaced)} the run had given another value, and validation scores are still the"
+        " run's"
+        if found.replaced
+        else "",
+    )
+
+
+def _test_sets(analysis: Analysis) -> list[Text]:
+    found = analysis.limits
     if not found.sampling:
         return []
     errors = [
@@ -167,7 +198,11 @@ def _test_sets(found: Limits) -> list[Text]:
     ]
     return [
         say("All seeds share one test set, so that the spread over seeds leaves out the chance of its examples."),
-        say("The standard error that comes from them alone is {errors}.", errors=listing(errors)),
+        say(
+            "The standard error that comes from them alone is {errors}{within}.",
+            errors=listing(errors),
+            within="; verdicts on other examples take it into account" if analysis.outcomes else "",
+        ),
     ]
 
 

@@ -13,7 +13,7 @@ from reports.analysis.scores import BackboneScores, SeedSpread, TaskScores
 from reports.drawing import heatmap
 from reports.model.document import Code, Column, Part, Ref, Section, Slide, Table, Text, keyed, ranked
 from reports.model.prose import Prose, join, say
-from reports.model.writing import named_metric, named_scores, number, numeral, points, score
+from reports.model.writing import named_metric, named_scores, number, numeral, plural, points, score
 from reports.results import Results, select
 from reports.scales import UNDEFINED
 from reports.sections.rows import Cell, by_family, data_line, labels_on, named, over_seeds, shown, unit_of, usual_n
@@ -129,8 +129,15 @@ def _table(analysis: Analysis, backbone: str, tasks: Sequence[str], key: str) ->
         return tuple(row)
 
     rows = by_family(results, labels_on(results, backbone), row)
-    caption = _caption(results, backbone, tasks, usual, len(lost))
+    later = _computed_later(int(cells[cells["task"].isin(tasks)].index.isin(analysis.limits.later_scores).sum()))
+    caption = join([_caption(results, backbone, tasks, usual, len(lost)), later])
     return Table(key, caption, _columns(results, tasks), rows, pd.DataFrame(data), wide=len(tasks) > 2)
+
+
+def _computed_later(n: int) -> Text:
+    were = "was" if n == 1 else "were"
+    said = "{scores} {were} computed from kept predictions after the run."
+    return say(said, scores=plural(n, "score").capitalize(), were=were) if n else ()
 
 
 def _columns(results: Results, tasks: Sequence[str]) -> tuple[Column, ...]:

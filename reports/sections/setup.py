@@ -69,8 +69,7 @@ def _measured(analysis: Analysis, prose: Prose) -> list[Paragraph]:
     """How cost was measured and scores are tested; of what others ran, how they measured."""
     if analysis.provenance is not None:
         return [Paragraph(prose.text("published", "costs"), "Cost.")] if analysis.costs else []
-    statistics = Paragraph(prose.text("protocol", "statistics", pairs=MIN_PAIRS), "Statistics.")
-    return [*_cost(analysis.costs, prose), statistics]
+    return [*_cost(analysis.costs, prose), Paragraph(_statistics(analysis, prose), "Statistics.")]
 
 
 def _seeds(results: Results) -> str:
@@ -140,6 +139,12 @@ def _left_out(results: Results, task: str) -> list[str]:
             " answer"
         )
     return said
+
+
+def _statistics(analysis: Analysis, prose: Prose) -> Text:
+    words = prose.text("protocol", "verdicts")
+    heading = "statistics of examples" if analysis.outcomes else "statistics"
+    return prose.text("protocol", heading, pairs=MIN_PAIRS, words=words)
 
 
 def _training(results: Results, prose: Prose) -> Text:

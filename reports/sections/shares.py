@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, get_args
 
 import pandas as pd
 
 from reports.analysis.analysis import Analysis
-from reports.analysis.proportions import Share, Shares, Word
+from reports.analysis.decisions import Word
+from reports.analysis.proportions import Share, Shares
 from reports.analysis.statistics import ALPHA
+from reports.model import verdict_words
 from reports.model.document import Code, Column, Number, Part, Row, Section, Slide, Table, Text, keyed, ranked
 from reports.model.prose import Prose, join, say
 from reports.model.writing import plural, points
@@ -29,14 +32,14 @@ def part(analysis: Analysis, prose: Prose) -> Part:
     made = ranked(tables(whole), 95)
     said = [_sentences(whole.results, of, prose) for of in whole.shares]
     title = "What the number of test examples tells"
-    slide = Slide("What can be told apart", tuple(said[0][-2:]), made[0], order=45)
+    slide = Slide("What can be told apart", tuple(said[0][1:]), made[0], order=45)
     return Part(Section("shares", title, (*paragraphs(said), *made)), (slide,))
 
 
 def _sentences(results: Results, of: Shares, prose: Prose) -> list[Text]:
     """How it is told, and what comes of it."""
-    decided = sum(pair.word in ("better", "worse") for pair in of.pairs)
-    equal = sum(pair.word == "practically equal" for pair in of.pairs)
+    words = Counter(pair.decision.word for pair in of.pairs)
+    decided, equal = words["better"] + words["worse"], words["practically equal"]
     rest = len(of.pairs) - decided - equal
     how = prose.text(
         "published",
@@ -47,23 +50,29 @@ def _sentences(results: Results, of: Shares, prose: Prose) -> list[Text]:
         alpha=str(ALPHA),
     )
     counts = say(
-        "Of {pairs} on {task}, {decided} can be told apart, {equal} {are} practically equal (within {margin} points),"
-        " and {rest} undecided.",
+        "Of {pairs} on {task}, {decided} can be told apart, {equal} {are} practically equal (within {margin}), and"
+        " {rest} undecided.",
         pairs=plural(len(of.pairs), "pair"),
         task=Code(of.task),
         decided=str(decided),
         equal=str(equal),
         are="is" if equal == 1 else "are",
-        margin=points(of.margin),
+        margin=verdict_words.margin(of.pairs[0].decision, results.scale(of.task)),
         rest=f"{rest} {'is' if rest == 1 else 'are'}",
     )
-    needed = say(
-        "To tell a difference of {margin} points from none at the median score takes about {needed} questions, with"
-        " 80\u00a0% power and before correction.",
-        margin=points(of.margin),
-        needed=f"{round(of.needed, -2):,}" if of.needed else "",
-    )
-    return [how, counts, *([needed] if of.needed else [])]
+    return [how, counts, *_nearest(of)]
+
+
+def _nearest(of: Shares) -> list[Text]:
+    """Which of the undecided pairs would be decided first."""
+    open_ = [
+        (pair.decision.examples, pair) for pair in of.pairs if not pair.decision.decided and pair.decision.examples
+    ]
+    if not open_:
+        return []
+    needed, pair = min(open_, key=lambda each: each[0])
+    said = "Of those {one} and {other} would be decided first, by about {needed} questions (80\u00a0% power)."
+    return [say(said, one=Code(pair.one), other=Code(pair.other), needed=verdict_words.about(needed))]
 
 
 def tables(analysis: Analysis) -> list[Table]:
@@ -115,12 +124,14 @@ def _data(of: Shares) -> pd.DataFrame:
             "task": of.task,
             "label": pair.one,
             "other": pair.other,
-            "difference": pair.difference,
-            "low": pair.low,
-            "high": pair.high,
-            "p_different": pair.p_different,
-            "p_equal": pair.p_equal,
-            "verdict": pair.word,
+            "difference": pair.decision.effect,
+            "low": pair.decision.interval[0],
+            "high": pair.decision.interval[1],
+            "p_different": pair.decision.difference,
+            "p_equal": pair.decision.equivalence,
+            "verdict": pair.decision.word,
+            "margin": pair.decision.margin,
+            "examples_needed": pair.decision.examples,
             "cells": f"{cells[pair.one]} {cells[pair.other]}",
         }
         for pair in of.pairs

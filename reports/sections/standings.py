@@ -89,7 +89,8 @@ def _scope(analysis: Analysis) -> list[Text]:
         " happens to have: where tasks differ by more than runs do, the middle half leaves out the hardest and the"
         " easiest tasks rather than unlucky runs."
     )
-    seeds = "Intervals are about other seeds on these tasks, not about other tasks."
+    about = listing(sorted({standing.population for standing in analysis.standings}))
+    seeds = f"Intervals are about other {about} on these tasks, not about other tasks."
     ranks = (
         "Ranks ignore by how much scores differ; a test of them takes the tasks as a sample of tasks, which a suite's"
         " are not, and what it does not tell apart is not thereby equal [@demsar2006]."
@@ -173,6 +174,10 @@ def _caption(results: Results, standing: Standing) -> Text:
     if all(mean.low is None for mean in standing.means.values()):
         sentence = "With fewer than {least} seeds on a task there is no interval."
         return join([what, say(sentence, least=MIN_PAIRS)])
-    interval = "Intervals of {level} %: a bootstrap that draws seeds within each task."
+    interval = (
+        "Intervals of {level} %: a bootstrap that draws seeds within each task."
+        if standing.population == "seeds"
+        else "Intervals of {level} %: each task's scores are shifted by errors that are drawn for other {population}."
+    )
     level = next(iter(standing.means.values())).level
-    return join([what, say(interval, level=f"{100 * level:.0f}")])
+    return join([what, say(interval, level=f"{100 * level:.0f}", population=standing.population)])

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.analysis.fronts import Point
+from reports.analysis.statistics import MIN_PAIRS
 from reports.drawing import tradeoff as drawing
-from reports.model.document import Code, Part, Section, Slide, Text, ranked
+from reports.model.document import Code, Figure, Part, Section, Slide, Table, Text, ranked
 from reports.model.prose import Prose, say
+from reports.sections import front_tables
 from reports.sections.rows import TASKS_IN_PROSE, shown
 
 PLACE = "results"
@@ -21,10 +23,12 @@ def part(analysis: Analysis, prose: Prose) -> Part:
     """Who is on the Pareto front of mean score and trainable parameters."""
     said = [sentences for points in analysis.tradeoff.values() if (sentences := _front(analysis, points))]
     made = ranked(drawing.figures(analysis), 0)
+    states = ranked(front_tables.by_task(analysis), 35)
     title = "Score against trained parameters"
-    points = (_noise(),) if said else ()
+    points = (said[0][-1],) if said else ()
     slides = tuple(Slide(title, points, figure, 50, minutes=1.5) for figure in made[:1])
-    return Part(Section("tradeoff", "Score against trainable parameters", shown(said, made)), slides)
+    blocks: list[Table | Figure] = [*made, *states]
+    return Part(Section("tradeoff", "Score against trainable parameters", shown(said, blocks)), slides)
 
 
 def _front(analysis: Analysis, points: Sequence[Point]) -> list[Text]:
@@ -34,7 +38,7 @@ def _front(analysis: Analysis, points: Sequence[Point]) -> list[Text]:
     else:
         panels = {task: [point for point in points if point.task == task] for task in tasks}
         said = [_on_task(task, panel) for task, panel in panels.items() if len(panel) > 1]
-    return [*said, _noise()] if said else []
+    return [*said, _certainty(points)] if said else []
 
 
 def _how_often(analysis: Analysis, points: Sequence[Point], tasks: int) -> Text:
@@ -58,5 +62,20 @@ def _on_task(task: str, panel: Sequence[Point]) -> Text:
     )
 
 
-def _noise() -> Text:
-    return say("The front is decided by means alone and inherits their noise.")
+def _certainty(points: Sequence[Point]) -> Text:
+    """How much of that front is shown, where anything is tested."""
+    states = Counter(point.state for point in points if point.state)
+    if not states:
+        return say(
+            "The front is decided by means alone and inherits their noise: to test it takes the outcomes of test"
+            " examples, or {seeds} seeds.",
+            seeds=MIN_PAIRS,
+        )
+    return say(
+        "The front of the means inherits their noise: of {all} points {on} are shown to be on the front and {off} to be"
+        " dominated; of the other {rest} the data do not say.",
+        all=states.total(),
+        on=states["on the front"],
+        off=states["dominated"],
+        rest=states["undecided"],
+    )

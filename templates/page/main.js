@@ -11,4 +11,6 @@ startPlot();
 startCells();
 startTables();
 startClaims();
+startChooser();
+startErrors();
 startView();

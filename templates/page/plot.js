@@ -21,6 +21,7 @@ function cellsOf(group, key) {
 // What is to be drawn: the points with both quantities, families that are switched off left out.
 function plotPoints() {
   const found = plot.each ? cellPoints() : meanPoints();
+  judge(found);
   const shown = found.filter((point) => !plot.hidden.has(point.label.family));
   const better = (key) => (plotted(key).better === "higher" ? -1 : 1);
   const [sx, sy] = [better(plot.x), better(plot.y)];
@@ -60,7 +61,7 @@ function describe(point) {
   const where = point.index === undefined ? `${point.n} record${point.n > 1 ? "s" : ""}`
     : `${overview.tasks[columns.task[point.index]].name}, seed ${columns.seed[point.index]}, cell ${overview.ids[point.index]}`;
   return [`${point.label.name} (${point.label.family})`, say(plot.y, point.y, point.sy), say(plot.x, point.x, point.sx), where,
-    point.front ? "on the front" : ""].filter(Boolean);
+    point.rank ? `ranked ${ordinals(point.rank)}` : "", point.state ? `front: ${point.state}` : point.front ? "on the front" : ""].filter(Boolean);
 }
 
 // From values to places. On a logarithmic axis zero has a place of its own, left of a gap.
@@ -171,7 +172,7 @@ function marks(points) {
   return points.map((point, number) => {
     const { family } = point.label;
     const mark = svg("a", {
-      href: "#", class: `point ${familyClass(family)}${point.front ? " on-front" : ""}${plot.each ? " small" : ""}`, tabindex: number ? "-1" : "0",
+      href: "#", class: `point ${familyClass(family)}${point.front ? " on-front" : ""}${plot.each ? " small" : ""}${point.state ? ` ${point.state.replaceAll(" ", "-")}` : ""}`, tabindex: number ? "-1" : "0",
       "aria-label": describe(point).join("; "), transform: `translate(${point.px.toFixed(1)} ${point.py.toFixed(1)})`,
       onfocus: () => { plot.active = number; point.mark.setAttribute("href", linkOf(point)); showTip(point); },
       onblur: hideTip, onmouseenter: () => { point.mark.setAttribute("href", linkOf(point)); showTip(point); }, onmouseleave: hideTip,
@@ -233,16 +234,19 @@ function tellFront(points) {
   const over = overview.averaged.map((task) => overview.tasks[task].name).join(", ");
   const partly = plot.task === ALL && overview.averaged.length < overview.tasks.length && (isScore(plot.x) || isScore(plot.y));
   byId("front").textContent = plot.each || !points.length ? `${points.length} cells.`
-    : `On the front, where no other point is better in both: ${front.join(", ")}.${spread}${partly ? ` Scores are means over ${over} alone: other metrics have another unit or direction.` : ""}`;
+    : `On the front, where no other point is better in both: ${front.join(", ")}.${judged(points)}${spread}${partly ? ` Scores are means over ${over} alone: other metrics have another unit or direction.` : ""}`;
   const table = byId("plot-table");
   table.ontoggle = () => table.open && listPoints(table, points);
   if (table.open) listPoints(table, points);
 }
 function listPoints(table, points) {
+  const ranked = points.some((point) => point.rank);
   const write = (key, value, sd) => el("td", { class: "number", "data-value": value }, `${written(plotted(key).kind, value)}${sd ? ` ± ${written(plotted(key).kind, sd)}` : ""}`);
   const rows = points.map((point) => el("tr", {}, el("th", { scope: "row", class: "label" }, el("a", { href: linkOf(point) }, point.label.name)),
-    write(plot.y, point.y, point.sy), write(plot.x, point.x, point.sx), el("td", { class: "number" }, point.n), el("td", {}, point.front ? "yes" : "")));
-  const heads = [["Method", "label"], [plotted(plot.y).title, "number"], [plotted(plot.x).title, "number"], ["Records", "number"], ["On the front", "label"]];
+    write(plot.y, point.y, point.sy), write(plot.x, point.x, point.sx), el("td", { class: "number" }, point.n), el("td", {}, point.front ? "yes" : ""),
+    ranked ? [el("td", {}, point.state || ""), el("td", {}, point.rank ? ordinals(point.rank) : "")] : null));
+  const heads = [["Method", "label"], [plotted(plot.y).title, "number"], [plotted(plot.x).title, "number"], ["Records", "number"], ["On the front", "label"],
+    ...(ranked ? [["As far as shown", "label"], ["Ranked", "label"]] : [])];
   table.querySelector(".scroll").replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, heads.map(([text, kind]) => el("th", { scope: "col", class: `plain ${kind}` }, text)))), el("tbody", {}, rows)));
 }
 

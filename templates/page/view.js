@@ -31,6 +31,7 @@ function cellView(id) {
     detail.status === undefined && detail.started === undefined ? el("p", {}, "The run did not reach this cell.") : null,
     metricsOf(detail, task),
     detail.history?.length ? part("Learning curve", learningCurves(detail, primaryMetric(detail, task), scaleOf(task, primaryMetric(detail, task)).kind), historyTable(detail, task)) : null,
+    detail.rewound?.length ? part("Rewound, on the validation split", rewoundTable(detail, task)) : null,
     detail.parameters ? part("Parameters", pairs(parameterPairs(detail.parameters))) : null,
     detail.cost ? part("Cost", pairs(costPairs(detail.cost)), phaseTable(detail.cost.phases)) : null,
     detail.published ? part("Published as", pairs(Object.entries(detail.published).filter(([, v]) => v !== null).map(([k, v]) => [spoken(k), plainValue(v)]))) : null,
@@ -56,7 +57,19 @@ function metricsOf(detail, task) {
   const units = !others.length ? "points" : others.every((name) => name.startsWith("perplexity")) ? "points; perplexities as they are"
     : others.length === names.length ? "as they are" : `points; ${others.map(spoken).join(", ")} as they are`;
   return part(`Metrics (${units})`, small([["Metric", "label"], ["test", "number"], ["validation", "number"]], names.map((name) =>
-    el("tr", {}, el("th", { scope: "row" }, spoken(name)), numberCell(detail.test[name], metricText(task, name)), numberCell(detail.validation[name], metricText(task, name))))));
+    el("tr", {}, el("th", { scope: "row" }, spoken(name)), numberCell(detail.test[name], metricText(task, name)), numberCell(detail.validation[name], metricText(task, name))))),
+    Object.entries(detail.rescored || {}).map(([name, later]) => el("p", { class: "muted" }, rescoredText(task, name, later))));
+}
+function rescoredText(task, name, { was, version, task_revision: revision, when }) {
+  const before = was === null ? "" : `; the run had ${typeof was === "string" ? was : metricText(task, name)(was)}`;
+  return `The test ${spoken(name)} was computed from kept predictions after the run, by version ${version} (revision ${revision} of the task) on ${when.slice(0, 10)}${before}.`;
+}
+function rewoundTable({ rewound }, task) {
+  const metrics = [...new Set(rewound.flatMap((point) => Object.keys(point.validation)))];
+  const general = rewound.some((point) => point.general_loss !== null);
+  const heads = [["share α of the difference", "number"], ...metrics.map((name) => [spoken(name), "number"]), ...(general ? [["loss on general text", "number"]] : [])];
+  return small(heads, rewound.map((point) => el("tr", {}, numberCell(point.alpha, String), metrics.map((name) => numberCell(point.validation[name], metricText(task, name))),
+    general ? numberCell(point.general_loss, (value) => fixed(value, 4)) : null)));
 }
 function historyTable({ history, best_step: best }, task) {
   const metrics = Object.keys(history[0].validation);

@@ -148,6 +148,7 @@ def test_an_encoder_decoder_is_trained_on_text(run, backbones, task: str):
     assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.exhaustive
 def test_prompting_trains_nothing_and_pays_at_inference(run, backbones):
     methods = {"zero_shot": {}, "few_shot": {"shots": 3}, "full": {"lr": 3e-3}, "prefix_tuning": {"lr": 1e-2}}
     found = run(backbones["decoder"], tasks=["colours", "go"], form="text", methods=methods, forgetting="go")
@@ -176,6 +177,7 @@ def test_what_does_not_apply_is_said(run, backbones, tmp_path: Path):
     assert found["head colours"]["status"] == "ok"
 
 
+@pytest.mark.exhaustive
 def test_a_mixture_is_scored_by_task_and_on_average(run, backbones):
     name = "mixture:colours+choose"
     methods = {"full": {"lr": 3e-3}, "hyperformer_pp": {"lr": 3e-3}}

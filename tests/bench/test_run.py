@@ -196,6 +196,7 @@ def test_two_runs_do_not_work_in_one_folder(bench, start, long_suite, tmp_path):
     assert f"another run is at work here (process {run.pid})" in second.stderr
 
 
+@pytest.mark.exhaustive
 def test_a_method_from_another_package_is_one_file_and_one_entry_point(bench_process, write_suite, tmp_path):
     """What the README shows, done by a package that is installed beside ours."""
     site = tmp_path / "site"

@@ -162,6 +162,9 @@ ODD_VALUES = {
     "a budget beyond all": ("epochs: 2", "epochs: 99999999999", "99999999999", "less than or equal to"),
     "yes for a truth value": ("precision: 'no'", "profile: yes", "yes", "write true or false"),
     "a number for a truth value": ("precision: 'no'", "profile: 1", "profile: 1", "write true or false"),
+    "a margin in words": ("precision: 'no'", "margin: wide", "margin: wide", "valid number"),
+    "a margin of nothing": ("precision: 'no'", "margin: 0", "margin: 0", "greater than 0"),
+    "a truth value as margin": ("precision: 'no'", "margin: true", "margin: true", "true is no number"),
     "a date as name": ("tasks:\n- colours\n", "tasks:\n- 2024-01-01\n", "- 2024-01-01", "unknown task '2024-01-01'"),
     "a number as name": ("tasks:\n- colours\n", "tasks:\n- 8\n", "tasks", "8 is no name"),
     "no as name": ("tasks:\n- colours\n", "tasks:\n- no\n", "- no", "unknown task 'no'"),
@@ -269,3 +272,9 @@ def test_notes_of_tasks_and_metrics_that_are_only_assumed_are_told(write_suite, 
 def test_more_cells_than_anybody_runs_are_refused_before_they_are_made(write_suite):
     with pytest.raises(SuiteError, match="comes to 200,000 cells"):
         Suite.load(str(write_suite(seeds=list(range(40_000)), tasks=[f"t{n}" for n in range(5)], methods=["head"])))
+
+
+def test_a_margin_is_told_to_reports_and_makes_no_cell_another(write_suite):
+    plain, wide = Suite.load(str(write_suite())), Suite.load(str(write_suite(margin=2)))
+    assert (plain.resolved()["margin"], wide.resolved()["margin"]) == (1.0, 2.0)
+    assert list(plain.cells) == list(wide.cells)

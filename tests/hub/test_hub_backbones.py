@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 
+import pytest
+
 from tests.hub.server import Hub
 
 LOAD = """
@@ -133,6 +135,7 @@ def test_a_connection_that_keeps_breaking_off(hub: Hub, python):
     assert fetch(python, "tiny/bert").startswith("DONE")
 
 
+@pytest.mark.exhaustive
 def test_a_slow_hub(hub: Hub, python):
     hub.delay = 3
     environ = {"HF_HUB_ETAG_TIMEOUT": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "1"}

@@ -6,6 +6,8 @@ import json
 import subprocess
 from typing import Any
 
+import pytest
+
 from tasks import commonsense, glue, mathematics, reading, superglue, tagging, text_classification
 from tasks.hub import HubTask
 from tests.hub.build import dataset, glue_rows, publish
@@ -58,6 +60,7 @@ def test_glue_and_again_from_the_cache_once_the_hub_is_gone(rte: Hub, python):
     assert load(python, glue.RTE, HF_ENDPOINT="http://127.0.0.1:9") == [splits]
 
 
+@pytest.mark.exhaustive
 def test_errors(rte: Hub, python):
     rte.gated.add(glue.REPO)
     assert "access to the data set nyu-mll/glue is restricted, and there is no token" in load(python, glue.RTE)[0]

@@ -261,6 +261,7 @@ def test_unknown_options_and_types_name_the_nearest(write_suite):
         Suite.load(str(path))
 
 
+@pytest.mark.exhaustive
 def test_a_suite_takes_labels_and_a_cell_runs(write_suite, bench, tmp_path):
     path = write_suite(
         methods={"peft:lora": {"r": 4, "lr": 1e-2}, "peft:prompt_tuning@short": {"num_virtual_tokens": 4}}

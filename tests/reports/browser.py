@@ -26,14 +26,18 @@ def launch(playwright: Any) -> Any:
     return playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
 
 
-def write_page(results: Path, folder: Path) -> Path:
-    """The page alone, without tables, LaTeX and PDF."""
+BLANK = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 1"/>'
+
+
+def write_page(results: Path, folder: Path, drawn: bool = True) -> Path:
+    """The page alone, without tables, LaTeX and PDF; its figures blank where a test does not look at them."""
     read = frame.read(results)
     analysis = analyse(read)
     made = document.for_page(document.compose(analysis))
     (folder / "figures").mkdir(parents=True)
     for figure in made.figures:
-        save(figure, SCREEN, folder / "figures" / f"{figure.key}.svg")
+        path = folder / "figures" / f"{figure.key}.svg"
+        save(figure, SCREEN, path) if drawn else path.write_text(BLANK)
     page = folder / "index.html"
     page.write_text(html.page(made, analysis, analysis.references, folder), encoding="utf-8")
     return page

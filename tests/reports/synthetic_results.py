@@ -6,12 +6,16 @@ import dataclasses
 import json
 import math
 import random
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from records.cards import Cards
 from records.cell import Budget, Cell
+from records.predictions import Predictions, to_bytes
 from records.record import Cost, DataUse, Evaluation, Manifest, Parameters, PhaseCost, Record
 from records.store import RecordStore
 
@@ -341,6 +345,26 @@ def write_usual(root: Path, seeds: int = 3) -> Path:
             case _:
                 records.append(record(one))
     return write(root, cells, records)
+
+
+def keep_answers(root: Path, examples: int = 500, alike: float = 0.8) -> Path:
+    """Gives every scored cell of a folder predictions, as many of them right as its accuracy says, which is then exact.
+    `alike` is how much what is hard is so for all cells."""
+    store = RecordStore(root)
+    for one in list(store.records()):
+        if one.test:
+            shared, own = (np.random.default_rng(zlib.crc32(text.encode())) for text in (one.cell.task, one.id))
+            hard = alike * shared.normal(size=examples) + (1 - alike) * own.normal(size=examples)
+            right = hard.argsort().argsort() < round(one.test["accuracy"] * examples)
+            answers = Predictions(
+                kind="classification", examples=[f"{one.cell.task} {i}" for i in range(examples)],
+                predictions=right.astype(int).tolist(), references=[1] * examples,
+                scores={"accuracy": right.astype(float).tolist()},
+            )  # fmt: skip
+            digest = store.keep(one.id, "predictions.parquet", to_bytes(answers))
+            kept = {"predictions.parquet": digest}
+            store.write(one.model_copy(update={"kept": kept, "test": one.test | {"accuracy": float(right.mean())}}))
+    return root
 
 
 def with_claims(root: Path, claims: dict[str, list[dict[str, Any]]]) -> None:

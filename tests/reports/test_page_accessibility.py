@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import kept
 import pytest
 import synthetic_results as synthetic
 from browser import write_page
@@ -22,9 +23,10 @@ def axe() -> str:
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page that has everything: cells of every status, claims of every outcome."""
+    """A page that has everything: cells of every status, claims of every outcome, answers to examples."""
     root = synthetic.write_usual(tmp_path_factory.mktemp("axe") / "results")
     synthetic.with_claims(root, CLAIMS)
+    kept.keep_all(root)
     return write_page(root, root.parent / "page")
 
 
