@@ -169,7 +169,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     from bench.suite import SuiteError
 
     try:
-        said = plan_lines.of_file(arguments.suite, arguments.results and _folder(arguments.results), arguments.slots)
+        said = plan_lines.of_file(arguments.suite, arguments.results, arguments.slots)
     except SuiteError as error:
         raise UsageError(str(error)) from None
     for line in said:

@@ -22,7 +22,7 @@ def of_file(name_or_path: str, results: Path | None, slots: int | None) -> list[
     path = find(name_or_path)
     file, budgets = suite_reader.read_file(path)
     try:
-        folder: Folder | None = _read(results or Path("results") / path.stem)
+        folder: Folder | None = _read(results.expanduser() if results else Path("results") / path.stem)
     except NoResults:
         if results:
             raise

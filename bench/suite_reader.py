@@ -12,7 +12,8 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from bench import yaml_lines
-from bench.backbones import RANDOM, Asked, Backbone, BackboneError, names
+from bench.backbones import RANDOM, Asked, Backbone, BackboneError
+from bench.backbones import names as embedded_names
 from bench.registry import Kind, Plugin, PluginError, Registry
 from bench.suite_file import SuiteFile, explained, odd_values
 from bench.yaml_lines import Place
@@ -93,6 +94,10 @@ def read_file(path: Path) -> tuple[SuiteFile, dict[str, Budget]]:
     for kind, named in names if not file.plugins else ():
         for name in named:
             reader.known(kind, name.partition("@")[0] if kind == "methods" else name, (kind, name))
+    for index, spec in enumerate(file.backbones):
+        if spec.startswith("embedded:") and spec not in embedded_names():
+            hint = f"{nearest(spec, embedded_names()) or ';'} embedded: {', '.join(embedded_names())}"
+            reader.fault(("backbones", index), f"unknown backbone {spec!r}{hint}")
     budgets = {}
     for name, values in file.tasks.items():
         own = {key: value for key, value in values.items() if key in Budget.model_fields}
@@ -225,7 +230,7 @@ class _Reader:
                 _ = found.revision
                 return found
             except BackboneError as error:
-                valid = names()
+                valid = embedded_names()
                 hint = f"{nearest(spec, valid) or ';'} embedded: {', '.join(valid)}" if "unknown" in str(error) else ""
                 raise BackboneError(f"{error}{hint}") from None
 

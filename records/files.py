@@ -41,10 +41,11 @@ def open_within(root: Path, *parts: str) -> BinaryIO:
 def read_within(root: Path, *parts: str, longest: int) -> bytes:
     """The whole of a file of at most `longest` bytes. Raises as `open_within` does."""
     with open_within(root, *parts) as file:
-        if os.fstat(file.fileno()).st_size > longest:
+        size = os.fstat(file.fileno()).st_size
+        if size > longest:
             raise Unreadable(f"is larger than {longest / 2**20:.0f} MiB")
         try:
-            return file.read(longest)
+            return file.read(size)  # not `longest`, for which room would be made
         except OSError as error:
             raise Unreadable(f"cannot be read: {error.strerror}") from None
 
