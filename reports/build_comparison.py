@@ -45,7 +45,7 @@ def _write(a: Results, b: Results, folder: Path, style: Style) -> Comparison:
     found = compare(a, b)
     made = known_only(comparison.compose(found), works | runs)
     (folder / "build").mkdir(parents=True, exist_ok=True)
-    latex.write_parts(made, folder)
+    latex.write_parts(made, folder, "bench report RESULTS OTHER")
     for table in made.tables:
         table.data.to_csv(folder / "tables" / f"{table.key}.csv", index=False)
     (folder / "run.bib").write_text(bibliography(runs.values()), encoding="utf-8")

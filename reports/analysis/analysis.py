@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from reports.analysis import checklist as checklists
 from reports.analysis import choices as choosing
 from reports.analysis import claims, compositions, contrasts, costs, curves, forgetting, fronts, overview, ranks
 from reports.analysis import limits as limitations
@@ -132,6 +133,11 @@ class Analysis:
     def limits(self) -> limitations.Limits:
         """Of what the main part shows."""
         return limitations.limits(self.results)
+
+    @cached_property
+    def facts(self) -> checklists.Facts:
+        """What reviewers ask."""
+        return checklists.facts(self.results)
 
     @cached_property
     def ranges(self) -> list[overview.Range]:
