@@ -7,15 +7,18 @@ what comes out. Records of one suite are alike, so that they pack to a tenth of 
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from pathlib import Path
 
 from records import files
 from records.store import LONGEST, RecordStore, ResultsError
+from records.text import escaped
 
 ENDING = ".tar.xz"
 # What a file of ours may unpack to.
 MOST = 1024 * 2**20
+_ENTRY = re.compile(r"[\w-]+/(manifest\.json|cells/[0-9a-f]{12}/record\.json)")
 
 
 def pack(store: RecordStore, name: str) -> bytes:
@@ -46,6 +49,8 @@ def unpack(archive: Path, folder: Path) -> RecordStore:
     try:
         with tarfile.open(archive, mode="r:xz") as opened:
             entries = opened.getmembers()
+            if odd := [entry.name for entry in entries if not (entry.isfile() and _ENTRY.fullmatch(entry.name))]:
+                raise ResultsError(f"{archive}: is no archive of records: holds {escaped(odd[0][:100])!r}")
             if sum(entry.size for entry in entries) > MOST:
                 raise ResultsError(f"{archive}: unpacks to more than {MOST / 2**20:.0f} MiB")
             opened.extractall(folder, filter="data")
@@ -53,5 +58,5 @@ def unpack(archive: Path, folder: Path) -> RecordStore:
         raise ResultsError(f"{archive}: is no archive of records: {error}") from None
     names = {entry.name.partition("/")[0] for entry in entries}
     if len(names) != 1:
-        raise ResultsError(f"{archive}: is no archive of records: one folder was to be in it")
+        raise ResultsError(f"{archive}: is no archive of records: holds {len(names)} folders, where one was to be")
     return RecordStore(folder / names.pop())

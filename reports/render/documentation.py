@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Mapping
 from datetime import datetime
@@ -34,7 +35,6 @@ class Run:
         began = min(datetime.fromisoformat(record.started) for record in records)
         ended = max(datetime.fromisoformat(record.finished) for record in records)
         self.date = began.date().isoformat()
-        # From the first cell's start to the end of the last one that was run, whatever lay between.
         self.elapsed = (ended - began).total_seconds()
         self.trained = sum(record.wall_seconds for record in records)
 
@@ -55,10 +55,9 @@ class Run:
         """Over the seeds; NaN where there is none."""
         return float(self.rows(label, task)[column].median())
 
-    def span(self, column: str, tasks: tuple[str, ...] = (), trained: bool = True) -> tuple[float, float]:
-        """The least and the greatest of a column over all cells that have it."""
-        found = self.results.scored
-        found = found[found["task"].isin(tasks or self.tasks)][column].dropna()
+    def span(self, column: str) -> tuple[float, float]:
+        """The least and the greatest of a column over all cells that have it; NaN where none has."""
+        found = self.results.scored[column]
         return float(found.min()), float(found.max())
 
     def by_seed(self, label: str, task: str) -> dict[int, float]:
@@ -108,6 +107,11 @@ class Run:
                 found.setdefault(method, {})[name] = (rate, value)
         return found
 
+    @staticmethod
+    def best(found: dict[str, tuple[float, float]]) -> float:
+        """The learning rate with the highest validation score; of equals the lowest."""
+        return min(found.values(), key=lambda trial: (-trial[1], trial[0]))[0]
+
 
 def page(template: str, runs: Mapping[str, Analysis | None]) -> str:
     """The page of a template (`docs/<name>.md.jinja`), from runs by suite; None for those of which there are no
@@ -117,7 +121,6 @@ def page(template: str, runs: Mapping[str, Analysis | None]) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        keep_trailing_newline=True,
         autoescape=False,
     )
     environment.filters |= {
@@ -128,8 +131,10 @@ def page(template: str, runs: Mapping[str, Analysis | None]) -> str:
         "duration": duration,
         "wrapped": wrapped,
     }
+    environment.tests["merging"] = lambda label, run: run.merges(label)
     known = {suite: Run(analysis) if analysis else None for suite, analysis in runs.items()}
-    return environment.get_template(template).render(runs=known, plural=plural, isnan=math.isnan)
+    text = environment.get_template(template).render(runs=known, plural=plural, isnan=math.isnan)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def rate(value: float) -> str:

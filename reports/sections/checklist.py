@@ -198,8 +198,6 @@ def _software(facts: Facts) -> dict[str, Hole]:
     return {
         "versions": f"Packages: {versions}." if versions else "No record names versions of packages.",
         "commits": code,
-        if commits
-        else "No record names the code's commit.",
         "uncommitted": f"{facts.uncommitted} records come from code with local changes." if facts.uncommitted else "",
     }
 
