@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "suite", nargs="?", default="embedded", help="a built-in suite's name, or the path of a YAML file"
     )
-    plan.add_argument("--results", type=_path, help="finished cells to judge by (default: results/<suite>)")
+    plan.add_argument("--results", type=path_of, help="finished cells to judge by (default: results/<suite>)")
     plan.add_argument("--slots", type=_positive, help="cells at a time (default: as `bench run` would)")
     plan.set_defaults(command=_plan)
 

@@ -169,7 +169,8 @@ def _from_scores(pair: list[tuple[Record, Record]], metric: str) -> float | None
     """The seeds' variance, what the typical residual over the test examples accounts for taken off."""
     found = np.array([[record.test.get(metric, math.nan) for record in both] for both in pair])
     differences = found[:, 0] - found[:, 1]
-    examples = min((record.data.test for both in pair for record in both if record.data), default=0)
+    sizes = [record.data.test for both in pair for record in both if record.data]
+    examples = min((size for size in sizes if size is not None), default=0)
     if not np.isfinite(differences).all() or not examples:
         return None
     variance = float(differences.var(ddof=1)) / _typical_share(len(pair))

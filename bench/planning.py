@@ -59,7 +59,8 @@ class Planned(NamedTuple):
 
     @classmethod
     def of(cls, cell: Cell) -> Planned:
-        """What a whole cell is planned as."""
+        """What a whole cell is planned as; one that a suite has, not one that others published."""
+        assert cell.budget is not None
         return cls(cell.backbone, cell.label, cell.task, cell.seed, cell.budget)
 
 
@@ -200,13 +201,15 @@ class _Clock:
                 self._learn(record, record.environment.get("processor") == here)
 
     def _learn(self, record: Record, here: bool) -> None:
+        if record.cell.budget is None:
+            return
         cell = Planned.of(record.cell)
-        if record.parameters:
+        if record.parameters and record.parameters.backbone:
             self.parameters[cell.backbone] = record.parameters.backbone
-        if record.data:
+        if record.data and record.data.test is not None:
             self.tests[cell.backbone, cell.task, cell.budget] = record.data.test
         profile = 0.0
-        if record.cost:
+        if record.cost and record.cost.stored_bytes is not None and record.cost.inference_seconds is not None:
             self.stored[cell.backbone, cell.label] = record.cost.stored_bytes
             steps = sum(phase.step_seconds for phase in record.cost.phases)
             profile = OVERHEAD + PROFILED_STEPS * steps + PROFILED_PASSES * record.cost.inference_seconds
@@ -301,7 +304,8 @@ def _found(
     if comparisons < 1:
         return []
     known = measured(*folder) if folder else {}
-    tests = {(r.cell.backbone, r.cell.task): r.data.test for r in (folder[1] if folder else []) if r.data}
+    finished = folder[1] if folder else []
+    tests = {(r.cell.backbone, r.cell.task): r.data.test for r in finished if r.data and r.data.test is not None}
     asked: dict[tuple[str, str], tuple[set[int], Budget]] = {}
     for cell in cells:
         asked.setdefault((cell.backbone, cell.task), (set(), cell.budget))[0].add(cell.seed)

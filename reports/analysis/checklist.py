@@ -98,6 +98,6 @@ def _splits(results: Results, task: str) -> Splits:
     if not uses:
         return Splits(task, None, None, {})
     # Prompting trains on nothing: what a task's cells were given is the most that one of them was.
-    sizes = tuple(max(getattr(use, split) for use in uses) for split in ("train", "validation", "test"))
+    sizes = tuple(max(getattr(use, split) or 0 for use in uses) for split in ("train", "validation", "test"))
     commits = {repo: commit for use in uses for repo, commit in use.commits.items()}
-    return Splits(task, (sizes[0], sizes[1], sizes[2]), max(use.duplicates_removed for use in uses), commits)
+    return Splits(task, (sizes[0], sizes[1], sizes[2]), max(use.duplicates_removed or 0 for use in uses), commits)
