@@ -149,6 +149,10 @@ def test_without_outcomes_it_takes_seeds_and_with_outcomes_those_without_take_no
     scores, known = outcomes(right)
     assert joint(scores | few, known).labels == ("m0", "m1", "m2")
     assert joint(*outcomes(right[:, :, 1:])) is None
+    # Of one alone nothing can be compared, so that seeds have to do.
+    many = {label: {s: 0.8 + 0.01 * s for s in range(MIN_PAIRS)} for label in ("m0", "b")}
+    alone = Outcomes("b", "t", known.examples, {"m0": known.scores["m0"]})
+    assert joint(many, alone).population == "seeds"
 
 
 def test_errors_of_tasks_add_up_for_those_that_have_all():
