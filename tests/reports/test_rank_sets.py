@@ -72,6 +72,17 @@ def test_of_independent_scores_the_greatest_difference_is_held_against_tukeys_qu
         assert told_apart(of).sum() == told
 
 
+def test_of_independent_samples_it_tells_apart_what_tukeys_test_does_and_little_more():
+    samples = np.random.default_rng(8).normal(np.linspace(0, 0.3, 10)[:, None], 1.0, (10, 2000))
+    theirs = stats.tukey_hsd(*samples).pvalue
+    error = math.sqrt(samples.var(axis=1, ddof=1).mean() / 2000)
+    ours = told_apart(independent(named(samples.mean(axis=1).tolist()), [error] * 10))
+    ours |= ours.T
+    assert 10 < (theirs < 0.05).sum() < 80
+    assert ours[theirs < 0.05].all()
+    assert (theirs[ours] < 0.10).all()
+
+
 def test_those_told_apart_leave_an_easier_question_to_the_others():
     # Two pairs, far from each other. Tukey's quantile for four is 3.63: what is left are two pairs, and the opposites
     # of what was shown.
