@@ -11,6 +11,8 @@ RESULTS ?=
 TOPIC ?= all
 # Your own .cls or .sty, or a folder with one.
 TEMPLATE ?=
+# A results folder whose records `make docs` takes into docs/records.
+RECORDS ?=
 # More options for `bench run`, such as ARGS="--slots 2".
 ARGS ?=
 
@@ -26,11 +28,11 @@ PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist
 READY := $(VENV)/.ready
 
 # By way of the environment: so that a name may hold spaces and quotes.
-export SUITE RESULTS TOPIC TEMPLATE
+export SUITE RESULTS TOPIC TEMPLATE RECORDS
 
 .DEFAULT_GOAL := help
 .PHONY: help bench report slides status test test-exhaustive test-page performance test-slow test-gpu test-adapterhub
-.PHONY: support statistics check check-page map hooks format clean
+.PHONY: support statistics docs check check-page map hooks format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -84,6 +86,9 @@ check: $(READY) ## lint, format, types, docstrings and the directions of imports
 
 check-page: $(ESLINT)/.ready ## lint the page's scripts; `make check` does where there is npm
 	$(ESLINT)/node_modules/.bin/eslint templates/page
+
+docs: $(READY) ## write the pages of docs/ that report runs from docs/records; RECORDS=FOLDER takes in those of a run first
+	$(BIN)/python -m reports.build_docs $${RECORDS:+--add "$$RECORDS"}
 
 map: $(READY) ## draw docs/architecture.svg from what the packages import
 	$(BIN)/python -m tests.house_map

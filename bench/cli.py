@@ -61,6 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--time-limit", type=_length_of_time, help=limit)
     run.set_defaults(command=_run)
 
+    plan = commands.add_parser("plan", help="what a suite will take, and which differences it can show")
+    plan.add_argument(
+        "suite", nargs="?", default="embedded", help="a built-in suite's name, or the path of a YAML file"
+    )
+    plan.add_argument("--results", type=path_of, help="finished cells to judge by (default: results/<suite>)")
+    plan.add_argument("--slots", type=_positive, help="cells at a time (default: as `bench run` would)")
+    plan.set_defaults(command=_plan)
+
     status = commands.add_parser("status", help="what of a results folder is done, failed, open")
     status.add_argument("results", nargs="?", default="embedded", help="a results folder, or a suite's name")
     status.set_defaults(command=_status)
@@ -123,6 +131,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "running cells needs torch and more, which reports do without: `make` in the clone installs it into .venv"
         ) from None
+    from bench import plan_lines
     from bench.display import RunDisplay
     from bench.launchers.local import LocalLauncher, slots
     from bench.scheduler import Scheduler
@@ -137,14 +146,30 @@ def _run(arguments: argparse.Namespace) -> int:
     store = RecordStore(usable_folder(arguments.results or RESULTS / suite.name, write=True))
     for note in suite.notes():
         print(f"note: {note}")
+    places = slots(arguments.slots)
+    for line in plan_lines.of_suite(suite, store.root, len(places)):
+        print(line)
     launcher = LocalLauncher(preload=suite.modules())
     limit = seconds_of(arguments.time_limit or suite.file.time_limit)
     with RunDisplay() as display:
-        records = Scheduler(suite, store, launcher, slots(arguments.slots), limit).run(display)
+        records = Scheduler(suite, store, launcher, places, limit).run(display)
     lacking = _lacking(records, suite.file.profile)
     print(f"results: {store.root}" + (f" ({'; '.join(lacking)})" if lacking else ""))
     print(f"next: bench report {shlex.quote(str(store.root))}")
     return 1 if lacking else 0
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from bench import plan_lines
+    from bench.suite import SuiteError
+
+    try:
+        said = plan_lines.of_file(arguments.suite, arguments.results, arguments.slots)
+    except SuiteError as error:
+        raise UsageError(str(error)) from None
+    for line in said:
+        print(line)
+    return 0
 
 
 def _lacking(records: list[Record], profiles: bool) -> list[str]:

@@ -11,6 +11,9 @@ from typing import Any
 
 from bench import __version__
 
+# Training one cell per core gets 1.25 to 1.4 times as much done as one cell on two cores, as far as the memory
+# reaches: a cell of a small backbone takes 1 to 2 GiB.
+MEMORY_PER_SLOT = 4 * 2**30
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "tokenizers", "numpy", "scikit-learn")
 
 
@@ -21,7 +24,7 @@ def describe() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": cores(),
         "memory_bytes": memory_bytes(),
         # Ours as the clone has it: what is installed of it may be older.
@@ -44,6 +47,12 @@ def memory_bytes() -> int | None:
         return None
 
 
+def side_by_side() -> int:
+    """How many cells train at a time where there is no GPU."""
+    memory = memory_bytes()
+    return max(1, min(cores(), memory // MEMORY_PER_SLOT)) if memory else 1
+
+
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
@@ -51,7 +60,8 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of this machine's."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from bench import yaml_lines
-from bench.backbones import RANDOM, Asked, Backbone, BackboneError, names
+from bench.backbones import RANDOM, Asked, Backbone, BackboneError
+from bench.backbones import names as embedded_names
 from bench.registry import Kind, Plugin, PluginError, Registry
 from bench.suite_file import SuiteFile, explained, odd_values
 from bench.yaml_lines import Place
@@ -80,11 +81,37 @@ class Axes:
 
 def read(path: Path) -> Axes:
     """Raises SuiteError; loads no model and no data."""
+    reader, data = _opened(path)
+    return reader.read(data)
+
+
+def read_file(path: Path) -> tuple[SuiteFile, dict[str, Budget]]:
+    """What the file says, and each task's budget. No plugin is imported, so that names of plugin files, options and
+    hyperparameters stay unchecked. Raises SuiteError."""
+    reader, data = _opened(path)
+    file = reader.file(data)
+    names: tuple[tuple[Kind, Iterable[str]], ...] = (("tasks", file.tasks), ("methods", file.methods))
+    for kind, named in names if not file.plugins else ():
+        for name in named:
+            reader.known(kind, name.partition("@")[0] if kind == "methods" else name, (kind, name))
+    for index, spec in enumerate(file.backbones):
+        if spec.startswith("embedded:") and spec not in embedded_names():
+            hint = f"{nearest(spec, embedded_names()) or ';'} embedded: {', '.join(embedded_names())}"
+            reader.fault(("backbones", index), f"unknown backbone {spec!r}{hint}")
+    budgets = {}
+    for name, values in file.tasks.items():
+        own = {key: value for key, value in values.items() if key in Budget.model_fields}
+        budgets[name] = reader.budget(file, name, own)
+    reader.stop_at_faults()
+    return file, _found(budgets)
+
+
+def _opened(path: Path) -> tuple[_Reader, Any]:
     try:
         data, lines = yaml_lines.load(path)
     except yaml_lines.YamlError as error:
         raise SuiteError(str(error)) from None
-    return _Reader(path, lines).read(data)
+    return _Reader(path, lines), data
 
 
 class _Reader:
@@ -177,12 +204,24 @@ class _Reader:
             except KeyError as error:
                 if error.args != (name,):  # an error of the plugin's own
                     raise
-                valid = self.registry.names(kind)
-                hint = nearest(name, valid) or ";"
-                noun = kind.removesuffix("s")
-                raise PluginError(f"unknown {noun} {name!r}{hint} known: {', '.join(valid)}") from None
+                raise PluginError(self.unknown(kind, name)) from None
 
         return self.attempt(place, get)
+
+    def unknown(self, kind: Kind, name: str) -> str:
+        valid = self.registry.names(kind)
+        hint = nearest(name, valid) or ";"
+        return f"unknown {kind.removesuffix('s')} {name!r}{hint} known: {', '.join(valid)}"
+
+    def known(self, kind: Kind, name: str, place: Place) -> None:
+        """Notes a fault where the name is nobody's. Imports nothing: a name with a colon is made to order, or of a
+        library, and left to whoever makes it."""
+        if ":" not in name and name not in self.registry.names(kind):
+            self.fault(place, self.unknown(kind, name))
+
+    def budget(self, file: SuiteFile, name: str, own: dict[str, Any]) -> Budget | None:
+        """A task's: the common one, with the task's own values in it."""
+        return self.validate(Budget, file.budget.model_dump() | own, ("tasks", name), "budget value")
 
     def backbone(self, index: int, spec: str) -> Backbone | None:
         def find() -> Backbone:
@@ -191,7 +230,7 @@ class _Reader:
                 _ = found.revision
                 return found
             except BackboneError as error:
-                valid = names()
+                valid = embedded_names()
                 hint = f"{nearest(spec, valid) or ';'} embedded: {', '.join(valid)}" if "unknown" in str(error) else ""
                 raise BackboneError(f"{error}{hint}") from None
 
@@ -208,7 +247,7 @@ class _Reader:
         known = plugin.cls.Options.model_fields
         values = {key: value for key, value in file.tasks[name].items() if key != "form"}
         own = {key: value for key, value in values.items() if key not in known}
-        budget = self.validate(Budget, file.budget.model_dump() | own, ("tasks", name), "budget value")
+        budget = self.budget(file, name, own)
         options = {key: value for key, value in file.tasks[name].items() if key in known}
         task = self.make(plugin, options, name)
         if task is None or budget is None:

@@ -105,7 +105,7 @@ def _write(analysis: Analysis, folder: Path, style: Style) -> Report:
     made = document.compose(analysis, Prose(style.folder))
 
     _remove_stale(folder, made)
-    latex.write_parts(made, folder)
+    latex.write_parts(made, folder, f"bench report RESULTS --topic {analysis.topic.key}")
     latex.write_references(references, analysis.run, folder)
     (folder / "numbers.tex").write_text(macros.numbers(analysis), encoding="utf-8")
     for table in made.tables:

@@ -46,7 +46,7 @@ def _write(a: Results, b: Results, folder: Path, style: Style) -> Comparison:
     found = compare(a, b)
     made = known_only(comparison.compose(found), works | runs)
     (folder / "build").mkdir(parents=True, exist_ok=True)
-    latex.write_parts(made, folder)
+    latex.write_parts(made, folder, "bench report RESULTS OTHER")
     for table in made.tables:
         write_csv(table, folder / "tables")
     (folder / "run.bib").write_text(bibliography(runs.values()), encoding="utf-8")

@@ -32,11 +32,6 @@ class LaunchError(Exception):
     """Workers cannot be started here; the message is one line."""
 
 
-# Training one cell per core gets 1.25 to 1.4 times as much done as one cell on two cores, as far as the memory
-# reaches: a cell of a small backbone takes 1 to 2 GiB.
-MEMORY_PER_SLOT = 4 * 2**30
-
-
 @dataclass(frozen=True)
 class Slot:
     """What one running cell occupies: a GPU, or `threads` of the cores."""
@@ -47,17 +42,15 @@ class Slot:
 
 
 def slots(count: int | None = None) -> list[Slot]:
-    """One slot for each GPU; without one, a slot for each core that `MEMORY_PER_SLOT` of the machine's memory
-    goes with. `count` asks for fewer or, on a processor, another number."""
+    """One slot for each GPU; without one, as many as `environment.side_by_side`. `count` asks for fewer or, on a
+    processor, another number."""
     gpus = _visible_gpus()
     cores = environment.cores()
     if gpus:
         gpus = gpus[:count]
         threads = max(1, cores // len(gpus))
         return [Slot(i, threads, {"CUDA_VISIBLE_DEVICES": gpu}) for i, gpu in enumerate(gpus)]
-    if count is None:
-        memory = environment.memory_bytes()
-        count = max(1, min(cores, memory // MEMORY_PER_SLOT)) if memory else 1
+    count = environment.side_by_side() if count is None else count
     return [Slot(i, max(1, cores // count)) for i in range(count)]
 
 

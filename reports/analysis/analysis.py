@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from reports.analysis import checklist as checklists
 from reports.analysis import choices as choosing
 from reports.analysis import (
     claims,
@@ -191,6 +192,11 @@ class Analysis:
     def limits(self) -> limitations.Limits:
         """Of what the main part shows."""
         return limitations.limits(self.results)
+
+    @cached_property
+    def facts(self) -> checklists.Facts:
+        """What reviewers ask."""
+        return checklists.facts(self.results)
 
     @cached_property
     def ranges(self) -> list[overview.Range]:

@@ -19,7 +19,7 @@ from reports.results import Results
 
 # Examples that are shown of a task: the hardest, and for each family those on which it stands alone; and of all tasks
 # together, which share what there is.
-HARDEST, ALONE, MOST_SHOWN = 60, 20, 2_000
+HARDEST, ALONE, MOST_SHOWN = 60, 20, 1_000
 # Parts of equal size into which examples are cut by their length.
 PARTS = 4
 
@@ -76,7 +76,7 @@ def errors(results: Results, scored: Summaries) -> list[Errors]:
             if answers is None or answers.values is None:
                 continue
             texts = RecordStore(results.root).texts() if texts is None else texts
-            found.append(_errors(results, scored, answers, texts, max(PARTS, share)))
+            found.append(_errors(results, scored, answers, texts, max(1, share)))
     return found
 
 

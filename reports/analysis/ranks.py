@@ -67,20 +67,14 @@ def interquartile_mean(scores: Scores, level: float = 0.95) -> Interval:
     return Interval(estimate, float(found.low), float(found.high), pooled.size, level)
 
 
-def interquartile_mean_by_examples(
-    scores: Scores, label: str, errors: Mapping[str, Joint], level: float = 0.95
-) -> Interval:
+def interquartile_mean_by_examples(scores: Scores, errors: Mapping[str, np.ndarray], level: float = 0.95) -> Interval:
     """The same estimate. The interval is that of other examples, and of other seeds where there are several: all scores
-    of a task are shifted alike by an error that is drawn, for each task anew, and the middle half is taken again."""
-    values = {task: _finite(scores[task]) for task in errors}
-    estimate = float(stats.trim_mean(np.concatenate(list(values.values())), 0.25))
-    drawn = [
-        of.errors(RESAMPLES, stream)[:, of.labels.index(label), None] + values[task]
-        for stream, (task, of) in enumerate(errors.items())
-    ]
-    means = stats.trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(estimate, float(low), float(high), sum(of.size for of in values.values()), level)
+    of a task are shifted alike by its `errors` (draws,), and the middle half is taken again."""
+    values = {task: _finite(by_seed) for task, by_seed in scores.items()}
+    pooled = np.concatenate(list(values.values()))
+    drawn = np.concatenate([errors[task][:, None] + of for task, of in values.items()], axis=1)
+    low, high = np.quantile(stats.trim_mean(drawn, 0.25, axis=1), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(stats.trim_mean(pooled, 0.25)), float(low), float(high), pooled.size, level)
 
 
 def _finite(by_seed: Mapping[int, float]) -> np.ndarray:
@@ -171,21 +165,30 @@ def standings(results: Results, scored: Summaries, ranks: Ranks) -> list[Standin
         if len(tasks) < 2 or len(scores) < 2:
             continue
         means = {label: {task: scored.of("score", backbone, task, label)[0].mean for task in tasks} for label in scores}
-        errors = {task: of for task in tasks if (of := ranks.joint(backbone, task))}
-        population = _population(errors, tasks, scores)
-        intervals = {
-            label: interquartile_mean(by_task)
-            if population == "seeds"
-            else interquartile_mean_by_examples(by_task, label, errors)
-            for label, by_task in scores.items()
-        }
+        joints = {task: of for task in tasks if (of := ranks.joint(backbone, task))}
+        population = _population(joints, tasks, scores)
+        if population == "seeds":
+            intervals = {label: interquartile_mean(by_task) for label, by_task in scores.items()}
+        else:
+            intervals = _by_examples(scores, joints)
         made.append(Standing(backbone, tasks, average_ranks(means), intervals, incomplete, population))
     return made
 
 
-def _population(errors: Mapping[str, Joint], tasks: Sequence[str], labels: Collection[str]) -> Population:
+def _by_examples(scores: Mapping[str, Scores], joints: Mapping[str, Joint]) -> dict[str, Interval]:
+    # Tasks have examples and seeds of their own, and so streams.
+    drawn = {task: of.errors(RESAMPLES, stream) for stream, (task, of) in enumerate(joints.items())}
+    return {
+        label: interquartile_mean_by_examples(
+            by_task, {task: drawn[task][:, of.labels.index(label)] for task, of in joints.items()}
+        )
+        for label, by_task in scores.items()
+    }
+
+
+def _population(joints: Mapping[str, Joint], tasks: Sequence[str], labels: Collection[str]) -> Population:
     """Examples are among it where those of every task and configuration are known."""
-    found = {of.population for of in errors.values()}
-    if len(errors) < len(tasks) or any(set(labels) - set(of.labels) for of in errors.values()):
+    found = {of.population for of in joints.values()}
+    if len(joints) < len(tasks) or any(set(labels) - set(of.labels) for of in joints.values()):
         return "seeds"
     return found.pop() if len(found) == 1 else "seeds"

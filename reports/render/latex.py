@@ -40,18 +40,24 @@ from reports.render.templating import Style, latex_environment, render
 # A LaTeX float cannot be broken: longer tables go on in a second one.
 LINES_PER_TABLE = 48
 LETTERS_PER_LINE = 120
+# The section of the appendix that is a file of its own as well.
+STAND_ALONE = "checklist"
 
 _KINDS = {"tab": "Table", "fig": "Figure", "sec": "Section"}
 
 
-def write_parts(document: Document, output: Path) -> None:
-    """Every table and figure as a file of its own."""
+def write_parts(document: Document, output: Path, command: str) -> None:
+    """Every table and figure as a file of its own, and the answers to checklists; `command` writes them anew."""
     for folder in ("tables", "figures"):
         (output / folder).mkdir(parents=True, exist_ok=True)
     for one in document.tables:
-        (output / "tables" / f"{one.key}.tex").write_text(table(one), encoding="utf-8")
+        (output / "tables" / f"{one.key}.tex").write_text(table(one, command), encoding="utf-8")
     for figure in document.figures:
         save(figure, PAPER, output / "figures" / f"{figure.key}.pdf")
+    for section in document.appendix:
+        if section.key == STAND_ALONE:
+            source = f"% Written by `{command}`. To \\input, with numbers.tex and the folder tables/ beside it.\n"
+            (output / f"{section.key}.tex").write_text(source + _section(section, 0), encoding="utf-8")
 
 
 def write_source(document: Document, output: Path, style: Style) -> None:
@@ -139,10 +145,12 @@ def equation(formula: str) -> str:
     return f"\\benchformula{{{formula.strip()}}}"
 
 
-def table(one: Table) -> str:
-    """A table to be input: a float, or several where it is long. Needs booktabs, array and graphicx."""
+def table(one: Table, command: str) -> str:
+    """A table to be input: a float, or several where it is long. Needs booktabs, array and graphicx. Its first line
+    says which command writes it anew."""
     parts = _cut(one)
-    return "\n".join(
+    source = f"% Written by `{command}`; in full precision: tables/{one.key}.csv.\n"
+    return source + "\n".join(
         latex_environment()
         .get_template("table.tex.jinja")
         .render(

@@ -56,7 +56,7 @@ def read_style(path: Path | None) -> Style:
     for one in rest:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", one.name):
             raise TemplateError(f"{one}: LaTeX cannot take a file of this name")
-        if one.name in ("report.tex", "slides.tex", "numbers.tex", "references.bib", "run.bib"):
+        if one.name in ("report.tex", "slides.tex", "numbers.tex", "checklist.tex", "references.bib", "run.bib"):
             raise TemplateError(
                 f"{one}: this name is that of a file of the report; templates are named {one.name}.jinja"
             )

@@ -130,8 +130,9 @@ def _undecided(analysis: Analysis, where: Text) -> list[Text]:
     if found.planned:
         nearest, decision = found.planned[0]
         decides = say(
-            "{of}, more seeds with these examples or more examples with these seeds would decide {n} more (with"
-            " 80\u00a0% power, if differences are what they seem): the nearest, {label} on {task}, {needed}{where}.",
+            "{of}, {more}more examples with these seeds would decide {n} more (with 80\u00a0% power, if differences are"
+            " what they seem): the nearest, {label} on {task}, {needed}{where}.",
+            more="" if decision.seeds is None else "more seeds with these examples or ",
             of=_capital(verdict_words.POPULATIONS[decision.population]),
             n=numeral(len(found.planned)),
             label=Code(nearest.label),
@@ -283,10 +284,11 @@ def _line(results: Results, contrast: Contrast) -> dict[str, Any]:
     measure = f"difference to {results.reference}"
     summary = Summary(scale.raw(found.mean), found.sd, found.n)
     where = (contrast.backbone, contrast.label, contrast.task)
-    line = data_line(*where, measure, unit_of(scale), summary, contrast.ids) | {"p": found.p}
     decision = contrast.decision
+    adjusted = None if decision is None else decision.difference
+    line = data_line(*where, measure, unit_of(scale), summary, contrast.ids) | {"p": found.p, "p_holm": adjusted}
     if decision is None:
-        return line
+        return line | {"verdict": "not tested"}
     low, high = sorted(scale.raw(bound) for bound in decision.interval)
     return line | {
         "verdict": decision.word,
@@ -294,8 +296,7 @@ def _line(results: Results, contrast: Contrast) -> dict[str, Any]:
         "low": low,
         "high": high,
         "margin": decision.margin,
-        "p_difference": decision.difference,
-        "p_equivalence": decision.equivalence,
+        "p_holm_equivalence": decision.equivalence,
         "seeds_needed": decision.seeds,
         "examples_needed": decision.examples,
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import kept
 import synthetic_results as synthetic
 
 from records.store import RecordStore
@@ -15,8 +16,9 @@ from records.store import RecordStore
 LABELS, TASKS, SEEDS = 25, 20, 10
 
 
-def write(root: Path) -> Path:
-    """5,000 cells: 25 configurations on 20 tasks with ten seeds. Every 50th failed."""
+def write(root: Path, examples: int = 0) -> Path:
+    """5,000 cells: 25 configurations on 20 tasks with ten seeds. Every 50th failed. With predictions of so many
+    `examples` of each task, whose texts are about as long as the page shows them."""
     methods = list(itertools.islice(itertools.cycle(synthetic.METHODS), LABELS))
     labels = [(m, m if i < len(synthetic.METHODS) else f"{m}@{i}") for i, m in enumerate(methods)]
     tasks = [*synthetic.TASKS, *(f"task_{i}" for i in range(len(synthetic.TASKS), TASKS))]
@@ -35,6 +37,8 @@ def write(root: Path) -> Path:
     for cell in cells:
         lines = (f"step {step:4d}  loss {1 / (1 + step):.4f}  lr 1.0e-3" for step in range(0, 200, 2))
         store.log(cell.id).write_text("\n".join(lines), encoding="utf-8")
+    if examples:
+        kept.keep_all(root, examples, texts={str(i): f"{i} {'word ' * 60}" for i in range(examples)})
     return root
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,16 @@ from records.store import RecordStore
 from reports.analysis.agreement import agreement, cohen_kappa
 from reports.analysis.analysis import analyse
 from reports.analysis.calibration import reliability
-from reports.analysis.errors import Errors
+from reports.analysis.errors import ALONE, HARDEST, MOST_SHOWN, Errors
 from reports.analysis.examples import LONGEST_TEXT
 from reports.analysis.votes import majority, vote
 from reports.answers import Answers, read_answers
+from reports.model.document import Paragraph, Part
+from reports.model.prose import OURS, plain
+from reports.render import page_errors
+from reports.render.page_data import script_text
 from reports.results import read
+from reports.sections import calibration, errors, examples
 
 
 def answers(predicted: list[list[int]], expected: list[int], labels: list[str], seeds: list[int]) -> Answers:
@@ -261,12 +265,46 @@ def test_a_strangers_file_is_refused_in_one_line():
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("examples", [300, 900])
+def test_the_page_carries_no_more_of_many_examples_than_its_share(tmp_path: Path, examples: int):
+    """With 5,000 cells without predictions a page has 14 MB: what is left of 20 MB is enough for the longest texts of
+    the widest letters, on as many tasks as there may be."""
+    cells = synthetic.grid(("full", "lora", "houlsby"), ("rotten_tomatoes",), 1)
+    root = synthetic.write(tmp_path / "r", cells, map(synthetic.record, cells))
+    texts = {str(i): "😀" * 400 for i in range(examples)}
+    results = read(kept.keep_all(root, examples, texts))
+    found = analyse(results).errors
+    assert len(found[0].examples) <= HARDEST + 2 * ALONE * 3
+    size = len(script_text(page_errors.errors(results, found)).encode())
+    assert size / len(found[0].examples) * MOST_SHOWN < 5e6
+
+
+def test_many_tasks_share_what_is_shown(tmp_path: Path):
+    tasks = [f"task_{i}" for i in range(25)]
+    cells = synthetic.grid(("full", "lora"), tasks, 1)
+    root = kept.keep_all(synthetic.write(tmp_path / "r", cells, map(synthetic.record, cells)), n=100)
+    found = analyse(read(root)).errors
+    assert len(found) == 25
+    assert sum(len(one.examples) for one in found) <= MOST_SHOWN
+
+
 def test_reports_of_folders_without_predictions_say_nothing_of_errors(usual: Path):
-    assert "errors" not in json.dumps([one.key for one in analyse_document(usual)])
+    analysis = analyse(read(usual))
+    assert [subject.part(analysis, OURS) for subject in (errors, examples, calibration)] == [Part()] * 3
 
 
-def analyse_document(root: Path) -> list[Any]:
-    from reports.sections import report
-
-    made = report.compose(analyse(read(root)))
-    return [inner for section in made.sections for inner in (section, *section.sections)]
+def test_a_vote_that_gains_nothing_is_said_to_be_like_any_vote(tmp_path: Path):
+    expected = [1] * 8
+    right = {"full": [1, 1, 1, 1, 0, 0, 1, 0], "lora": [1, 1, 1, 1, 0, 0, 0, 1], "houlsby": [1, 1, 1, 1, 0, 1, 0, 0]}
+    given = {(method, seed): (right[method][seed:] + right[method][:seed]) for method in right for seed in range(3)}
+    folder(tmp_path / "r", given, expected)
+    found = analyse(read(tmp_path / "r"))
+    vote_found = found.errors[0].vote
+    assert vote_found is not None and vote_found.again is not None
+    said = " ".join(plain(text) for text in errors.part(found, OURS).slides[0].points)
+    other = "is that of any vote" if vote_found.again >= vote_found.gain else "which is less"
+    section = errors.part(found, OURS).section
+    assert section is not None
+    words = " ".join(plain(block.text) for block in section.blocks if isinstance(block, Paragraph))
+    assert other in words
+    assert "three configurations" in said

@@ -45,7 +45,7 @@ def test_enough_seeds_are_tested_and_corrected(tmp_path: Path):
     ranked = table.sort_values("p")
     expected = (ranked["p"] * range(len(ranked), 0, -1)).cummax().clip(upper=1)
     assert ranked["p_holm"].to_numpy() == pytest.approx(expected.to_numpy())
-    assert "Of 4 paired tests against full" in page
+    assert "Of four differences to full" in page
     assert "too few" not in page
 
 
