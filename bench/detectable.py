@@ -1,4 +1,4 @@
-"""The difference that seeds and examples can detect: its closed formula, and the spreads that it stands on.
+"""The difference that seeds and examples can detect, and the spreads that it stands on.
 
 Two configurations with the same seeds and the same test examples differ by d[s, i] on seed s and example i. With both
 taken as samples, the mean of S seeds and n examples varies by σ²_seed / S + σ²_example / n + σ²_residual / (S n)
@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 from records import predictions
 from records.cards import Cards
@@ -27,6 +27,8 @@ POWER, LEVEL = 0.8, 0.05
 # Pairs that are read of a task: more tell little more of its spreads, and each is a file.
 MOST_PAIRS = 12
 
+# The middles of so many equally likely parts of a distribution.
+_QUANTILES = (np.arange(4000) + 0.5) / 4000
 _TYPICAL = Path(__file__).with_name("typical.toml")
 
 
@@ -55,30 +57,35 @@ def typical() -> Spreads:
     )
 
 
-def detectable(spreads: Spreads, seeds: int, examples: int, level: float = LEVEL, power: float = POWER) -> float:
-    """The smallest true difference that a two-sided t-test at `level` finds with `power`, in the metric's unit. With
-    one seed it is about these models on other examples, else about other seeds, too.
+def detectable(
+    spreads: Spreads, seeds: int, examples: int, level: float = LEVEL, power: float = POWER, fixed: bool = False
+) -> float:
+    """The smallest true difference that a report finds with `power`, in the metric's unit: on other seeds and examples,
+    or, with one seed or `fixed` ones, of these very models on other examples.
 
-    The degrees of freedom are Satterthwaite's (1946), of the mean squares of seeds, examples and residual; the power is
-    that of the noncentral t. NaN where nothing can be said: of a single example.
+    A report's test is Banerjee's (1960): the mean differs from zero where its square exceeds Σ t² · variance over the
+    parts of seeds and of examples, each with the two-sided quantile of its own degrees of freedom. It is stricter than
+    a single t-test, and with seeds or examples alone the same. NaN where nothing can be said: of a single example.
     """
     if examples < 2 or seeds < 1:
         return math.nan
-    if seeds == 1:
-        variance, freedom = (spreads.example + spreads.residual) / examples, float(examples - 1)
-    else:
-        of_seeds = spreads.residual + examples * spreads.seed
-        of_examples = spreads.residual + seeds * spreads.example
-        total = of_seeds + of_examples - spreads.residual
-        variance = total / (seeds * examples)
-        parts = (
-            of_seeds**2 / (seeds - 1)
-            + of_examples**2 / (examples - 1)
-            + spreads.residual**2 / ((seeds - 1) * (examples - 1))
-        )
-        freedom = total**2 / parts if parts else float(examples - 1)
-    critical = special.stdtrit(freedom, 1 - level / 2)
-    return float(special.nctdtrinc(freedom, 1 - power, critical) * math.sqrt(variance))
+    alone = fixed or seeds == 1
+    residual = spreads.residual / (seeds * examples)
+    of_examples = spreads.example / examples + (residual if alone else 0)
+    of_seeds = 0.0 if alone else spreads.seed / seeds + residual
+    if not (total := math.sqrt(of_seeds + of_examples)):
+        return 0.0
+    # Of its examples a run knows the variance well, of its seeds not: the power is the mean over what it may find.
+    squared = of_examples * special.stdtrit(examples - 1, 1 - level / 2) ** 2
+    if not alone:
+        estimated = special.chdtri(seeds - 1, _QUANTILES) / (seeds - 1)
+        squared = squared + of_seeds * estimated * special.stdtrit(seeds - 1, 1 - level / 2) ** 2
+    reach = np.sqrt(squared) / total
+
+    def lacking(true: float) -> float:
+        return float(np.mean(special.ndtr(true - reach) + special.ndtr(-true - reach))) - power
+
+    return float(total * optimize.brentq(lacking, 0, 10 + 2 * float(np.max(reach))))
 
 
 def components(differences: np.ndarray) -> tuple[float, float, float]:
