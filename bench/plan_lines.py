@@ -90,8 +90,8 @@ def _detectable(made: Plan) -> list[str]:
         seeds = f"{first.seeds} seed{'s' if first.seeds != 1 else ''}"
         said.append(
             f"detectable on {on}, in points of {first.spreads.of}, alone and after Holm over {made.comparisons:,}"
-            f" differences to {made.reference or 'one configuration'}: {wide}{narrow} ({seeds} × {first.examples:,} test"
-            f" examples at most, 80 % power; from {first.spreads.source})"
+            f" differences to {made.reference or 'one configuration'}: {wide}{narrow} ({seeds} × {first.examples:,}"
+            f" test examples at most, 80 % power; from {first.spreads.source})"
         )
     return said
 
