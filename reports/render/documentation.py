@@ -73,7 +73,7 @@ class Run:
     def uses(self, task: str, what: str) -> int:
         """The most examples (`train`, `validation`, `test`) or `steps` that a cell of the task had."""
         records = (record for record in self.results.records.values() if record.cell.task == task and record.data)
-        return max(int(getattr(record.data, what)) for record in records)
+        return int(max(getattr(record.data, what) for record in records))
 
     def budget(self, task: str, what: str) -> int | float:
         """A value of the task's budget."""
