@@ -102,8 +102,8 @@ def components(differences: np.ndarray) -> tuple[float, float, float]:
 
 def measured(store: RecordStore, records: Iterable[Record], cards: Cards) -> dict[tuple[str, str], Spreads]:
     """Of the finished cells of a results folder, by backbone and task: medians over the pairs with the reference (full
-    fine-tuning, else the first configuration) that have two seeds or more in common. Where predictions were not kept,
-    seeds are measured and examples taken to be typical."""
+    fine-tuning, else the first configuration), over the seeds that they have in common. Where predictions were not kept,
+    seeds are measured and examples taken to be typical; where there is one seed, the other way round."""
     found: dict[tuple[str, str], dict[str, dict[int, Record]]] = {}
     for record in records:
         if record.status in ("trained", "ok"):
@@ -125,7 +125,7 @@ def _measured(store: RecordStore, labels: dict[str, dict[int, Record]], metric: 
     pairs = []
     for label, runs in labels.items():
         common = sorted(runs.keys() & labels[reference].keys())
-        if label != reference and len(common) > 1:
+        if label != reference and common:
             pairs.append([(runs[seed], labels[reference][seed]) for seed in common])
     if not pairs:
         return None
@@ -133,6 +133,7 @@ def _measured(store: RecordStore, labels: dict[str, dict[int, Record]], metric: 
     if exact:
         seed, example, residual = (median(values) for values in zip(*exact, strict=True))
         said = f"{len(exact)} pairs of configurations in {store.root}, example by example"
+        said += "; seeds: typical values" if all(len(pair) == 1 for pair in pairs) else ""
         return Spreads(seed, example, residual, said, metric)
     of_seeds = [variance for pair in pairs if (variance := _from_scores(pair, metric)) is not None]
     if not of_seeds:
@@ -168,6 +169,10 @@ def _from_predictions(
     made = np.array(rows)
     if made.shape[1] < 2 or not np.isfinite(made).all():
         return None
+    if len(rows) == 1:  # what differs from seed to seed does not show: split as is typical
+        usual, variance = typical(), float(made.var(ddof=1))
+        lasting = usual.example / (usual.example + usual.residual)
+        return usual.seed, lasting * variance, (1 - lasting) * variance
     seed, example, residual = components(made)
     return seed / _typical_share(len(rows)), example, residual
 
@@ -177,7 +182,7 @@ def _from_scores(pair: list[tuple[Record, Record]], metric: str) -> float | None
     found = np.array([[record.test.get(metric, math.nan) for record in both] for both in pair])
     differences = found[:, 0] - found[:, 1]
     examples = min((record.data.test for both in pair for record in both if record.data), default=0)
-    if not np.isfinite(differences).all() or not examples:
+    if len(pair) < 2 or not np.isfinite(differences).all() or not examples:
         return None
     variance = float(differences.var(ddof=1)) / _typical_share(len(pair))
     return max(0.0, variance - typical().residual / examples)

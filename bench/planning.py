@@ -238,7 +238,9 @@ class _Clock:
             return None, "nothing: a GPU's speed shows in the first cells"
         if size is None:
             return None, "nothing: how large the backbone is shows in the first cells"
-        return self._by_rule(float(size), cell.budget), "a rule of thumb: parameters × tokens, at this machine's speed"
+        return self._by_rule(
+            float(size), cell.budget
+        ), "a rule of thumb: parameters × tokens, at this machine's speed just now"
 
     def _by_rule(self, parameters: float, budget: Budget) -> _Took:
         if self.speed is None:

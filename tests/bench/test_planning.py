@@ -148,6 +148,22 @@ def test_spreads_come_from_kept_predictions_as_far_as_there_are_some(tmp_path: P
     assert "example by example" in found.source
 
 
+def test_of_one_seed_the_examples_are_measured(tmp_path: Path):
+    right = {"full": [1.0] * 60 + [0.0] * 40, "head": [1.0] * 50 + [0.0] * 30 + [1.0] * 20}  # 10 and 20 otherwise
+    records, store = [], RecordStore(tmp_path)
+    for label, scores in right.items():
+        kept = Predictions(
+            "classification", [f"{n:03}" for n in range(100)], [0] * 100, [0] * 100, scores={"accuracy": scores}
+        )
+        one = cell(label, "imdb", 0)
+        digest = store.keep(one.id, predictions.FILE, predictions.to_bytes(kept))
+        records.append(record(one, kept={predictions.FILE: digest}))
+    store = write(tmp_path, records)
+    (found,) = measured(store, records, store.manifest().cards).values()
+    assert found.example + found.residual == pytest.approx((0.3 - 0.1**2) * 100 / 99)
+    assert found.seed == typical().seed and "seeds: typical" in found.source
+
+
 def test_without_them_seeds_come_from_scores(tmp_path: Path):
     rng = np.random.default_rng(2)
     records = [record(cell("full", "imdb", seed), score=0.7) for seed in range(5)]
