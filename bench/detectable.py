@@ -102,8 +102,8 @@ def components(differences: np.ndarray) -> tuple[float, float, float]:
 
 def measured(store: RecordStore, records: Iterable[Record], cards: Cards) -> dict[tuple[str, str], Spreads]:
     """Of the finished cells of a results folder, by backbone and task: medians over the pairs with the reference (full
-    fine-tuning, else the first configuration), over the seeds that they have in common. Where predictions were not kept,
-    seeds are measured and examples taken to be typical; where there is one seed, the other way round."""
+    fine-tuning, else the first configuration), on the seeds that they have in common. Without predictions seeds are
+    measured and examples taken to be typical; with one seed it is the other way round."""
     found: dict[tuple[str, str], dict[str, dict[int, Record]]] = {}
     for record in records:
         if record.status in ("trained", "ok"):
@@ -135,7 +135,7 @@ def _measured(store: RecordStore, labels: dict[str, dict[int, Record]], metric: 
         said = f"{len(exact)} pairs of configurations in {store.root}, example by example"
         said += "; seeds: typical values" if all(len(pair) == 1 for pair in pairs) else ""
         return Spreads(seed, example, residual, said, metric)
-    of_seeds = [variance for pair in pairs if (variance := _from_scores(pair, metric)) is not None]
+    of_seeds = [variance for pair in pairs if len(pair) > 1 and (variance := _from_scores(pair, metric)) is not None]
     if not of_seeds:
         return None
     usual = typical()
@@ -182,7 +182,7 @@ def _from_scores(pair: list[tuple[Record, Record]], metric: str) -> float | None
     found = np.array([[record.test.get(metric, math.nan) for record in both] for both in pair])
     differences = found[:, 0] - found[:, 1]
     examples = min((record.data.test for both in pair for record in both if record.data), default=0)
-    if len(pair) < 2 or not np.isfinite(differences).all() or not examples:
+    if not np.isfinite(differences).all() or not examples:
         return None
     variance = float(differences.var(ddof=1)) / _typical_share(len(pair))
     return max(0.0, variance - typical().residual / examples)
