@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import jinja2
+
 from records import archive, files
 from records.store import RecordStore, ResultsError
 from reports import results as frame
@@ -75,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
             if not path.exists() or path.read_text(encoding="utf-8") != text:
                 files.write_atomically(path, text)
                 print(f"wrote {path}")
-    except ResultsError as error:
+    except (ResultsError, jinja2.TemplateError) as error:
         print(f"build_docs: {error}", file=sys.stderr)
         return 1
     lacking = [suite for suite in SUITES if not (DOCS / "records" / f"{suite}{archive.ENDING}").exists()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ class Splits:
     where no record tells."""
 
     task: str
-    sizes: tuple[int, int, int] | None
+    sizes: tuple[int | None, int | None, int | None]
     duplicates: int | None
     commits: dict[str, str]
 
@@ -26,7 +27,8 @@ class Facts:
     are those of the records, `versions` the versions of each package. `configurations` counts a suite's configurations
     by method, `parameters` the least and the most that one trains, the head included. `uncommitted` counts records of
     code with local changes, `without` those that hold no commit. `reported` is whether every scored cell has validation
-    scores as well. `kept` counts the cells whose predictions were kept."""
+    scores as well, `chosen` whether records tell the step whose checkpoint was chosen. `kept` counts the cells whose
+    predictions were kept."""
 
     cells: int
     scored: int
@@ -45,6 +47,7 @@ class Facts:
     configurations: dict[str, int]
     parameters: tuple[float, float] | None
     reported: bool
+    chosen: bool
     kept: int
 
 
@@ -75,6 +78,7 @@ def facts(results: Results) -> Facts:
         configurations={method: methods.count(method) for method in dict.fromkeys(methods)},
         parameters=(float(trained.min()), float(trained.max())) if len(trained) else None,
         reported=bool(scored) and all(record.validation for record in scored),
+        chosen=any(record.best_step is not None for record in scored),
         kept=sum("predictions.parquet" in record.kept for record in records),
     )
 
@@ -95,9 +99,11 @@ def _versions(environments: list[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
 
 def _splits(results: Results, task: str) -> Splits:
     uses = [record.data for record in results.records.values() if record.cell.task == task and record.data]
-    if not uses:
-        return Splits(task, None, None, {})
     # Prompting trains on nothing: what a task's cells were given is the most that one of them was.
-    sizes = tuple(max(getattr(use, split) or 0 for use in uses) for split in ("train", "validation", "test"))
+    train, validation, test = (_most(getattr(use, split) for use in uses) for split in ("train", "validation", "test"))
     commits = {repo: commit for use in uses for repo, commit in use.commits.items()}
-    return Splits(task, (sizes[0], sizes[1], sizes[2]), max(use.duplicates_removed or 0 for use in uses), commits)
+    return Splits(task, (train, validation, test), _most(use.duplicates_removed for use in uses), commits)
+
+
+def _most(counts: Iterable[int | None]) -> int | None:
+    return max((count for count in counts if count is not None), default=None)

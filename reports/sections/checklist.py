@@ -33,6 +33,11 @@ _TITLES = {
     "not in the records": "Not in the records (D, E).",
     "tables": "Tables.",
 }
+_CHOSEN = (
+    "The checkpoint is chosen by the primary metric on validation data, after each epoch; the test split is read once"
+    " per cell, at the end."
+)
+_NOT_SAID = "The records do not say how a checkpoint was chosen, nor on which data."
 
 
 def part(analysis: Analysis, prose: Prose) -> Part:
@@ -117,9 +122,12 @@ def _holes(results: Results, facts: Facts, topic: str) -> dict[str, dict[str, Ho
         },
         "hyperparameters": {"notes": said, "configurations": _configurations(facts)},
         "selection": {
+            "chosen": _CHOSEN
+            if facts.chosen
+            else "The records do not say how a checkpoint was chosen, nor on which data.",
             "validation": say("[tab:runs] has validation scores beside test scores.")
             if facts.reported
-            else "Not every scored cell has validation scores."
+            else "Not every scored cell has validation scores.",
         },
         "statistics": {"runs": f"{seeds}: {per_cell}. {of_cells}", "kept": _kept(facts)},
         "software": _software(facts),
@@ -141,8 +149,7 @@ def _licences(results: Results) -> dict[str, Hole]:
 def _data(facts: Facts) -> dict[str, Hole]:
     used = []
     for each in facts.splits:
-        sizes = " / ".join(f"{size:,}" for size in each.sizes) if each.sizes else "not known"
-        used.append(f"{each.task}: {sizes}")
+        used.append(f"{each.task}: " + " / ".join("unknown" if size is None else f"{size:,}" for size in each.sizes))
     removed = {each.task: each.duplicates for each in facts.splits if each.duplicates}
     dropped = [f"{n:,} of {task}" for task, n in removed.items()]
     commits = {repo: commit for each in facts.splits for repo, commit in each.commits.items()}

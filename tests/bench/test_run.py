@@ -69,6 +69,7 @@ def test_a_run_leaves_complete_records_and_a_second_runs_nothing(bench, write_su
     suite = write_suite()
     first = bench("run", suite)
     assert first.returncode == 0, first.stdout + first.stderr
+    assert "tiny: 2 cells (1 backbone × 2 methods × 1 task × 1 seed): 0 done, 2 open" in first.stdout
     results = tmp_path / "results" / "tiny"
     records = read_records(results)
     assert len(records) == 2
@@ -89,7 +90,7 @@ def test_a_run_leaves_complete_records_and_a_second_runs_nothing(bench, write_su
     stamps = {path: path.stat().st_mtime_ns for path in results.glob("cells/*/record.json")}
     second = bench("run", suite)
     assert second.returncode == 0
-    assert "2 finished before" in second.stdout
+    assert "2 finished before" in second.stdout and "2 done, 0 open" in second.stdout
     assert {path: path.stat().st_mtime_ns for path in results.glob("cells/*/record.json")} == stamps
 
 

@@ -86,12 +86,14 @@ def test_gains_over_the_head_are_paired_by_seed(tmp_path: Path):
     made = [synthetic.record(cell) for cell in synthetic.grid(["full", "head", "lora"], ["rotten_tomatoes"], 4)]
     low = next(record for record in made if record.cell.label == "lora" and record.cell.seed == 2)
     low.test["accuracy"] = 0.1
+    other = synthetic.grid(["bitfit"], ["rotten_tomatoes"], 4)
+    made += [synthetic.record(cell, "n/a", reason="does not apply") for cell in other]
     page = add(tmp_path / "results", tmp_path / "docs", "families", made)
-    scores = {(record.cell.label, record.cell.seed): 100 * record.test["accuracy"] for record in made}
+    scores = {(record.cell.label, record.cell.seed): 100 * record.test["accuracy"] for record in made if record.test}
     gains = [scores["full", seed] - scores["head", seed] for seed in range(4)]
     table = {line.split("|")[2].strip(): line for line in page.splitlines() if line.startswith("| ")}
     assert f"+{min(gains):.1f} to +{max(gains):.1f}" in table["full"]
-    assert "With every seed, all do but 1: lora." in page
+    assert "With every seed, all do but 1: lora." in page and "| – | – |" in table["bitfit"]
     assert page.count(UNTRACED) == 1  # of the masks, which have no records here
 
 

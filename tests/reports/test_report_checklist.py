@@ -89,17 +89,17 @@ def test_it_stands_alone_and_every_table_says_what_writes_it_anew(report: Report
 
 def test_what_records_cannot_answer_is_said(tmp_path: Path):
     cells = synthetic.grid(["full", "lora"], ["rotten_tomatoes"], seeds=1)
-    bare = [
-        synthetic.record(cell).model_copy(update={"environment": {}, "data": None, "validation": {}}) for cell in cells
-    ]
+    nothing = {"environment": {}, "data": None, "validation": {}, "best_step": None}
+    bare = [synthetic.record(cell).model_copy(update=nothing) for cell in cells]
     cards = {"tasks": {"rotten_tomatoes": synthetic.TASKS["rotten_tomatoes"] | {"licence": ""}}}
     suite = synthetic.suite(cells) | {"notes": ""}
     text = said(synthetic.write(tmp_path, cells, bare, cards=cards, suite=suite))
     assert "The cards name no licence of Rotten Tomatoes and" in text["Artefacts and licences (B1–B3, B5)."]
-    assert "rotten_tomatoes: not known" in text["Data (B4–B6)."]
+    assert "rotten_tomatoes: unknown / unknown / unknown" in text["Data (B4–B6)."]
     assert "Infrastructure: not known." in text["Parameters and compute (C1)."]
     assert "No record names the code's commit." in text["Software (C4)."]
     assert "The suite says nothing of a search." in text["Search and hyperparameters (C2)."]
+    assert "do not say how a checkpoint was chosen" in text["Selection, and scores on validation data (C2)."]
     assert "Not every scored cell has validation scores." in text["Selection, and scores on validation data (C2)."]
 
 
