@@ -58,8 +58,10 @@ def sentences(analysis: Analysis, where: Text = ()) -> list[Text]:
         sentence = "No method shares a scored cell with {reference}: nothing can be compared pair by pair."
         return [say(sentence, reference=Code(reference))]
     if not analysis.tested.contrasts:
-        return [*_no_tests(analysis, reference, where), *_seeds_needed(analysis)]
-    return [*_verdicts(analysis, reference, where), *_undecided(analysis, where), *_over_tasks(analysis, reference)]
+        said = [*_no_tests(analysis, reference, where), *_seeds_needed(analysis)]
+    else:
+        said = [*_verdicts(analysis, reference, where), *_undecided(analysis, where)]
+    return said + _over_tasks(analysis, reference)
 
 
 def _no_tests(analysis: Analysis, reference: str, where: Text) -> list[Text]:

@@ -204,6 +204,7 @@ def test_from_five_tasks_on_verdicts_are_about_other_tasks_too(tmp_path: Path):
     root = synthetic.write(tmp_path / "r", cells, [synthetic.record(c, score=scores[c.id]) for c in cells], cards=cards)
     found = analyse(read(root))
     assert {(each.label, each.decision.word) for each in found.over_tasks} == {("lora", "undecided"), ("head", "worse")}
+    assert "are: one worse on other tasks, one undecided (head is worse)." in told(found)
     head = next(each for each in found.over_tasks if each.label == "head")
     gaps = [-0.2 + 0.01 * (i % 3) for i in range(6)]
     assert head.decision.interval == pytest.approx(tuple(stats.ttest_1samp(gaps, 0).confidence_interval()))
