@@ -1,4 +1,4 @@
-"""The difference that seeds and examples can detect: its closed formula, and the spreads that it stands on.
+"""The difference that seeds and examples can detect, and the spreads that it stands on.
 
 Two configurations with the same seeds and the same test examples differ by d[s, i] on seed s and example i. With both
 taken as samples, the mean of S seeds and n examples varies by σ²_seed / S + σ²_example / n + σ²_residual / (S n)
@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 from records import predictions
 from records.cards import Cards
@@ -27,6 +27,8 @@ POWER, LEVEL = 0.8, 0.05
 # Pairs that are read of a task: more tell little more of its spreads, and each is a file.
 MOST_PAIRS = 12
 
+# The middles of so many equally likely parts of a distribution.
+_QUANTILES = (np.arange(4000) + 0.5) / 4000
 _TYPICAL = Path(__file__).with_name("typical.toml")
 
 
@@ -55,30 +57,35 @@ def typical() -> Spreads:
     )
 
 
-def detectable(spreads: Spreads, seeds: int, examples: int, level: float = LEVEL, power: float = POWER) -> float:
-    """The smallest true difference that a two-sided t-test at `level` finds with `power`, in the metric's unit. With
-    one seed it is about these models on other examples, else about other seeds, too.
+def detectable(
+    spreads: Spreads, seeds: int, examples: int, level: float = LEVEL, power: float = POWER, fixed: bool = False
+) -> float:
+    """The smallest true difference that a report finds with `power`, in the metric's unit: on other seeds and examples,
+    or, with one seed or `fixed` ones, of these very models on other examples.
 
-    The degrees of freedom are Satterthwaite's (1946), of the mean squares of seeds, examples and residual; the power is
-    that of the noncentral t. NaN where nothing can be said: of a single example.
+    A report's test is Banerjee's (1960): the mean differs from zero where its square exceeds Σ t² · variance over the
+    parts of seeds and of examples, each with the two-sided quantile of its own degrees of freedom. It is stricter than
+    a single t-test, and with seeds or examples alone the same. NaN where nothing can be said: of a single example.
     """
     if examples < 2 or seeds < 1:
         return math.nan
-    if seeds == 1:
-        variance, freedom = (spreads.example + spreads.residual) / examples, float(examples - 1)
-    else:
-        of_seeds = spreads.residual + examples * spreads.seed
-        of_examples = spreads.residual + seeds * spreads.example
-        total = of_seeds + of_examples - spreads.residual
-        variance = total / (seeds * examples)
-        parts = (
-            of_seeds**2 / (seeds - 1)
-            + of_examples**2 / (examples - 1)
-            + spreads.residual**2 / ((seeds - 1) * (examples - 1))
-        )
-        freedom = total**2 / parts if parts else float(examples - 1)
-    critical = special.stdtrit(freedom, 1 - level / 2)
-    return float(special.nctdtrinc(freedom, 1 - power, critical) * math.sqrt(variance))
+    alone = fixed or seeds == 1
+    residual = spreads.residual / (seeds * examples)
+    of_examples = spreads.example / examples + (residual if alone else 0)
+    of_seeds = 0.0 if alone else spreads.seed / seeds + residual
+    if not (total := math.sqrt(of_seeds + of_examples)):
+        return 0.0
+    # Of its examples a run knows the variance well, of its seeds not: the power is the mean over what it may find.
+    squared = of_examples * special.stdtrit(examples - 1, 1 - level / 2) ** 2
+    if not alone:
+        estimated = special.chdtri(seeds - 1, _QUANTILES) / (seeds - 1)
+        squared = squared + of_seeds * estimated * special.stdtrit(seeds - 1, 1 - level / 2) ** 2
+    reach = np.sqrt(squared) / total
+
+    def lacking(true: float) -> float:
+        return float(np.mean(special.ndtr(true - reach) + special.ndtr(-true - reach))) - power
+
+    return float(total * optimize.brentq(lacking, 0, 10 + 2 * float(np.max(reach))))
 
 
 def components(differences: np.ndarray) -> tuple[float, float, float]:
@@ -95,8 +102,8 @@ def components(differences: np.ndarray) -> tuple[float, float, float]:
 
 def measured(store: RecordStore, records: Iterable[Record], cards: Cards) -> dict[tuple[str, str], Spreads]:
     """Of the finished cells of a results folder, by backbone and task: medians over the pairs with the reference (full
-    fine-tuning, else the first configuration) that have two seeds or more in common. Where predictions were not kept,
-    seeds are measured and examples taken to be typical."""
+    fine-tuning, else the first configuration), on the seeds that they have in common. Without predictions seeds are
+    measured and examples taken to be typical; with one seed it is the other way round."""
     found: dict[tuple[str, str], dict[str, dict[int, Record]]] = {}
     for record in records:
         if record.status in ("trained", "ok"):
@@ -118,7 +125,7 @@ def _measured(store: RecordStore, labels: dict[str, dict[int, Record]], metric: 
     pairs = []
     for label, runs in labels.items():
         common = sorted(runs.keys() & labels[reference].keys())
-        if label != reference and len(common) > 1:
+        if label != reference and common:
             pairs.append([(runs[seed], labels[reference][seed]) for seed in common])
     if not pairs:
         return None
@@ -126,8 +133,9 @@ def _measured(store: RecordStore, labels: dict[str, dict[int, Record]], metric: 
     if exact:
         seed, example, residual = (median(values) for values in zip(*exact, strict=True))
         said = f"{len(exact)} pairs of configurations in {store.root}, example by example"
+        said += "; seeds: typical values" if all(len(pair) == 1 for pair in pairs) else ""
         return Spreads(seed, example, residual, said, metric)
-    of_seeds = [variance for pair in pairs if (variance := _from_scores(pair, metric)) is not None]
+    of_seeds = [variance for pair in pairs if len(pair) > 1 and (variance := _from_scores(pair, metric)) is not None]
     if not of_seeds:
         return None
     usual = typical()
@@ -161,6 +169,10 @@ def _from_predictions(
     made = np.array(rows)
     if made.shape[1] < 2 or not np.isfinite(made).all():
         return None
+    if len(rows) == 1:  # what differs from seed to seed does not show: split as is typical
+        usual, variance = typical(), float(made.var(ddof=1))
+        lasting = usual.example / (usual.example + usual.residual)
+        return usual.seed, lasting * variance, (1 - lasting) * variance
     seed, example, residual = components(made)
     return seed / _typical_share(len(rows)), example, residual
 

@@ -79,21 +79,23 @@ def _detectable(made: Plan) -> list[str]:
     """Tasks that come to the same share a line."""
     alike: dict[tuple[object, ...], list[Found]] = {}
     for one in made.found:
-        alike.setdefault((one.seeds, one.examples, one.alone, one.corrected, one.spreads), []).append(one)
+        alike.setdefault((one.seeds, one.examples, one.wide, one.narrow, one.spreads), []).append(one)
     several = len({one.backbone for one in made.found}) > 1
     said = []
     for group in alike.values():
         first = group[0]
         on = listing([f"{one.task} ({one.backbone})" if several else one.task for one in group])
-        scope = "other examples, not other seeds" if first.seeds == 1 else "other seeds and examples"
+        wide = f"{_points(first.wide)} for other seeds and examples, " if first.wide else ""
+        narrow = f"{_points(first.narrow)} for {'these very models' if wide else 'this seed'} on other examples"
+        seeds = f"{first.seeds} seed{'s' if first.seeds != 1 else ''}"
         said.append(
-            f"detectable on {on}: from {_points(first.alone)} of {first.spreads.of} between two configurations, from"
-            f" {_points(first.corrected)} after Holm over {made.comparisons:,} differences to"
-            f" {made.reference or 'one of them'} ({first.seeds} seed{'s' if first.seeds != 1 else ''} ×"
-            f" {first.examples:,} test examples at most, 80 % power, for {scope}; from {first.spreads.source})"
+            f"detectable on {on}, in points of {first.spreads.of}, alone and after Holm over {made.comparisons:,}"
+            f" differences to {made.reference or 'one configuration'}: {wide}{narrow} ({seeds} × {first.examples:,}"
+            f" test examples at most, 80 % power; from {first.spreads.source})"
         )
     return said
 
 
-def _points(difference: float) -> str:
-    return f"{100 * difference:.1f} points" if difference < 1 else "100 points: nothing"
+def _points(differences: tuple[float, float]) -> str:
+    """More than there are points cannot be found."""
+    return " and ".join(f"{100 * each:.1f}" if each < 1 else "nothing" for each in differences)

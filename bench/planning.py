@@ -82,15 +82,16 @@ class Range(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The smallest true difference that is found with 80 % power on a task, in the metric's unit: `alone`, and
-    `corrected` by Holm's first step for all that the suite makes."""
+    """The smallest true difference that is found with 80 % power on a task, in the metric's unit, for other seeds and
+    examples, and for these very models on other examples: each alone, and corrected by Holm's first step for all that
+    the suite makes. Of one seed nothing can be said for others."""
 
     backbone: str
     task: str
     seeds: int
     examples: int
-    alone: float
-    corrected: float
+    wide: tuple[float, float] | None
+    narrow: tuple[float, float]
     spreads: Spreads
 
 
@@ -240,7 +241,9 @@ class _Clock:
             return None, "nothing: a GPU's speed shows in the first cells"
         if size is None:
             return None, "nothing: how large the backbone is shows in the first cells"
-        return self._by_rule(float(size), cell.budget), "a rule of thumb: parameters × tokens, at this machine's speed"
+        return self._by_rule(
+            float(size), cell.budget
+        ), "a rule of thumb: parameters × tokens, at this machine's speed just now"
 
     def _by_rule(self, parameters: float, budget: Budget) -> _Took:
         if self.speed is None:
@@ -313,7 +316,12 @@ def _found(
     for (backbone, task), (seeds, budget) in asked.items():
         spreads = known.get((backbone, task)) or typical()
         n = min(tests.get((backbone, task), budget.test_examples), budget.test_examples)
-        alone = detectable(spreads, len(seeds), n)
-        corrected = detectable(spreads, len(seeds), n, LEVEL / comparisons)
-        made.append(Found(backbone, task, len(seeds), n, alone, corrected, spreads))
+        narrow, wide = (
+            (
+                detectable(spreads, len(seeds), n, fixed=fixed),
+                detectable(spreads, len(seeds), n, LEVEL / comparisons, fixed=fixed),
+            )
+            for fixed in (True, False)
+        )
+        made.append(Found(backbone, task, len(seeds), n, wide if len(seeds) > 1 else None, narrow, spreads))
     return made

@@ -6,7 +6,7 @@ and example i is d = μ + seed + example + rest. Arrays in, arrays out; nothing 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -122,9 +122,9 @@ class Crossed:
     over_seeds: Numbers | None
     over_examples: Numbers
     residual: Numbers
-    seeds: int
-    examples: int
-    dof: float
+    seeds: int | Numbers
+    examples: int | Numbers
+    dof: float | Numbers
     whole: bool = False
 
     def these_models(self) -> Estimate:
@@ -141,11 +141,11 @@ class Crossed:
         seeds = Part(self.over_seeds, np.asarray(self.seeds - 1.0))
         return replace(self.these_models(), parts=(seeds, shared))
 
-    def at(self, seeds: int, examples: int) -> Crossed:
+    def at(self, seeds: int | Numbers, examples: int | Numbers) -> Crossed:
         """What is expected with other numbers of seeds and examples, given these components of variance; `seeds` stay
         where there is one."""
         fewer = self.examples / examples
-        dof = examples - 1 if self.dof == self.examples - 1 else self.dof
+        dof = np.where(self.dof == self.examples - 1, examples - 1, self.dof)
         if self.over_seeds is None:
             return replace(self, over_examples=self.over_examples * fewer, examples=examples, dof=dof)
         scale = self.seeds / seeds
@@ -159,6 +159,23 @@ class Crossed:
             examples=examples,
             dof=dof,
         )
+
+
+def together(layouts: Sequence[Crossed], seeds: bool) -> Crossed:
+    """Several single layouts as one of arrays (n, 1), for planning; with one seed each unless `seeds`."""
+
+    def column(values: Iterable[ArrayLike | None]) -> Numbers:
+        return np.array(list(values), dtype=float)[:, None]
+
+    return Crossed(
+        mean=column(each.mean for each in layouts),
+        over_seeds=column(each.over_seeds for each in layouts) if seeds else None,
+        over_examples=column(each.over_examples for each in layouts),
+        residual=column(each.residual for each in layouts),
+        seeds=column(each.seeds for each in layouts),
+        examples=column(each.examples for each in layouts),
+        dof=column(each.dof for each in layouts),
+    )
 
 
 def crossed(a: ArrayLike, b: ArrayLike, unit: float | None = None) -> Crossed:
@@ -252,7 +269,7 @@ def over_tasks(layouts: Sequence[Crossed]) -> MeanOverTasks:
         np.min([each.least.dof for each in estimates], axis=0),
     )
     whole = estimates[0].whole if n == 1 else np.inf
-    pairs = sum(layout.seeds for layout in layouts)
+    pairs = int(np.sum([layout.seeds for layout in layouts]))
     return MeanOverTasks(Estimate(np.asarray(mean), parts, least, whole), float(mean), pairs, n, population)
 
 

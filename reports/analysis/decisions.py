@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from scipy import special
 
-from reports.analysis.crossed import Crossed, Estimate, Numbers, stacked
+from reports.analysis.crossed import Crossed, Estimate, Numbers, stacked, together
 from reports.analysis.statistics import ALPHA, holm
 from reports.scales import Scale
 
@@ -75,18 +74,26 @@ def decide(questions: Sequence[Question]) -> list[Decision]:
     return [found[at] for at in range(len(questions))]
 
 
-def _decide(family: Sequence[Question]) -> Iterable[Decision]:
+def _decide(family: Sequence[Question]) -> Iterator[Decision]:
     estimates = stacked([question.estimate for question in family])
     difference = holm(estimates.p_different().tolist())
     equivalence = holm(estimates.p_equivalent([question.margin for question in family]).tolist())
     intervals = zip(*estimates.interval(), strict=True)
+    words = [word(float(q.estimate.mean), *p) for q, *p in zip(family, difference, equivalence, strict=True)]
     # Holm's levels for what is still open.
     levels = [ALPHA / max(1, sum(p >= ALPHA for p in adjusted)) for adjusted in (difference, equivalence)]
-    for question, p, q, (low, high) in zip(family, difference, equivalence, intervals, strict=True):
-        effect = float(question.estimate.mean)
-        said = word(effect, p, q)
-        needed = _needed(question, *levels) if said == "undecided" else (None, None)
-        yield Decision(said, question.population, effect, (float(low), float(high)), p, q, question.margin, *needed)
+    needed = iter(_needed([q for q, said in zip(family, words, strict=True) if said == "undecided"], *levels))
+    for question, said, p, q, (low, high) in zip(family, words, difference, equivalence, intervals, strict=True):
+        yield Decision(
+            said,
+            question.population,
+            float(question.estimate.mean),
+            (float(low), float(high)),
+            p,
+            q,
+            question.margin,
+            *(next(needed) if said == "undecided" else (None, None)),
+        )
 
 
 def word(effect: float, difference: float, equivalence: float) -> Word:
@@ -112,44 +119,53 @@ def margin_of(scale: Scale, suite: dict[str, Any], usual: float) -> float:
     return share * abs(usual)
 
 
-def _needed(question: Question, *levels: float) -> tuple[int | None, int | None]:
-    """How many seeds, and how many examples, would decide."""
-    layout = question.layout
-    if layout is None:
-        return None, None
+def _needed(family: Sequence[Question], *levels: float) -> Iterator[tuple[int | None, int | None]]:
+    """How many seeds, and how many examples, would decide, of one population."""
+    planned = [question for question in family if question.layout is not None]
+    if not planned:
+        return iter([(None, None)] * len(family))
+    seeds = planned[0].population == "examples and seeds"
+    layout = together([question.layout for question in planned if question.layout is not None], seeds)
+    margin = np.array([[question.margin] for question in planned])
 
-    def fewest(least: int, most: int, at: Callable[[int], Crossed]) -> int | None:
-        enough: Callable[[int], bool] = lambda n: _power(at(n), question, *levels) >= POWER  # noqa: E731
-        return least + bisect_left(range(least, most), True, key=enough) if enough(most) else None
+    def fewest(now: int | Numbers, most: int, at: Callable[[Numbers], Crossed]) -> list[int | None]:
+        """By bisection, of all at once."""
+        low, high = np.asarray(now) + 1, np.full(layout.mean.shape, float(most))
+        possible = _power(at(high), margin, *levels) >= POWER
+        while (low < high).any():
+            middle = (low + high) // 2
+            enough = _power(at(middle), margin, *levels) >= POWER
+            low, high = np.where(enough, low, middle + 1), np.where(enough, middle, high)
+        return [int(n) if can else None for n, can in zip(high.flat, possible.flat, strict=True)]
 
-    examples = fewest(layout.examples + 1, MOST_EXAMPLES, lambda n: layout.at(layout.seeds, n))
-    if question.population == "examples":
-        return None, examples
-    return fewest(layout.seeds + 1, MOST_SEEDS, lambda n: layout.at(n, layout.examples)), examples
+    examples = fewest(layout.examples, MOST_EXAMPLES, lambda n: layout.at(layout.seeds, n))
+    more = fewest(layout.seeds, MOST_SEEDS, lambda n: layout.at(n, layout.examples)) if seeds else [None] * len(planned)
+    found = iter(zip(more, examples, strict=True))
+    return iter([(None, None) if question.layout is None else next(found) for question in family])
 
 
 # Over as many equally likely values of a variance's estimate power is averaged.
-_ESTIMATES = (np.arange(100) + 0.5) / 100
+_ESTIMATES = (np.arange(50) + 0.5) / 50
 
 
-def _power(planned: Crossed, question: Question, for_difference: float, for_equivalence: float) -> float:
-    """Probability that a design decides, either way, if the difference is what it seems. The seeds' variance, of few
-    degrees of freedom, is estimated well or badly; that of the examples is taken as known."""
-    between = planned.other_seeds() if question.population == "examples and seeds" else None
+def _power(planned: Crossed, margin: Numbers, for_difference: float, for_equivalence: float) -> Numbers:
+    """Probability that designs (n, 1) decide, either way, if the difference is what it seems. The seeds' variance, of
+    few degrees of freedom, is estimated well or badly; that of the examples is taken as known."""
+    between = planned.other_seeds()
     estimate = between or planned.these_models()
-    sd = float(np.sqrt(max(sum(part.variance for part in estimate.parts), estimate.least.variance)))
-    size, margin = abs(float(estimate.mean)), question.margin
-    if sd == 0:
-        return float(size != margin)
+    variance = np.sum([part.variance for part in estimate.parts], axis=0)
+    sd = np.sqrt(np.maximum(variance, estimate.least.variance))
+    size = np.abs(estimate.mean)
     drawn = _drawn(estimate) if between else estimate
     far, near = drawn.reach(for_difference / 2), drawn.reach(for_equivalence)
     different = special.ndtr((size - far) / sd)
-    equal = special.ndtr((margin - size - near) / sd) - special.ndtr((near - margin - size) / sd)
-    return float(max(np.mean(different), np.mean(np.maximum(equal, 0))))
+    equal = np.maximum(special.ndtr((margin - size - near) / sd) - special.ndtr((near - margin - size) / sd), 0)
+    power: Numbers = np.maximum(*(chance.mean(axis=-1, keepdims=True) for chance in (different, equal)))
+    return power
 
 
 def _drawn(estimate: Estimate) -> Estimate:
-    """With the first part's variance as it may come out."""
+    """With the first part's variance (n, 1) as it may come out (n, 50)."""
     first, *rest = estimate.parts
     # Of χ², half of which is gamma distributed.
     variance: Numbers = first.variance * special.gammaincinv(first.dof / 2, _ESTIMATES) / (first.dof / 2)

@@ -43,7 +43,10 @@ class Joint:
         """Draws of all errors at once (draws, p); of one stream the same ones each time."""
         rng = np.random.default_rng(stream)
         p = len(self.labels)
-        found: np.ndarray = rng.multivariate_normal(np.zeros(p), self.examples, draws, method="eigh")
+        # Rounding leaves eigenvalues below zero, which count as zero.
+        found: np.ndarray = rng.multivariate_normal(
+            np.zeros(p), self.examples, draws, check_valid="ignore", method="eigh"
+        )
         if self.seeds.any():
             found = found + np.sqrt(self.seeds) * rng.standard_t(self.dof, (draws, p))
         return found
@@ -60,12 +63,13 @@ class Joint:
 def joint(by_seed: Mapping[str, Mapping[int, float]], outcomes: Outcomes | None) -> Joint | None:
     """Of one task, from each configuration's scores by seed.
 
-    Where the examples' outcomes are known, those take part that have them; their seeds count too if any has two or
-    more. Where none are, those take part that have MIN_PAIRS seeds or more. None where there are not two of them.
+    Where the examples' outcomes are known of two or more, those take part that have them; their seeds count too if any
+    has two or more. Else those take part that have MIN_PAIRS seeds or more. None where there are not two of them.
     """
     values = {label: np.array([by[seed] for seed in sorted(by)], dtype=float) for label, by in by_seed.items()}
     values = {label: finite for label, of in values.items() if (finite := of[np.isfinite(of)]).size}
     known = {label: rows for label, rows in _outcomes(outcomes).items() if label in values}
+    known = known if len(known) > 1 else {}
     labels = [label for label, of in values.items() if label in known or (not known and of.size >= MIN_PAIRS)]
     if len(labels) < 2:
         return None

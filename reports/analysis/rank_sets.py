@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,7 +31,8 @@ class RankSet:
 
 @dataclass(frozen=True)
 class RankSets:
-    """The configurations that take part, over the given tasks' mean, in the suite's order.
+    """The configurations that take part, over the given tasks' mean, in the suite's order. `absent` ones have a score,
+    but neither outcomes of the examples nor seeds enough on every task.
 
     `better` holds (a, b) where a is shown to be better than b. All that is said here, and all that follows from it, is
     true at once with the probability `level`, about the `population`.
@@ -43,6 +44,7 @@ class RankSets:
     sets: dict[str, RankSet]
     better: frozenset[tuple[str, str]]
     level: float = LEVEL
+    absent: tuple[str, ...] = ()
 
     def unbeaten(self, among: Sequence[str]) -> tuple[str, ...]:
         """Those than which none of the others is shown to be better. One that takes no part is among them."""
@@ -121,8 +123,14 @@ class Ranks:
         if key not in self._found:
             parts = [part for task in tasks if (part := self.joint(backbone, task)) is not None]
             whole = over_tasks(parts) if parts and len(parts) == len(tasks) else None
-            self._found[key] = None if whole is None else rank_sets(whole, *key)
+            self._found[key] = (
+                None if whole is None else replace(rank_sets(whole, *key), absent=self._absent(whole, *key))
+            )
         return self._found[key]
+
+    def _absent(self, of: Joint, backbone: str, tasks: Sequence[str]) -> tuple[str, ...]:
+        labels = [label for label in self._results.labels if label not in of.labels]
+        return tuple(label for label in labels if any(len(self._scored.cells(backbone, t, label)) for t in tasks))
 
     def by_task(self, backbone: str, tasks: Iterable[str]) -> list[RankSets]:
         """Of each of the tasks, where there are any."""

@@ -89,12 +89,10 @@ def _pages(results: Results, found: Rewinding) -> list[list[_Panel]]:
     split = len({path.label for path in found.paths}) > NAMED_LINES
     for task in found.tasks:
         own, scale = [path for path in found.paths if path.task == task], results.scale(task)
-        if split:
-            for family in families_in({path.family for path in own}):
-                of = [path for path in own if path.family == family]
-                panels.append(_Panel(task, f"{short(task)}: {family}", scale, of))
-        else:
-            panels.append(_Panel(task, f"{short(task)} ({panel_metric(results, task)})", scale, own))
+        title = f"{short(task)} ({panel_metric(results, task)})"
+        for family in families_in({path.family for path in own}) if split else [""]:
+            of = [path for path in own if path.family == family] if split else own
+            panels.append(_Panel(task, f"{title}: {family}" if split else title, scale, of))
     rows = max(1, int(PAGE_HEIGHT / _height(panels)))
     fit = rows if found.forgetting else 2 * rows
     return [panels[i : i + fit] for i in range(0, len(panels), fit)]

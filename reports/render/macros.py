@@ -14,7 +14,7 @@ from reports.analysis.contrasts import Contrast
 from reports.analysis.summaries import summary_of
 from reports.model import verdict_words
 from reports.model.document import short_hash
-from reports.model.writing import amount, count, effect, score, spread, unit_for, with_spread
+from reports.model.writing import amount, count, effect, score, span, spread, unit_for, with_spread
 from reports.render.templating import latex_environment
 from reports.results import COST_COLUMNS, Results, select
 from reports.scales import UNDEFINED, Scale, Unit
@@ -57,7 +57,8 @@ def _aggregates(whole: Analysis) -> Iterator[tuple[tuple[str, str, str], dict[st
             for task in results.tasks:
                 key = (backbone, label, task)
                 yield key, _on_task(whole, *key, found.get(key))
-            yield (backbone, label, ""), _over_tasks(select(results.scored, backbone=backbone, label=label))
+            over_tasks = _over_tasks(select(results.scored, backbone=backbone, label=label))
+            yield (backbone, label, ""), over_tasks | _ranks(whole, backbone, label)
 
 
 def _on_task(whole: Analysis, backbone: str, label: str, task: str, contrast: Contrast | None) -> dict[str, str]:
@@ -87,6 +88,15 @@ def _over_tasks(cells: pd.DataFrame) -> dict[str, str]:
         if summary.n:
             found[name] = write(summary.mean)
     return found
+
+
+def _ranks(whole: Analysis, backbone: str, label: str) -> dict[str, str]:
+    """Nothing where ranks have no confidence sets."""
+    ranked = whole.rank_sets.over_all(backbone)
+    if ranked is None or label not in ranked.sets:
+        return {}
+    found = ranked.sets[label]
+    return {"rank": str(found.rank), "ranked": span((found.low, found.high), 0)}
 
 
 def quantity(column: str, value: float) -> str:

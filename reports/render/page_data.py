@@ -23,6 +23,7 @@ from reports.analysis.analysis import Analysis
 from reports.analysis.exclusion import ShownWorse
 from reports.analysis.groups import ALL, groups, plain_number
 from reports.model.environments import environment_pairs
+from reports.model.writing import population
 from reports.results import Results, environment_of, metric_values
 from reports.scales import UNDEFINED, read_scale
 
@@ -119,7 +120,13 @@ def ranked(analysis: Analysis) -> list[dict[str, Any]]:
             if of is not None:
                 sets = {labels[label]: [one.rank, one.low, one.high] for label, one in of.sets.items()}
                 better = sorted([labels[a], labels[b]] for a, b in of.better)
-                entry = {"backbone": number, "task": task, "population": of.population, "sets": sets, "better": better}
+                entry = {
+                    "backbone": number,
+                    "task": task,
+                    "population": population(of.population),
+                    "sets": sets,
+                    "better": better,
+                }
                 made.append(entry)
     return made
 

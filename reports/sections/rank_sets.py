@@ -14,7 +14,7 @@ from reports.analysis.statistics import MIN_PAIRS
 from reports.drawing import rank_sets as drawing
 from reports.model.document import Code, Column, Figure, Number, Part, Section, Slide, Table, Text, keyed, ranked
 from reports.model.prose import Prose, each, join, say
-from reports.model.writing import left_out, named_metric, ordinals, population, score
+from reports.model.writing import left_out, named_metric, ordinals, population, score, span
 from reports.sections.rows import NAMED_IN_PROSE, TASKS_IN_PROSE, Cell, by_family, shown
 
 PLACE = "results"
@@ -58,7 +58,7 @@ def sentences(analysis: Analysis, found: RankSets) -> list[Text]:
         lead,
         *([_may_be_best(others)] if others else []),
         say("Of {pairs} pairs {told} are told apart.", pairs=pairs, told=len(found.better)),
-        *_absent(analysis, found),
+        *_absent(found),
     ]
 
 
@@ -69,17 +69,19 @@ def _may_be_best(others: list[str]) -> Text:
     return say("Of {labels} it is not excluded that {whom} the best.", labels=each(map(Code, others)), whom=whom)
 
 
-def _absent(analysis: Analysis, found: RankSets) -> list[Text]:
-    """Scored ones of which too little is known."""
-    scored = analysis.results.scored
-    there = set(scored.loc[(scored["backbone"] == found.backbone) & scored["task"].isin(found.tasks), "label"])
-    absent = [label for label in analysis.results.labels if label in there and label not in found.sets]
-    if not absent:
+def _absent(found: RankSets) -> list[Text]:
+    if not found.absent:
         return []
-    sentence = "Without {needed}, {labels} {take} no part."
     needed = "seeds enough" if found.population == "seeds" else "outcomes of these examples"
-    needed += "" if len(found.tasks) == 1 else " on every task"
-    return [say(sentence, needed=needed, labels=each(map(Code, absent)), take="take" if len(absent) > 1 else "takes")]
+    return [
+        say(
+            "Without {needed}{everywhere}, {labels} {take} no part.",
+            needed=needed,
+            everywhere="" if len(found.tasks) == 1 else " on every task",
+            labels=each(map(Code, found.absent)),
+            take="take" if len(found.absent) > 1 else "takes",
+        )
+    ]
 
 
 def _meaning(found: RankSets) -> Text:
@@ -117,11 +119,10 @@ def _table(analysis: Analysis, found: RankSets, key: str) -> Table:
 
     def row(label: str) -> tuple[Cell, ...]:
         of, ids = found.sets[label], _cells(analysis, found, label)
-        between = f"{of.low}–{of.high}" if of.low < of.high else str(of.low)
         return (
             Number(score(of.mean, scale), scale.raw(of.mean), cells=ids),
             Number(str(of.rank), of.rank, cells=ids),
-            Number(between, of.low, cells=ids),
+            Number(span((of.low, of.high), 0), of.low, cells=ids),
         )
 
     columns = (Column("Method", "label"), Column("mean"), Column("rank"), Column("between"))

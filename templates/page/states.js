@@ -2,10 +2,6 @@
 // one is dominated where another is shown to be better and costs no more, and on the front where each of the others is
 // shown to be worse or costs more.
 const OPEN = "undecided";
-const POPULATIONS = {
-  examples: "these trained models on other examples", seeds: "other seeds on these examples",
-  "seeds and examples": "other seeds and other examples",
-};
 const shownRanks = () => overview.ranks.find(({ backbone, task }) => backbone === plot.backbone && task === plot.task);
 const ordinal = (n) => n + (n % 100 > 10 && n % 100 < 14 ? "th" : { 1: "st", 2: "nd", 3: "rd" }[n % 10] || "th");
 const ordinals = ([, low, high]) => (low === high ? ordinal(low) : `between ${ordinal(low)} and ${ordinal(high)}`);
@@ -42,5 +38,5 @@ function judged(points) {
   const said = [["on the front (filled)", those("on the front")], ["dominated (small and faint)", those("dominated")]]
     .filter(([, names]) => names.length).map(([state, names]) => `${state}: ${names.join(", ")}`);
   if (those(OPEN).length) said.push(`undecided (hollow): ${those(OPEN).length}`);
-  return ` Shown with 95 % confidence, for ${POPULATIONS[shownRanks().population]}: ${said.join("; ")}.`;
+  return ` Shown with 95 % confidence, for ${shownRanks().population}: ${said.join("; ")}.`;
 }

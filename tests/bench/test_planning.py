@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from bench import plan_lines, planning, suite_reader
@@ -87,31 +88,29 @@ def planned(path: Path, results: Path | None = None, slots: int = 1) -> planning
 @pytest.mark.parametrize(("seeds", "level"), [(3, 0.05), (5, 0.05), (5, 0.05 / 16)])
 def test_where_only_seeds_vary_power_is_that_of_a_paired_t_test(seeds: int, level: float):
     found = detectable(Spreads(0.01**2, 0, 0, ""), seeds, 400, level)
-    assert TTestPower().power(found / 0.01, seeds, level) == pytest.approx(0.8, abs=1e-4)
+    assert TTestPower().power(found / 0.01, seeds, level) == pytest.approx(0.8, abs=2e-3)
 
 
 def test_with_one_seed_it_is_that_of_a_paired_t_test_over_examples():
     found = detectable(Spreads(0.01**2, 0.1, 0.05, ""), 1, 400)
-    assert TTestPower().power(found / 0.15**0.5, 400, 0.05) == pytest.approx(0.8, abs=1e-4)
+    assert TTestPower().power(found / 0.15**0.5, 400, 0.05) == pytest.approx(0.8, abs=2e-3)
+    # So it is of these very models: of the mean over three seeds the residual varies by a third.
+    fixed = detectable(Spreads(0.01**2, 0.1, 0.06, ""), 3, 400, fixed=True)
+    assert TTestPower().power(fixed / 0.12**0.5, 400, 0.05) == pytest.approx(0.8, abs=2e-3)
 
 
 @pytest.mark.parametrize(("seeds", "examples"), [(3, 2000), (5, 400), (10, 100)])
 def test_a_difference_of_that_size_is_found_in_four_of_five_simulated_runs(seeds: int, examples: int):
-    """Seeds and examples crossed, tested by Satterthwaite's approximation on the mean squares that a run has."""
-    from scipy import stats
-
+    """Seeds and examples crossed; of each run the test that a report makes, on its own mean squares."""
     rng, runs, spreads = np.random.default_rng(0), 40_000, Spreads(0.004**2, 0.07, 0.08, "")
     true = detectable(spreads, seeds, examples)
     freedoms = np.array([seeds - 1, examples - 1, (seeds - 1) * (examples - 1)])
-    signs = np.array([1, 1, -1])
     expected = spreads.residual + np.array([examples * spreads.seed, seeds * spreads.example, 0])
-    squares = expected * rng.chisquare(freedoms, (runs, 3)) / freedoms
-    mean = true + rng.normal(0, np.sqrt(signs @ expected / (seeds * examples)), runs)
-    total = np.maximum(squares @ signs, 1e-12)
-    freedom = total**2 / (squares**2 / freedoms).sum(axis=1)
-    found = mean / np.sqrt(total / (seeds * examples)) > stats.t.isf(0.025, freedom)
-    # A run's own degrees of freedom are a guess: within five points of what is planned with the true ones.
-    assert found.mean() == pytest.approx(0.8, abs=0.05)
+    squares = expected * rng.chisquare(freedoms, (runs, 3)) / freedoms / (seeds * examples)
+    mean = true + rng.normal(0, np.sqrt(expected @ [1, 1, -1] / (seeds * examples)), runs)
+    shared = np.maximum(squares[:, 1] - squares[:, 2], 0)
+    reach = stats.t.isf(0.025, freedoms[:2]) ** 2 @ np.array([squares[:, 0], shared])
+    assert (mean**2 > reach).mean() == pytest.approx(0.8, abs=0.01)
 
 
 def test_more_of_anything_detects_less_and_correction_more():
@@ -147,6 +146,22 @@ def test_spreads_come_from_kept_predictions_as_far_as_there_are_some(tmp_path: P
     assert found.example == pytest.approx(0.4**2, rel=0.1)
     assert found.residual == pytest.approx(2 * 0.3**2, rel=0.1)
     assert "example by example" in found.source
+
+
+def test_of_one_seed_the_examples_are_measured(tmp_path: Path):
+    right = {"full": [1.0] * 60 + [0.0] * 40, "head": [1.0] * 50 + [0.0] * 30 + [1.0] * 20}  # 10 and 20 otherwise
+    records, store = [], RecordStore(tmp_path)
+    for label, scores in right.items():
+        kept = Predictions(
+            "classification", [f"{n:03}" for n in range(100)], [0] * 100, [0] * 100, scores={"accuracy": scores}
+        )
+        one = cell(label, "imdb", 0)
+        digest = store.keep(one.id, predictions.FILE, predictions.to_bytes(kept))
+        records.append(record(one, kept={predictions.FILE: digest}))
+    store = write(tmp_path, records)
+    (found,) = measured(store, records, store.manifest().cards).values()
+    assert found.example + found.residual == pytest.approx((0.3 - 0.1**2) * 100 / 99)
+    assert found.seed == typical().seed and "seeds: typical" in found.source
 
 
 def test_without_them_seeds_come_from_scores(tmp_path: Path):
@@ -191,7 +206,7 @@ def test_the_command_plans_without_torch(bench_process, write_suite: Writer):
     said = bench_process("plan", path, PYTHONPATH=os.pathsep.join([str(NO_TORCH), str(ROOT)]))
     assert said.returncode == 0, said.stderr
     assert "18 cells (1 backbone × 3 methods × 2 tasks × 3 seeds): 0 done, 18 open" in said.stdout
-    assert "detectable on rotten_tomatoes and imdb" in said.stdout and "4 differences to full" in said.stdout
+    assert "detectable on rotten_tomatoes and imdb" in said.stdout and "over 4 differences to full" in said.stdout
 
 
 @pytest.mark.parametrize(

@@ -125,4 +125,4 @@ def test_forgetting_of_a_model_that_diverged_is_no_number(monkeypatch):
     monkeypatch.setattr(worker, "prepare", lambda *_, **__: type("TaskData", (), {"test": None})())
     monkeypatch.setattr(worker, "eval_loader", lambda *_: [None, None])
     with pytest.raises(Diverged, match="general text's loss is not finite after tuning"):
-        worker.CellRun._general_loss(Fake(), torch.nn.Linear(1, 1), " after tuning")
+        worker.CellRun.general_loss(Fake(), torch.nn.Linear(1, 1), " after tuning")

@@ -72,6 +72,17 @@ def test_of_independent_scores_the_greatest_difference_is_held_against_tukeys_qu
         assert told_apart(of).sum() == told
 
 
+def test_of_independent_samples_it_tells_apart_what_tukeys_test_does_and_little_more():
+    samples = np.random.default_rng(8).normal(np.linspace(0, 0.3, 10)[:, None], 1.0, (10, 2000))
+    theirs = stats.tukey_hsd(*samples).pvalue
+    error = math.sqrt(samples.var(axis=1, ddof=1).mean() / 2000)
+    ours = told_apart(independent(named(samples.mean(axis=1).tolist()), [error] * 10))
+    ours |= ours.T
+    assert 10 < (theirs < 0.05).sum() < 80
+    assert ours[theirs < 0.05].all()
+    assert (theirs[ours] < 0.10).all()
+
+
 def test_those_told_apart_leave_an_easier_question_to_the_others():
     # Two pairs, far from each other. Tukey's quantile for four is 3.63: what is left are two pairs, and the opposites
     # of what was shown.
@@ -149,6 +160,10 @@ def test_without_outcomes_it_takes_seeds_and_with_outcomes_those_without_take_no
     scores, known = outcomes(right)
     assert joint(scores | few, known).labels == ("m0", "m1", "m2")
     assert joint(*outcomes(right[:, :, 1:])) is None
+    # Of one alone nothing can be compared, so that seeds have to do.
+    many = {label: {s: 0.8 + 0.01 * s for s in range(MIN_PAIRS)} for label in ("m0", "b")}
+    alone = Outcomes("b", "t", known.examples, {"m0": known.scores["m0"]})
+    assert joint(many, alone).population == "seeds"
 
 
 def test_errors_of_tasks_add_up_for_those_that_have_all():

@@ -19,7 +19,11 @@ from reports.sections import costs, unfinished
 
 
 def _build(root: Path, cells, records, **manifest) -> tuple[Report, str]:
-    report = build_report(synthetic.write(root, cells, records, **manifest))
+    return _report(synthetic.write(root, cells, records, **manifest))
+
+
+def _report(root: Path) -> tuple[Report, str]:
+    report = build_report(root)
     if shutil.which("latexmk"):
         assert report.pdf is not None, report.lines
         log = (root / "report/build/report.log").read_text(errors="replace")
@@ -47,6 +51,17 @@ def test_enough_seeds_are_tested_and_corrected(tmp_path: Path):
     assert ranked["p_holm"].to_numpy() == pytest.approx(expected.to_numpy())
     assert "Of four differences to full" in page
     assert "too few" not in page
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_three_seeds_with_predictions_have_verdicts_that_fit_the_page(tmp_path: Path):
+    report, page = _report(synthetic.keep_answers(synthetic.write_usual(tmp_path)))
+    table = pd.read_csv(report.folder / "tables/differences.csv")
+    assert set(table["verdict"]) <= {"better", "worse", "practically equal", "undecided"}
+    assert "too few" not in page and "not tested" not in page
+    assert page.count("worse†") == sum((table["verdict"] == "worse") & (table["population"] == "examples"))
+    assert r"worse\dag{}" in (report.folder / "tables/differences.tex").read_text()
+    assert (report.folder / "tables/undecided.csv").is_file()
 
 
 def test_one_method_on_one_task(tmp_path: Path):

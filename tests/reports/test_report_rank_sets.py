@@ -14,6 +14,7 @@ from reports.drawing.theme import PAPER
 from reports.model.document import Figure, Number, Paragraph, Table
 from reports.model.prose import OURS, join, plain
 from reports.model.writing import ordinals
+from reports.render import macros
 from reports.results import read
 from reports.sections import choices, costs, front_tables, standings
 from reports.sections import rank_sets as section
@@ -157,6 +158,15 @@ def test_document_and_talk_show_them_with_their_source(kept: Analysis, without: 
     assert "mogstad2024ranks" in kept.references
     assert [slide.title for slide in made[0].slides] == [section.TITLE]
     assert section.part(without, OURS).slides == ()
+
+
+def test_macros_have_the_ranks(kept: Analysis):
+    lines = macros.numbers(kept).splitlines()
+    for label, of in kept.ranked[0].sets.items():
+        between = f"{of.low}–{of.high}" if of.low < of.high else f"{of.low}"
+        assert f"\\benchdefine{{rank||{label}|}}{{{of.rank}}}" in lines
+        assert f"\\benchdefine{{ranked||{label}|}}{{{between}}}" in lines
+    assert not [line for line in lines if "ranked||bitfit" in line]
 
 
 def test_ranks_are_written_as_people_write_them():

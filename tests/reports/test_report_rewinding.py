@@ -174,7 +174,7 @@ def test_many_configurations_stand_by_family_and_on_pages_that_hold_them(tmp_pat
             made = figure.draw(PAPER)
         heights.append(made.get_figheight())
         titles = [axes.get_title(loc="left") for axes in made.axes]
-        assert titles == ["rotten_tomatoes: sparse", "rotten_tomatoes: low-rank"]
+        assert titles == ["rotten_tomatoes (accuracy): sparse", "rotten_tomatoes (accuracy): low-rank"]
     assert max(heights) < 9
 
 
