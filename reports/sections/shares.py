@@ -71,7 +71,7 @@ def _nearest(of: Shares) -> list[Text]:
     if not open_:
         return []
     needed, pair = min(open_, key=lambda each: each[0])
-    said = "Of those {one} and {other} would be decided first, by about {needed} questions (80\u00a0% power)."
+    said = "Of those {one} and {other} would be decided first, by about {needed} examples (80\u00a0% power)."
     return [say(said, one=Code(pair.one), other=Code(pair.other), needed=verdict_words.about(needed))]
 
 

@@ -1,7 +1,8 @@
 // Learning curves of one cell: losses, and the validation metric.
-function curve(title, history, series, best, write) {
+function curve(title, history, all, best, write) {
   const [width, height, left, right, top, bottom] = [300, 170, 44, 12, 24, 26];
   const steps = history.map((line) => line.step);
+  const series = all.filter(({ of }) => history.some((line) => typeof of(line) === "number"));
   const values = series.flatMap(({ of }) => history.map(of)).filter((value) => typeof value === "number");
   if (!values.length) return null;
   const x = axis(steps, left, width - right, false), y = axis(values, height - bottom, top, false);

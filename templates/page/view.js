@@ -81,7 +81,8 @@ function historyTable({ history, best_step: best }, task) {
 }
 function parameterPairs({ adapter, head, total, backbone, percent }) {
   const whole = (value) => fixed(value, 0);
-  return [["adapter", `${whole(adapter)}, ${threeDigits(percent)} % of the backbone`], ["head", whole(head)], ["trained in all", whole(total)], ["backbone", whole(backbone)]];
+  const share = percent === null ? "" : `, ${threeDigits(percent)} % of the backbone`;
+  return [["adapter", whole(adapter) + share], ["head", whole(head)], ["trained in all", whole(total)], ...(backbone === null ? [] : [["backbone", whole(backbone)]])];
 }
 function costText(name, value) {
   if (name.endsWith("_bytes")) return scaled("bytes", value);
