@@ -173,7 +173,7 @@ def plan(
         slots=slots,
         seconds=seconds,
         rests=rests,
-        disk=_disk(left, records, clock),
+        disk=_disk(left, records, clock, file.keep),
         reference=reference,
         comparisons=comparisons,
         found=_found(cells, folder, comparisons),
@@ -281,20 +281,24 @@ def _gpus() -> int:
     return len([path for path in Path("/dev").glob("nvidia[0-9]*") if path.name[6:].isdigit()])
 
 
-def _disk(left: Iterable[Planned], records: Iterable[Record], clock: _Clock) -> Range:
-    """Records with their logs, predictions, texts once per task, and what methods learnt, where it is small enough to
-    be kept."""
+def _disk(left: Iterable[Planned], records: Iterable[Record], clock: _Clock, keep: Keep) -> Range:
+    """Records with their logs, and what the suite keeps: predictions, texts once per task, and what methods learnt,
+    where it is small enough or all is kept."""
+    most = {"all": math.inf, "adapters": MOST_KEPT, "none": 0}[keep.state]
     size = Range(0, 0)
     texts: dict[str, int] = {}
     for cell in left:
         tests = clock.tests.get((cell.backbone, cell.task, cell.budget), cell.budget.test_examples)
-        size += Range(RECORD + ROW * tests / 2, RECORD + ROW * tests * 2)
-        texts[cell.task] = tests * cell.budget.max_length * TOKEN
+        rows = ROW * tests if keep.predictions else 0
+        size += Range(RECORD + rows / 2, RECORD + rows * 2)
+        texts[cell.task] = tests * cell.budget.max_length * TOKEN if keep.texts else 0
         if (stored := clock.stored.get((cell.backbone, cell.label))) is not None:
-            size += Range(stored, stored) if stored < MOST_KEPT else Range(0, 0)
-        elif cell.label.partition("@")[0] != "full" and (parameters := clock.parameters.get(cell.backbone)):
-            low, high = (min(share * 4 * float(parameters), MOST_KEPT) for share in LEARNT)
-            size += Range(low, high)
+            size += Range(stored, stored) if stored < most else Range(0, 0)
+        elif most and (parameters := clock.parameters.get(cell.backbone)):
+            whole = 4 * float(parameters)
+            full = cell.label.partition("@")[0] == "full"
+            low, high = (whole if full else min(share * whole, most) for share in LEARNT)
+            size += Range(low, high) if not full or most == math.inf else Range(0, 0)
     known = {record.cell.task for record in records}
     new = sum(bytes_ for task, bytes_ in texts.items() if task not in known)
     return size + Range(new / 3, new)
