@@ -8,6 +8,7 @@ product of two matrices. What comes out is a range, of which each end is to be r
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ import numpy as np
 from bench import environment
 from bench.backbones import EMBEDDED
 from bench.detectable import LEVEL, Spreads, detectable, measured, typical
-from bench.suite_file import SuiteFile
+from bench.suite_file import Keep, SuiteFile
 from records.cards import Cards
 from records.cell import Budget, Cell
 from records.record import Record
