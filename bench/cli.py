@@ -122,29 +122,23 @@ def _length_of_time(text: str) -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise UsageError(
-            "running cells needs torch and more, which reports do without: `make` in the clone installs it into .venv"
-        ) from None
     from bench.display import RunDisplay
     from bench.launchers.local import slots
     from bench.scheduler import Scheduler
-    from bench.suite import Suite, SuiteError
+    from bench.suite import SuiteError
 
     here = Path.cwd()
     try:
-        suite = Suite.load(arguments.suite)
+        suite = cluster.read_suite(arguments)
     except SuiteError as error:
         raise UsageError(str(error)) from None
     os.chdir(here)  # from where paths are seen, wherever a plugin has gone
+    if suite is None or arguments.dry_run:
+        return cluster.dry_run(arguments, suite)
     store = RecordStore(usable_folder(arguments.results or RESULTS / suite.name, write=True))
     for note in suite.notes():
         print(f"note: {note}")
     limit = seconds_of(arguments.time_limit or suite.file.time_limit)
-    if arguments.dry_run:
-        return cluster.dry_run(arguments, suite, store, limit)
     with RunDisplay() as display:
         launcher = cluster.launcher_of(arguments, suite, limit, display.note)
         places = cluster.places(suite) if launcher.remote else slots(arguments.slots)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cluster_options import SlurmOptions
-from bench.folders import UsageError, store_of
+from bench.durations import seconds_of
+from bench.folders import RESULTS, UsageError, store_of, usable_folder
+from records.store import RecordStore
 
 if TYPE_CHECKING:
     from bench.launchers.base import Launcher, Slot
     from bench.launchers.queue import Seen
+    from bench.plan import Plan
     from bench.suite import Suite
-    from records.store import RecordStore
 
 # Of the options of a suite's key `slurm` those that are flags as well.
 FLAGS = {
@@ -25,6 +28,7 @@ FLAGS = {
     "time": "how long a job may take, as '4 h' (default: the time limit and 15 min)",
     "memory": "main memory of a job, as '16 GB'",
     "concurrency": "how many jobs of one array run at a time",
+    "python": "the Python of the jobs (default: this one)",
 }
 NUMBERS = {"gpus", "cpus", "concurrency"}
 
@@ -45,8 +49,8 @@ def add_commands(commands: Any) -> None:
     cancel.set_defaults(command=_cancel)
 
 
-def options_of(arguments: argparse.Namespace, suite: Suite) -> SlurmOptions:
-    """Those of the suite, in place of which flags come. Raises UsageError."""
+def options_of(arguments: argparse.Namespace, under_slurm: Any) -> SlurmOptions:
+    """Those that a suite has under its key `slurm`, in place of which flags come. Raises UsageError."""
     from pydantic import ValidationError
 
     flags = {name: value for name in FLAGS if (value := getattr(arguments, name)) is not None}
@@ -55,14 +59,57 @@ def options_of(arguments: argparse.Namespace, suite: Suite) -> SlurmOptions:
             raise UsageError(f"--{name}: takes a whole number, not {flags[name]!r}")
         flags[name] = int(flags[name])
     try:
-        return SlurmOptions.model_validate(suite.file.slurm.model_dump() | flags)
+        return SlurmOptions.model_validate((under_slurm if isinstance(under_slurm, dict) else {}) | flags)
     except ValidationError as error:
         [first, *_] = error.errors()
         raise UsageError(f"--{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
+def read_suite(arguments: argparse.Namespace) -> Suite | Plan | None:
+    """The suite. Reading it takes torch; where that is not here, a job of the cluster reads it, and nobody where jobs
+    are only to be shown. Raises SuiteError and UsageError."""
+    from bench.suite import Suite, find
+
+    if _has_torch():
+        return Suite.load(arguments.suite)
+    if arguments.launcher != "slurm":
+        raise UsageError(
+            "running cells needs torch and more, which reports do without: `make` in the clone installs it into .venv"
+        )
+    if arguments.dry_run:
+        return None
+    from bench.launchers.base import LaunchError
+    from bench.launchers.planner import plan_on_cluster
+
+    path = find(arguments.suite).absolute()
+    results = usable_folder(arguments.results or RESULTS / path.stem, write=True).absolute()
+    try:
+        return plan_on_cluster(str(path), results, options_of(arguments, _keys_of(path).get("slurm")), print)
+    except LaunchError as error:
+        raise UsageError(str(error)) from None
+
+
+def _has_torch() -> bool:
+    try:
+        import torch  # noqa: F401
+    except (ImportError, OSError):  # it is not here, or a library that it needs is not
+        return False
+    return True
+
+
+def _keys_of(path: Path) -> dict[str, Any]:
+    """Those of a suite that cannot be read here."""
+    from bench import yaml_lines
+
+    try:
+        data, _ = yaml_lines.load(path)
+    except yaml_lines.YamlError as error:
+        raise UsageError(str(error)) from None
+    return data if isinstance(data, dict) else {}
+
+
 def launcher_of(
-    arguments: argparse.Namespace, suite: Suite, limit: float | None, tell: Callable[[str], None]
+    arguments: argparse.Namespace, suite: Suite | Plan, limit: float | None, tell: Callable[[str], None]
 ) -> Launcher:
     """The one that was asked for. Raises UsageError."""
     if arguments.launcher == "slurm":
@@ -70,7 +117,7 @@ def launcher_of(
 
         if arguments.slots is not None:
             raise UsageError("--slots is for this machine alone; on a cluster it is --concurrency")
-        return SlurmLauncher(options_of(arguments, suite), limit, suite.modules(), tell)
+        return SlurmLauncher(options_of(arguments, suite.file.slurm.model_dump()), limit, suite.modules(), tell)
     from bench.launchers.local import LocalLauncher
 
     if given := [name for name in FLAGS if getattr(arguments, name) is not None]:
@@ -78,35 +125,61 @@ def launcher_of(
     return LocalLauncher(preload=suite.modules())
 
 
-def places(suite: Suite) -> list[Slot]:
+def places(suite: Suite | Plan) -> list[Slot]:
     """One for each cell: how many run at a time is the cluster's affair."""
     from bench.launchers.base import Slot
 
     return [Slot(index, 1) for index in range(len(suite.cells))]
 
 
-def dry_run(arguments: argparse.Namespace, suite: Suite, store: RecordStore, limit: float | None) -> int:
+def dry_run(arguments: argparse.Namespace, suite: Suite | Plan | None) -> int:
     """Prints what would be submitted."""
+    if arguments.launcher != "slurm":
+        raise UsageError("--dry-run goes with --launcher slurm")
+    if suite is None:
+        return _dry_run_unread(arguments)
+    limit = seconds_of(arguments.time_limit or suite.file.time_limit)
+    store = RecordStore(arguments.results or RESULTS / suite.name)
+    cards = suite.cards()
+    records = [store.standing(cell_id, cell, cards) for cell_id, cell in suite.cells.items()]
+    train = sum(record is None or record.status in ("failed", "broken") for record in records)
+    trained = sum(record is not None and record.status == "trained" for record in records)
+    profile = train + trained if suite.file.profile else 0
+    print(f"{suite.name}: {len(records)} cells, of which {train} are to be trained, and up to {profile} profiled")
+    options = options_of(arguments, suite.file.slurm.model_dump())
+    _show(options, arguments, suite.name, limit, train, profile)
+    return 0
+
+
+def _dry_run_unread(arguments: argparse.Namespace) -> int:
+    from bench.suite import find
+
+    path = find(arguments.suite)
+    keys = _keys_of(path)
+    try:
+        limit = seconds_of(arguments.time_limit or str(keys.get("time_limit", "12 h")))
+    except ValueError as error:
+        raise UsageError(f"{path}: time_limit: {error}") from None
+    print("There is no torch here: a job reads the suite first. Then each array is as that of one cell is here.")
+    _show(options_of(arguments, keys.get("slurm")), arguments, path.stem, limit, train=1, profile=0)
+    return 0
+
+
+def _show(
+    options: SlurmOptions, arguments: argparse.Namespace, name: str, limit: float | None, train: int, profile: int
+) -> None:
     from bench.launchers.base import LaunchError
     from bench.launchers.slurm import script
 
-    if arguments.launcher != "slurm":
-        raise UsageError("--dry-run goes with --launcher slurm")
-    options = options_of(arguments, suite)
-    cards = suite.cards()
-    records = {cell_id: store.standing(cell_id, cell, cards) for cell_id, cell in suite.cells.items()}
-    done = Counter("train" if r is None or r.status in ("failed", "broken") else r.status for r in records.values())
-    train, trained = done["train"], done["trained"]
-    print(f"{suite.name}: {len(records)} cells; to be trained {train}, to be profiled {trained + train} (n/a ones not)")
+    results = Path(arguments.results or RESULTS / name).absolute()
     try:
         if train:
-            print(f"\n# the training of {train} cells\n{script(options, store.root.absolute(), 'train', train, limit)}")
-        if suite.file.profile and train + trained:
-            said = "cost profiles, as many in an array as are trained by then"
-            print(f"\n# {said}\n{script(options, store.root.absolute(), 'profile', trained or 1, limit)}")
+            print(f"\n# training\n{script(options, results, 'train', train, limit)}")
+        if profile:
+            said = "cost profiles: an array of as many as have been trained by then"
+            print(f"\n# {said}\n{script(options, results, 'profile', 1, limit)}")
     except LaunchError as error:
         raise UsageError(str(error)) from None
-    return 0
 
 
 def status_lines(store: RecordStore) -> list[str]:

@@ -27,6 +27,7 @@ class SlurmOptions(BaseModel):
     memory: str | None = Field(None, description="main memory of a job, such as '16 GB'")
     time: str | None = Field(None, description="how long a job may take; the cell's time limit and 15 min by default")
     concurrency: int | None = Field(None, ge=1, description="how many jobs of one array run at a time")
+    python: str | None = Field(None, description="the Python of the jobs, which has torch; the one that submits them")
     setup: list[str] = Field([], description="lines of shell before Python starts, such as 'module load cuda'")
     extra: dict[str, str | int] = Field({}, description="more options of sbatch, such as `constraint: a100`")
 

@@ -17,7 +17,7 @@ from records.cell import Cell
 from records.text import escaped
 from records.vocabulary import nearest
 
-__all__ = ["BUILT_IN", "Suite", "SuiteError", "built_in", "expand"]
+__all__ = ["BUILT_IN", "Suite", "SuiteError", "built_in", "expand", "find"]
 
 BUILT_IN = Path(__file__).parent / "suites"
 
@@ -59,7 +59,7 @@ class Suite:
     @classmethod
     def load(cls, name_or_path: str) -> Suite:
         """Reads a built-in suite by name, or a file by path. Raises SuiteError; loads no model and no data."""
-        path = _find(name_or_path)
+        path = find(name_or_path)
         return cls(path, suite_reader.read(path))
 
     @property
@@ -130,7 +130,8 @@ def built_in() -> list[str]:
     return sorted(path.stem for path in BUILT_IN.glob("*.yaml"))
 
 
-def _find(name_or_path: str) -> Path:
+def find(name_or_path: str) -> Path:
+    """The file of a suite that is built in, or at this path. Raises SuiteError."""
     path = Path(name_or_path)
     try:
         if (known := BUILT_IN / f"{name_or_path}.yaml").is_file():

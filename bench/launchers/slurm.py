@@ -113,6 +113,7 @@ class SlurmLauncher:
         self._pause = SECONDS_BETWEEN_LOOKS[0]
         self._next_look = 0.0
         self._retry = 0.0
+        self._silent = False
 
     def begin(self, results: Path) -> None:
         """Finds the jobs that earlier runs have left on the cluster. Raises LaunchError."""
@@ -154,11 +155,14 @@ class SlurmLauncher:
         time.sleep(max(0.0, min(timeout, self._next_look - time.monotonic())))
         if time.monotonic() < self._next_look:
             return
+        found = None
         try:
             found = self._look()
+            self._silent = False
         except NoAnswer as error:
-            self.tell(f"the cluster does not say how the jobs stand, and is asked again: {error}")
-            found = None
+            if not self._silent:
+                self.tell(f"the cluster does not say how its jobs stand, and is asked again: {error}")
+            self._silent = True
         shortest, longest = SECONDS_BETWEEN_LOOKS
         self._pause = shortest if found else min(longest, self._pause * 1.5)
         self._next_look = time.monotonic() + self._pause
@@ -333,7 +337,7 @@ def executor_of(options: SlurmOptions, folder: Path, key: str, stage: Stage, lim
     try:
         from submitit import SlurmExecutor
 
-        executor = SlurmExecutor(folder, python=f"{shlex.quote(sys.executable)} -P")
+        executor = SlurmExecutor(folder, python=f"{shlex.quote(options.python or sys.executable)} -P")
         minutes = options.minutes(limit)
     except ImportError:
         raise LaunchError("submitting to Slurm needs submitit: pip install 'adaptbench[slurm]'") from None
@@ -358,6 +362,7 @@ def hand_over(folder: Path, job: str, assignment: str) -> None:
 
     path = JobPaths(folder, job_id=job).submitted_pickle
     if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         following = path.with_suffix(".next")
         DelayedSubmission(node.work, assignment).dump(following)
         following.replace(path)

@@ -1,7 +1,7 @@
 """A Slurm cluster of one machine, in a folder of its own, from Debian's packages slurm-wlm and munge.
 
-It has two nodes' worth of scheduling in one: the partition `urgent` preempts the partition `work`. There is no
-accounting (slurmdbd), as on small clusters: what `sacct` would say is not known.
+A job in the partition `urgent` takes the node from those in `work`, which are queued again, and from those in `cheap`,
+which are cancelled. There is no account of jobs (slurmdbd), as on small clusters: `sacct` knows nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
-CryptoType=crypto/munge
 SlurmctldPort={controller}
 SlurmdPort={daemon}
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -51,8 +50,9 @@ InactiveLimit=0
 MpiDefault=none
 JobAcctGatherType=jobacct_gather/none
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
-PartitionName=work Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode={mode}
-PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=off
+PartitionName=work Nodes=ALL Default=YES State=UP PriorityTier=1 PreemptMode=requeue
+PartitionName=cheap Nodes=ALL State=UP PriorityTier=1 PreemptMode=cancel
+PartitionName=urgent Nodes=ALL State=UP PriorityTier=10 PreemptMode=off
 """
 
 
@@ -70,10 +70,9 @@ def _free_port() -> int:
 class Cluster:
     """Use as a context manager; `environ` is what its commands need."""
 
-    def __init__(self, folder: Path, cpus: int = 2, preempt_mode: str = "requeue") -> None:
+    def __init__(self, folder: Path, cpus: int = 4) -> None:
         self.folder = folder
         self.cpus = cpus
-        self.preempt_mode = preempt_mode
         self.environ = os.environ | {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": PATH}
         self._daemons: list[subprocess.Popen[bytes]] = []
 
@@ -111,6 +110,16 @@ class Cluster:
         found = subprocess.run(command, env=self.environ, capture_output=True, text=True, check=check, timeout=30)
         return found.stdout.strip()
 
+    def states(self) -> dict[str, str]:
+        """Of all jobs that were submitted, by id. One that was queued again would be kept from starting for two
+        minutes, as long as its former credential is good: here it may start at once."""
+        said = self.run("squeue", "-h", "--array", "--states=all", "--format=%i|%T|%r")
+        rows = [line.split("|") for line in said.splitlines()]
+        for job, _, why in rows:
+            if why == "BeginTime":
+                self.run("scontrol", "update", f"jobid={job}", "StartTime=now", check=False)
+        return {job: state for job, state, _ in rows}
+
     def _configure(self) -> None:
         for name in ("state", "spool"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -120,7 +129,7 @@ class Cluster:
         key.chmod(0o600)
         text = CONFIGURATION.format(
             host=socket.gethostname().partition(".")[0], user=getpass.getuser(), folder=self.folder, cpus=self.cpus,
-            controller=_free_port(), daemon=_free_port(), mode=self.preempt_mode,
+            controller=_free_port(), daemon=_free_port(),
         )  # fmt: skip
         (self.folder / "slurm.conf").write_text(text)
 
