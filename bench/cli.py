@@ -140,7 +140,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"note: {note}")
     limit = seconds_of(arguments.time_limit or suite.file.time_limit)
     with RunDisplay() as display:
-        launcher = cluster.launcher_of(arguments, suite, limit, display.note)
+        launcher = cluster.launcher_of(arguments, suite, store, limit, display.note)
         places = cluster.places(suite) if launcher.remote else slots(arguments.slots)
         records = Scheduler(suite, store, launcher, places, limit).run(display)
     lacking = _lacking(records, suite.file.profile)

@@ -16,7 +16,7 @@ from records.store import RecordStore
 if TYPE_CHECKING:
     from bench.launchers.base import Launcher, Slot
     from bench.launchers.queue import Seen
-    from bench.plan import Plan
+    from bench.resolved_suite import ResolvedSuite
     from bench.suite import Suite
 
 # Of the options of a suite's key `slurm` those that are flags as well.
@@ -65,7 +65,7 @@ def options_of(arguments: argparse.Namespace, under_slurm: Any) -> SlurmOptions:
         raise UsageError(f"--{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
-def read_suite(arguments: argparse.Namespace) -> Suite | Plan | None:
+def read_suite(arguments: argparse.Namespace) -> Suite | ResolvedSuite | None:
     """The suite. Reading it takes torch; where that is not here, a job of the cluster reads it, and nobody where jobs
     are only to be shown. Raises SuiteError and UsageError."""
     from bench.suite import Suite, find
@@ -79,12 +79,12 @@ def read_suite(arguments: argparse.Namespace) -> Suite | Plan | None:
     if arguments.dry_run:
         return None
     from bench.launchers.base import LaunchError
-    from bench.launchers.planner import plan_on_cluster
+    from bench.launchers.reading import read_on_cluster
 
     path = find(arguments.suite).absolute()
     results = usable_folder(arguments.results or RESULTS / path.stem, write=True).absolute()
     try:
-        return plan_on_cluster(str(path), results, options_of(arguments, _keys_of(path).get("slurm")), print)
+        return read_on_cluster(str(path), results, options_of(arguments, _keys_of(path).get("slurm")), print)
     except LaunchError as error:
         raise UsageError(str(error)) from None
 
@@ -109,7 +109,11 @@ def _keys_of(path: Path) -> dict[str, Any]:
 
 
 def launcher_of(
-    arguments: argparse.Namespace, suite: Suite | Plan, limit: float | None, tell: Callable[[str], None]
+    arguments: argparse.Namespace,
+    suite: Suite | ResolvedSuite,
+    store: RecordStore,
+    limit: float | None,
+    tell: Callable[[str], None],
 ) -> Launcher:
     """The one that was asked for. Raises UsageError."""
     if arguments.launcher == "slurm":
@@ -122,17 +126,35 @@ def launcher_of(
 
     if given := [name for name in FLAGS if getattr(arguments, name) is not None]:
         raise UsageError(f"--{given[0]} goes with --launcher slurm")
+    _refuse_beside_jobs(store, tell)
     return LocalLauncher(preload=suite.modules())
 
 
-def places(suite: Suite | Plan) -> list[Slot]:
+def _refuse_beside_jobs(store: RecordStore, tell: Callable[[str], None]) -> None:
+    """Cells that a cluster is at work on would be computed twice."""
+    from bench.launchers.base import LaunchError
+    from bench.launchers.queue import NoAnswer
+
+    try:
+        jobs = _jobs(store)
+    except (LaunchError, NoAnswer) as error:
+        tell(f"whether a cluster is still at work on these cells is not known from here: {error}")
+        return
+    if jobs:
+        raise UsageError(
+            f"{store.root}: {len(jobs)} jobs of it are on the cluster; go on with --launcher slurm, or end them by"
+            " `bench cancel` before cells run here"
+        )
+
+
+def places(suite: Suite | ResolvedSuite) -> list[Slot]:
     """One for each cell: how many run at a time is the cluster's affair."""
     from bench.launchers.base import Slot
 
     return [Slot(index, 1) for index in range(len(suite.cells))]
 
 
-def dry_run(arguments: argparse.Namespace, suite: Suite | Plan | None) -> int:
+def dry_run(arguments: argparse.Namespace, suite: Suite | ResolvedSuite | None) -> int:
     """Prints what would be submitted."""
     if arguments.launcher != "slurm":
         raise UsageError("--dry-run goes with --launcher slurm")
@@ -184,11 +206,12 @@ def _show(
 
 def status_lines(store: RecordStore) -> list[str]:
     """How a results folder's jobs stand on the cluster; nothing where it has none."""
+    from bench.launchers.base import LaunchError
     from bench.launchers.queue import NoAnswer
 
     try:
         jobs = _jobs(store)
-    except NoAnswer as error:
+    except (LaunchError, NoAnswer) as error:
         return [f"on the cluster: not known from here ({error})"]
     if not jobs:
         return []
@@ -202,7 +225,8 @@ def _words(seen: Seen) -> str:
 
 
 def _jobs(store: RecordStore) -> list[tuple[str, str, str, Seen]]:
-    """Cell, stage, what it is doing where it runs, and the job, of all that have not ended. Raises NoAnswer."""
+    """Cell, stage, what it is doing where it runs, and the job, of all that have not ended. Raises
+    NoAnswer, and LaunchError where the journal cannot be read."""
     from bench.launchers import queue
     from bench.launchers.journal import Journal
     from bench.launchers.node import word_of
@@ -223,13 +247,14 @@ def _jobs(store: RecordStore) -> list[tuple[str, str, str, Seen]]:
 
 def _cancel(arguments: argparse.Namespace) -> int:
     from bench.launchers import queue
+    from bench.launchers.base import LaunchError
 
     store = store_of(arguments.results)
     store.manifest()
     try:
         jobs = [seen.job for *_, seen in _jobs(store)]
         queue.cancel(*jobs)
-    except queue.NoAnswer as error:
+    except (LaunchError, queue.NoAnswer) as error:
         raise UsageError(f"{store.root}: {error}") from None
     print(f"{store.root}: {len(jobs)} jobs cancelled; finished cells are kept")
     return 0

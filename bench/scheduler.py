@@ -16,7 +16,7 @@ from bench import environment
 from bench.durations import duration
 from bench.job import Job, Stage
 from bench.launchers.base import LONGEST_LOG, End, Launcher, LaunchError, Running, Slot
-from bench.plan import Plan
+from bench.resolved_suite import ResolvedSuite
 from bench.suite import BUILT_IN, Suite
 from records import files
 from records.cell import Cell
@@ -51,7 +51,12 @@ class Scheduler:
     """
 
     def __init__(
-        self, suite: Suite | Plan, store: RecordStore, launcher: Launcher, slots: list[Slot], limit: float | None = None
+        self,
+        suite: Suite | ResolvedSuite,
+        store: RecordStore,
+        launcher: Launcher,
+        slots: list[Slot],
+        limit: float | None = None,
     ) -> None:
         """`limit` is how many seconds a cell may take to train, and to be profiled; None is without end."""
         self.suite = suite
@@ -273,7 +278,7 @@ class Scheduler:
             started=now,
             finished=now,
             wall_seconds=seconds,
-            environment=environment.describe(),
+            environment={} if self.launcher.remote else environment.describe(),
         )
 
 

@@ -118,7 +118,7 @@ class Suite:
 
     def resolved(self) -> dict[str, Any]:
         """The suite with every default filled in, for the manifest."""
-        return self.file.model_dump(mode="json") | {
+        return self.file.model_dump(mode="json", exclude={"slurm"}) | {
             "name": self.name,
             "methods": {label: method.hyperparameters for label, method in self.axes.methods.items()},
             "command": shlex.join(["bench", "run", self.name if self.path.parent == BUILT_IN else str(self.path)]),
@@ -131,7 +131,7 @@ def built_in() -> list[str]:
 
 
 def find(name_or_path: str) -> Path:
-    """The file of a suite that is built in, or at this path. Raises SuiteError."""
+    """The file of a built-in suite, or of a path. Raises SuiteError."""
     path = Path(name_or_path)
     try:
         if (known := BUILT_IN / f"{name_or_path}.yaml").is_file():

@@ -76,7 +76,6 @@ class SlurmRunning:
             self.done, self.total, self.doing = word.done, word.total, word.doing
             self.seconds, self.silent = word.seconds, word.silent
             self.overdue, self.refused = word.overdue, word.refused
-            self.job = replace(self.job, attempt=word.attempt)
         elif seen is not None:
             self.doing = seen.state.lower() + (f" ({seen.why})" if seen.why else "")
 
@@ -213,11 +212,14 @@ class SlurmLauncher:
         for stage in stages:
             batch = [running for running in self._waiting if running.job.stage == stage]
             for begin in range(0, len(batch), self._longest_array):
-                self._submit_array(stage, batch[begin : begin + self._longest_array])
+                if not self._submit_array(stage, batch[begin : begin + self._longest_array]):
+                    self._retry = time.monotonic() + 4 * SECONDS_BETWEEN_LOOKS[1]
+                    return
         self._next_look = min(self._next_look, time.monotonic() + SECONDS_BETWEEN_LOOKS[0])
 
-    def _submit_array(self, stage: Stage, batch: list[SlurmRunning]) -> None:
-        """Raises LaunchError where the cluster refuses and nothing of ours is there whose end could change that."""
+    def _submit_array(self, stage: Stage, batch: list[SlurmRunning]) -> bool:
+        """Whether the cluster has taken it. Raises LaunchError where it refuses and nothing of ours is there whose end
+        could change that."""
         key = f"bench-{re.sub('[^A-Za-z0-9-]', '-', self.results.name)[:30]}-{stage}-{uuid.uuid4().hex[:10]}"
         self._write(
             "intent",
@@ -243,9 +245,9 @@ class SlurmLauncher:
             if all(not each.key for each in self.running.values()):
                 raise LaunchError(f"the cluster takes no jobs: {why}")
             self.tell(f"the cluster takes no more jobs for now: {why}")
-            self._retry = time.monotonic() + 4 * SECONDS_BETWEEN_LOOKS[1]
-            return
+            return False
         self._waiting = [running for running in self._waiting if not running.key]
+        return True
 
     def _was_accepted(self, key: str) -> bool:
         """After an error, which may have been one of the answer alone."""
@@ -299,7 +301,12 @@ class SlurmLauncher:
         # What is requeued may show an end for a moment; what ended well will have left word.
         sure = seen is not None and seen.ended and seen.state != "COMPLETED"
         patience = SECONDS_BETWEEN_LOOKS[0] if sure else SECONDS_TO_BE_SEEN
-        return end_of_state(seen, self.options) if time.monotonic() - running.gone > patience else None
+        if time.monotonic() - running.gone <= patience:
+            return None
+        if seen is not None and seen.state == "PENDING" and word is None:
+            # Where a part of a waiting array is cancelled, the queue forgets it at once.
+            seen = replace(seen, state="CANCELLED")
+        return end_of_state(seen, self.options)
 
 
 def end_of_state(seen: Seen | None, options: SlurmOptions) -> End:
@@ -340,7 +347,7 @@ def executor_of(options: SlurmOptions, folder: Path, key: str, stage: Stage, lim
         executor = SlurmExecutor(folder, python=f"{shlex.quote(options.python or sys.executable)} -P")
         minutes = options.minutes(limit)
     except ImportError:
-        raise LaunchError("submitting to Slurm needs submitit: pip install 'adaptbench[slurm]'") from None
+        raise LaunchError("submitting to Slurm needs submitit: pip install submitit") from None
     except (RuntimeError, ValueError) as error:
         raise LaunchError(one_line(error)) from None
     asked = {

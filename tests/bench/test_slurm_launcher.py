@@ -149,13 +149,25 @@ def test_why_a_worker_was_killed_is_asked_of_the_cluster(cluster, launch):
 @pytest.mark.parametrize(("account", "said"), [("10|{name}|TIMEOUT", "TIMEOUT"), (None, "without a record or a trace")])
 def test_a_short_job_that_was_never_seen_is_looked_up_in_the_account(cluster, launch, account, said):
     launcher = launch()
-    list(launcher.wait(0.0))
+    launcher._submit()
     [submission] = cluster.submissions()
     cluster.forget()
     if account:
         cluster.flag("account", account.format(name=submission.key))
     [end] = look(launcher)
     assert said in end.reason and end.attempts == (1 if account else ATTEMPTS_WHEN_LOST)
+
+
+def test_a_waiting_job_that_the_queue_forgets_was_cancelled(cluster, launch):
+    launcher = launch(2)
+    look(launcher)
+    cluster.turn("RUNNING", "10_1")
+    cluster.say(cluster.submissions()[0], 1, Word(node="n1"))
+    look(launcher)
+    cluster.forget()
+    waiting, running = look(launcher)
+    assert "10_0 was cancelled (CANCELLED)" in waiting.reason and waiting.attempts == 1
+    assert "10_1 was last seen RUNNING" in running.reason and running.attempts == ATTEMPTS_WHEN_LOST
 
 
 def test_silence_of_the_controller_says_nothing_of_the_jobs_and_is_told_once(cluster, launch):

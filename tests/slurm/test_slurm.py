@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,7 +19,7 @@ import pytest
 from bench import cli
 from bench.launchers.journal import Journal, Submission
 from bench.lifeline import die_with
-from tests.conftest import ROOT, read_records, scores, wait_until
+from tests.conftest import ROOT, bench_command, bench_environ, read_records, scores, wait_until
 from tests.slurm.cluster import Cluster, missing
 
 pytestmark = [
@@ -99,17 +102,20 @@ def trainings(results: Path) -> Counter[str]:
     return found
 
 
+def processes_with(words: str) -> Iterator[psutil.Process]:
+    """Those whose command line has these words in it."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if words in " ".join(process.cmdline()):
+                yield process
+
+
 def worker_of(job: str) -> psutil.Process | None:
     """The process in which a job's cell runs: it is forked from the server that the job has started."""
-    task = job.partition("_")[2]
-    for process in psutil.process_iter():
-        try:
-            parent = process.parent()
-            forked = parent is not None and "forkserver" in " ".join(parent.cmdline())
-            if forked and process.environ().get("SLURM_ARRAY_TASK_ID") == task:
-                return process
-        except psutil.Error:
-            continue
+    for server in processes_with("multiprocessing.forkserver"):
+        with contextlib.suppress(psutil.Error):
+            if server.environ().get("SLURM_ARRAY_TASK_ID") == job.partition("_")[2]:
+                return next(iter(server.children()), None)
     return None
 
 
@@ -150,4 +156,59 @@ def test_whatever_befalls_its_jobs_a_suite_ends_as_it_does_on_one_machine(cluste
     assert trainings(results) == dict.fromkeys(read_records(results), 1)
     attempts = [read_records(results)[each.cell]["attempts"] for each in submissions(results)[1].cells]
     assert attempts[0] == 1 and attempts[1] >= 2 and attempts[2] == 3
-    assert not [each for each in psutil.process_iter() if "submitit" in " ".join(each.cmdline())]
+    assert not list(processes_with("submitit"))
+
+
+def test_a_machine_without_torch_submits_and_a_job_that_was_cancelled_for_another_is_submitted_again(
+    cluster, write_suite, tmp_path
+):
+    suite = write_suite(methods={"head": {"lr": 1e-2}})
+    python = tmp_path / "python-with-torch"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    environ = cluster.environ | {"PYTHONPATH": f"{ROOT / 'tests' / 'bench' / 'no_torch'}{os.pathsep}{ROOT}"}
+    asked = bench_command("run", suite, "--launcher", "slurm", "--partition", "cheap", "--python", python)
+    with (tmp_path / "out.txt").open("w") as out:
+        run = subprocess.Popen(asked, cwd=tmp_path, env=bench_environ(tmp_path, **environ), stdout=out, stderr=out)
+    try:
+        results = tmp_path / "results" / "tiny"
+        wait_until(lambda: run.poll() or list(results.glob("slurm/bench-tiny-train-*/0.json")))
+        cluster.run("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap", "sleep 1")
+        assert run.wait(timeout=120) == 0, (tmp_path / "out.txt").read_text()
+    finally:
+        run.kill()
+    assert "there is no torch here" in (tmp_path / "out.txt").read_text()
+    [record] = read_records(results).values()
+    assert record["status"] == "ok" and record["cost"]["train_flops"] > 0
+    # A profile is counted apart: it is another job, which had its node alone.
+    assert [(each.stage, each.cells[0].attempt) for each in submissions(results)] == [
+        ("train", 1),
+        ("train", 2),
+        ("profile", 1),
+    ]
+    shown = cluster.run("scontrol", "show", "job", submissions(results)[2].job)
+    assert "OverSubscribe=NO" in shown and f"NumCPUs={cluster.cpus}" in shown
+    assert "PREEMPTED" in cluster.states().values()
+
+
+def test_jobs_outlive_an_interrupted_run_and_are_cancelled_when_they_are_to_be(cluster, bench, write_suite, tmp_path):
+    other = cluster.run("sbatch", "--parsable", "--partition=urgent", "--exclusive", "--output=/dev/null",
+                        "--wrap", "sleep 100")  # fmt: skip
+    wait_until(lambda: cluster.states()[other] == "RUNNING")
+    runs = Runs(tmp_path, cluster)
+    run = runs.start(write_suite(), "--launcher", "slurm", "--account", "lab")
+    before = set(cluster.states())
+    jobs = wait_until(lambda: set(cluster.states()) - before)
+    wait_until(lambda: journal(tmp_path / "results" / "tiny")["accepted"])
+    os.kill(run, signal.SIGINT)
+    assert end_of(run) == 1
+    assert "2 jobs stay on the cluster" in runs.out() and "bench cancel" in runs.out()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("SLURM_CONF", "PATH"):
+            patch.setenv(name, cluster.environ[name])
+        assert "on the cluster: 2 pending" in bench("status", "tiny").stdout
+        assert "2 jobs cancelled" in bench("cancel", "tiny").stdout
+        states = cluster.states()  # which may have forgotten what never ran
+        assert {states.get(job, "CANCELLED") for job in jobs} == {"CANCELLED"}
+        assert "on the cluster" not in bench("status", "tiny").stdout
+    cluster.run("scancel", other)

@@ -1,5 +1,5 @@
 """A suite that was read elsewhere: all that the scheduler needs of it, as data. Reading one imports its methods, and
-with them torch, which the login node of a cluster may lack; a plan is read anywhere."""
+with them torch, which the login node of a cluster may lack; this is read anywhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from records.cell import Cell
 from records.record import CellId
 
 
-class Plan(BaseModel):
+class ResolvedSuite(BaseModel):
     """What stands in for a `Suite`."""
 
     path: Path
@@ -28,7 +28,7 @@ class Plan(BaseModel):
     noted: list[str]
 
     @classmethod
-    def of(cls, suite: Suite) -> Plan:
+    def of(cls, suite: Suite) -> ResolvedSuite:
         """Everything of it that is needed to run its cells."""
         plugins = {cell_id: files for cell_id, cell in suite.cells.items() if (files := suite.plugin_files(cell))}
         return cls(

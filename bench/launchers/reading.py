@@ -16,7 +16,7 @@ from bench.launchers import queue
 from bench.launchers.base import LaunchError
 from bench.launchers.journal import FOLDER
 from bench.launchers.slurm import SECONDS_BETWEEN_LOOKS, SECONDS_TO_BE_SEEN, end_of_state, executor_of
-from bench.plan import Plan
+from bench.resolved_suite import ResolvedSuite
 from bench.suite import Suite, SuiteError
 from records import files
 from records.text import one_line
@@ -26,25 +26,25 @@ SECONDS_TO_READ = 20 * 60.0
 
 
 class Reply(BaseModel):
-    """What such a job writes: a plan, or what is wrong with the suite."""
+    """What such a job writes: the suite, or what is wrong with it."""
 
-    plan: Plan | None = None
+    suite: ResolvedSuite | None = None
     fault: str | None = None
 
 
 def read_suite(path: str, reply: str) -> None:
     """The job's side: reads a suite, and writes what came of it."""
     try:
-        found = Reply(plan=Plan.of(Suite.load(path)))
+        found = Reply(suite=ResolvedSuite.of(Suite.load(path)))
     except SuiteError as error:
         found = Reply(fault=str(error))
     files.write_atomically(Path(reply), found.model_dump_json())
 
 
-def plan_on_cluster(suite: str, results: Path, options: SlurmOptions, tell: Callable[[str], None]) -> Plan:
+def read_on_cluster(path: str, results: Path, options: SlurmOptions, tell: Callable[[str], None]) -> ResolvedSuite:
     """Submits a job that reads the suite, and waits for it; an interrupt cancels it. Raises LaunchError, and SuiteError
     where the suite is wrong."""
-    key = f"bench-plan-{uuid.uuid4().hex[:10]}"
+    key = f"bench-suite-{uuid.uuid4().hex[:10]}"
     folder = results / FOLDER / key
     executor = executor_of(
         options.model_copy(update={"gpus": None, "time": None}), folder, key, "train", SECONDS_TO_READ
@@ -52,7 +52,7 @@ def plan_on_cluster(suite: str, results: Path, options: SlurmOptions, tell: Call
     reply = folder / "reply.json"
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            job = executor.submit(read_suite, suite, str(reply)).job_id
+            job = executor.submit(read_suite, path, str(reply)).job_id
     except OSError:
         raise
     except Exception as error:  # submitit has several for it
@@ -64,9 +64,9 @@ def plan_on_cluster(suite: str, results: Path, options: SlurmOptions, tell: Call
         with contextlib.suppress(queue.NoAnswer):
             queue.cancel(job)
         raise
-    if found.plan is None:
+    if found.suite is None:
         raise SuiteError(found.fault or "the suite cannot be read")
-    return found.plan
+    return found.suite
 
 
 def _wait(key: str, reply: Path) -> bytes:
