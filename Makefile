@@ -31,8 +31,8 @@ READY := $(VENV)/.ready
 export SUITE RESULTS TOPIC TEMPLATE RECORDS
 
 .DEFAULT_GOAL := help
-.PHONY: help bench report slides status test test-exhaustive test-page performance test-slow test-gpu test-adapterhub
-.PHONY: support statistics docs check check-page map hooks format clean
+.PHONY: help bench report slides status test test-exhaustive test-page performance test-slow test-gpu test-slurm
+.PHONY: test-adapterhub support statistics docs check check-page map hooks format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -50,7 +50,7 @@ status: $(READY) ## what of SUITE is done, failed, open
 	$(BIN)/bench status "$${RESULTS:-$$SUITE}"
 
 test: $(READY) ## the tests that take seconds
-	$(PYTEST) -m "not exhaustive and not slow and not gpu and not adapterhub"
+	$(PYTEST) -m "not exhaustive and not slow and not gpu and not slurm and not adapterhub"
 
 test-exhaustive: $(READY) ## what `make test` tries only a part of: every method on every architecture, runs that take long
 	$(PYTEST) -m exhaustive
@@ -66,6 +66,9 @@ test-slow: $(READY) ## the tests that train real models for minutes
 
 test-gpu: $(READY) ## the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu
+
+test-slurm: $(READY) ## cells on a real Slurm cluster of one machine (needs Debian's slurm-wlm and munge)
+	$(BIN)/python -m pytest -rs tests/slurm -m slurm
 
 test-adapterhub: $(READY) $(ADAPTERHUB)/.ready ## hold our adapters against AdapterHub's, in an environment of its own
 	$(BIN)/python -m pytest tests/references/test_adapterhub.py -m adapterhub

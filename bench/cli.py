@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import __version__, evidence, exchange, terminal
+from bench import __version__, cluster, evidence, exchange, terminal
 from bench.durations import seconds_of
 from bench.folders import RESULTS, UsageError, expanded, path_of, store_of, usable_folder
 from records.record import Record
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--slots", type=_positive, help="cells at a time (default: one per GPU, or per core and 4 GiB)")
     limit = "how long a cell may train, and be profiled, as in '90 min' or '2 h'; 'none' is without end (default: 12 h)"
     run.add_argument("--time-limit", type=_length_of_time, help=limit)
+    cluster.add_options(run)
     run.set_defaults(command=_run)
 
     plan = commands.add_parser("plan", help="what a suite will take, and which differences it can show")
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     list_.add_argument("kind", nargs="?", choices=KINDS, help="with details")
     list_.set_defaults(command=_list)
 
+    cluster.add_commands(commands)
     evidence.add_commands(commands)
     exchange.add_commands(commands)
 
@@ -125,33 +127,29 @@ def _length_of_time(text: str) -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise UsageError(
-            "running cells needs torch and more, which reports do without: `make` in the clone installs it into .venv"
-        ) from None
     from bench import plan_lines
     from bench.display import RunDisplay
-    from bench.launchers.local import LocalLauncher, slots
+    from bench.launchers.local import slots
     from bench.scheduler import Scheduler
-    from bench.suite import Suite, SuiteError
+    from bench.suite import SuiteError
 
     here = Path.cwd()
     try:
-        suite = Suite.load(arguments.suite)
+        suite = cluster.read_suite(arguments)
     except SuiteError as error:
         raise UsageError(str(error)) from None
     os.chdir(here)  # from where paths are seen, wherever a plugin has gone
+    if suite is None or arguments.dry_run:
+        return cluster.dry_run(arguments, suite)
     store = RecordStore(usable_folder(arguments.results or RESULTS / suite.name, write=True))
     for note in suite.notes():
         print(f"note: {note}")
-    places = slots(arguments.slots)
-    for line in plan_lines.of_suite(suite, store.root, len(places)):
-        print(line)
-    launcher = LocalLauncher(preload=suite.modules())
     limit = seconds_of(arguments.time_limit or suite.file.time_limit)
     with RunDisplay() as display:
+        launcher = cluster.launcher_of(arguments, suite, store, limit, display.note)
+        places = cluster.places(suite) if launcher.remote else slots(arguments.slots)
+        for line in plan_lines.of_suite(suite, store.root, len(places)):
+            display.note(line)
         records = Scheduler(suite, store, launcher, places, limit).run(display)
     lacking = _lacking(records, suite.file.profile)
     print(f"results: {store.root}" + (f" ({'; '.join(lacking)})" if lacking else ""))
@@ -199,6 +197,8 @@ def _status(arguments: argparse.Namespace) -> int:
         if record.reason:
             line = f"{record.id}  {record.status}  {record.cell}: {record.reason}"
             console.print(printable(" ".join(line.split("\n"))), markup=False, soft_wrap=True)
+    for line in cluster.status_lines(store):
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
     if kept := evidence.kept_line(store, list(records.values())):
         console.print(kept, markup=False, highlight=False)
     for line in manifest.mixed:

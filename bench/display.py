@@ -23,9 +23,11 @@ from records.record import Record
 from records.text import printable
 
 if TYPE_CHECKING:
-    from bench.launchers.local import Running
+    from bench.launchers.base import Running
 
 LATEST = 12
+# On a cluster more cells may run than a terminal has lines.
+MOST_RUNNING = 24
 STYLES = {"ok": "green", "trained": "green", "failed": "red", "n/a": "yellow", "broken": "red"}
 
 # A worker speaks once a second while its work goes on. On a terminal its silence is shown after so many seconds; in a
@@ -107,7 +109,8 @@ class RunDisplay:
     def begin(
         self, suite: str, cells: dict[str, Cell], finished: list[Record], slots: int, profiles: bool = True
     ) -> None:
-        """`profiles` says whether cost is profiled: without, a cell that is trained is done."""
+        """`slots` is how many cells run at a time, 0 where that is a cluster's affair. `profiles` says whether cost is
+        profiled: without, a cell that is trained is done."""
         self.cells, self.slots, self.suite, self.profiles = cells, slots, suite, profiles
         for record in finished:
             if record.status != "n/a":
@@ -118,8 +121,9 @@ class RunDisplay:
                 self._count(record)
         if not self.live:
             self.console.print(
-                f"{suite}: {len(cells)} cells, {self._done()} finished before, {slots} at a time", highlight=False
-            )
+                f"{suite}: {len(cells)} cells, {self._done()} finished before,"
+                f" {slots or 'as many as the cluster takes'} at a time", highlight=False,
+            )  # fmt: skip
 
     def note(self, text: str) -> None:
         """One line that stays."""
@@ -127,7 +131,8 @@ class RunDisplay:
 
     def refresh(self, running: list[Running], pending: list[Job]) -> None:
         """Shows where the run stands."""
-        self.remaining = self.time_left.total(running, pending, self.slots)
+        slots = self.slots or max(1, sum(not run.queued for run in running))
+        self.remaining = self.time_left.total(running, pending, slots)
         if self.live:
             self.live.update(self._picture(running))
         else:
@@ -172,16 +177,18 @@ class RunDisplay:
 
     def _picture(self, running: list[Running]) -> Group:
         done = self._done()
+        under_way = [run for run in running if not run.queued]
+        queued = f", {len(running) - len(under_way)} queued" if len(under_way) < len(running) else ""
         elapsed = duration(time.monotonic() - self.began)
         head = Text.assemble(
-            (f"{self.suite}  ", "bold"), f"{done} of {len(self.cells)} cells done, {len(running)} running, ",
+            (f"{self.suite}  ", "bold"), f"{done} of {len(self.cells)} cells done, {len(under_way)} running{queued}, ",
             self._summary(), f", {elapsed} so far",
         )  # fmt: skip
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         for record in self.latest:
             style = STYLES[record.status]
             table.add_row(Text(record.status, style), Text(str(record.cell)), Text(outcome(record)))
-        for run in running:
+        for run in under_way[:MOST_RUNNING]:
             table.add_row(Text("…", "cyan"), Text(str(run.job.cell)), Text(doing(run), "cyan"))
         # Two jobs a cell: training and profile.
         jobs = 2 if self.profiles else 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from bench import suite_reader
 from bench.durations import SECONDS
 from bench.planning import Found, Plan, Planned, crossed, plan, standing
+from bench.resolved_suite import ResolvedSuite
 from bench.suite import Suite, find
 from records.cards import Cards
 from records.record import Record
@@ -31,7 +32,7 @@ def of_file(name_or_path: str, results: Path | None, slots: int | None) -> list[
     return lines(plan(path.stem, file, list(crossed(file, budgets)), done, folder, slots))
 
 
-def of_suite(suite: Suite, results: Path, slots: int) -> list[str]:
+def of_suite(suite: Suite | ResolvedSuite, results: Path, slots: int) -> list[str]:
     """By its cells' identities, as `bench run` goes by them. What is wrong with the folder is for the run to say."""
     try:
         folder: Folder | None = _read(results)

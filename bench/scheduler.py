@@ -15,21 +15,16 @@ from typing import Protocol
 from bench import environment
 from bench.durations import duration
 from bench.job import Job, Stage
-from bench.launchers.local import UNKNOWN_STATUS, LaunchError, LocalLauncher, Running, Slot, describe_exit
+from bench.launchers.base import LONGEST_LOG, End, Launcher, LaunchError, Running, Slot
+from bench.resolved_suite import ResolvedSuite
 from bench.suite import BUILT_IN, Suite
 from records import files
 from records.cell import Cell
 from records.record import Manifest, Record
 from records.store import NoResults, RecordStore, ResultsError
 
-# A worker killed by a signal may have met a passing shortage of memory: it is tried once more, at the end.
-ATTEMPTS_WHEN_KILLED = 2
-
 # What a disk says when it will take no other record either.
 DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
-
-# A log is cut when it is twice as long as what is kept of it.
-LONGEST_LOG = 4 * files.LOG_END
 
 
 class Display(Protocol):
@@ -56,7 +51,12 @@ class Scheduler:
     """
 
     def __init__(
-        self, suite: Suite, store: RecordStore, launcher: LocalLauncher, slots: list[Slot], limit: float | None = None
+        self,
+        suite: Suite | ResolvedSuite,
+        store: RecordStore,
+        launcher: Launcher,
+        slots: list[Slot],
+        limit: float | None = None,
     ) -> None:
         """`limit` is how many seconds a cell may take to train, and to be profiled; None is without end."""
         self.suite = suite
@@ -79,17 +79,21 @@ class Scheduler:
         with only_one(self.store.root):
             with self._writing():
                 self.store.prepare()
+                with self._launching():
+                    self.launcher.begin(self.results)
                 if note := self._foreign():
                     display.note(note)
                 self._plan()
                 self._write_manifest()
             finished = list(self.standing.values())
-            display.begin(self.suite.name, self.suite.cells, finished, len(self.slots), self.suite.file.profile)
+            slots = 0 if self.launcher.remote else len(self.slots)
+            display.begin(self.suite.name, self.suite.cells, finished, slots, self.suite.file.profile)
             try:
                 while self._fill() or self.launcher.running:
                     display.refresh(list(self.launcher.running.values()), [*self.train, *self.profile])
-                    for running, code in self.launcher.wait(timeout=0.5):
-                        self._settle(running, code, display.ended)
+                    with self._launching():
+                        for running, end in self.launcher.wait(timeout=0.5):
+                            self._settle(running, end, display.ended)
                     self._watch()
                 display.refresh([], [])
             finally:
@@ -102,6 +106,13 @@ class Scheduler:
             yield
         except OSError as error:
             raise self._unwritable(error.strerror or str(error), error.filename) from None
+
+    @contextlib.contextmanager
+    def _launching(self) -> Iterator[None]:
+        try:
+            yield
+        except LaunchError as error:
+            raise ResultsError(f"{self.store.root}: {error}") from None
 
     def _unwritable(self, why: str, path: str | None = None) -> ResultsError:
         return ResultsError(
@@ -160,20 +171,28 @@ class Scheduler:
     def _plan(self) -> None:
         """Queues what is left, and notes the records that stand."""
         for cell_id, cell in self.suite.cells.items():
+            self.stamps[cell_id] = self.store.stamp(cell_id)  # a job of an earlier run may write from here on
             record = self.store.standing(cell_id, cell, self.cards)
             if record is None or record.status in ("failed", "broken"):
-                self.train.append(self._job(cell, "train"))
+                self._queue(cell, "train")
                 continue
             self.standing[cell_id] = record
             if record.status == "trained" and self.suite.file.profile:
-                self.profile.append(self._job(cell, "profile"))
+                self._queue(cell, "profile")
 
-    def _job(self, cell: Cell, stage: Stage, attempt: int = 1) -> Job:
-        return Job(cell, stage, self.results, self.base, self.suite.plugin_files(cell), attempt, self.suite.file.keep)
+    def _queue(self, cell: Cell, stage: Stage, attempt: int = 1) -> None:
+        plugins, keep = self.suite.plugin_files(cell), self.suite.file.keep
+        queue = self.train if stage == "train" else self.profile
+        queue.append(Job(cell, stage, self.results, self.base, plugins, attempt, keep))
 
     def _fill(self) -> bool:
         """Starts what can start now; False where nothing is left to start."""
         running = self.launcher.running
+        if self.launcher.remote:
+            for slot in self.slots:
+                if slot.index not in running and (queue := self.train or self.profile):
+                    self._start(queue.popleft(), slot)
+            return bool(self.train or self.profile)
         if any(run.job.stage == "profile" for run in running.values()):
             return True
         # With one slot a profile follows its training at once, so that a run cut short has costs as well.
@@ -189,35 +208,33 @@ class Scheduler:
     def _start(self, job: Job, slot: Slot) -> None:
         with self._writing():
             self.store.make_room(job.cell.id)
-        self.stamps[job.cell.id] = self.store.stamp(job.cell.id)
-        try:
+        with self._launching():
             self.launcher.start(job, slot)
-        except LaunchError as error:
-            raise ResultsError(f"{self.store.root}: {error}") from None
 
     def _watch(self) -> None:
-        """Ends what takes too long, and cuts logs that grow too long."""
+        """Ends what takes too long, and cuts logs that grow too long; what runs elsewhere is watched there."""
+        if self.launcher.remote:
+            return
         for running in self.launcher.running.values():
             files.cap_log(self.store.log(running.job.cell.id), LONGEST_LOG)
             if self.limit is not None and running.seconds > self.limit and not running.overdue:
                 running.overdue = True
                 running.kill()
 
-    def _settle(self, running: Running, code: int, ended: Callable[[Record, Stage, float], None]) -> None:
+    def _settle(self, running: Running, end: End, ended: Callable[[Record, Stage, float], None]) -> None:
         """Takes note of a job that has ended: its record, or why there is none."""
         job = running.job
         files.cap_log(self.store.log(job.cell.id))
         record = self._written(job)
+        self.stamps[job.cell.id] = self.store.stamp(job.cell.id)
         if record is None:
-            killed = (code < 0 or code == UNKNOWN_STATUS) and not running.overdue and not running.refused
-            if killed and job.attempt < ATTEMPTS_WHEN_KILLED:
-                queue = self.train if job.stage == "train" else self.profile
-                queue.append(self._job(job.cell, job.stage, job.attempt + 1))
+            if job.attempt < end.attempts and not running.overdue and not running.refused:
+                self._queue(job.cell, job.stage, job.attempt + 1)
                 return
-            record = self._record_of_the_dead(job, self._why(running, code), running.seconds)
+            record = self._record_of_the_dead(job, self._why(running, end), running.seconds)
             self._keep(record, running)
         elif job.stage == "train" and record.status == "trained" and self.suite.file.profile:
-            self.profile.append(self._job(job.cell, "profile"))
+            self._queue(job.cell, "profile")
         self.standing[job.cell.id] = record
         ended(record, job.stage, running.seconds)
 
@@ -239,7 +256,7 @@ class Scheduler:
             if error.errno in DISK_IS_FULL:
                 raise self._unwritable(error.strerror or str(error), error.filename) from None
 
-    def _why(self, running: Running, code: int) -> str:
+    def _why(self, running: Running, end: End) -> str:
         if running.overdue and self.limit is not None:
             at = f", at step {running.done} of {running.total}" if running.total else ""
             return (
@@ -248,7 +265,7 @@ class Scheduler:
             )
         if running.refused:
             return f"its record could not be written: {running.refused[1]}"
-        return describe_exit(code)
+        return end.reason
 
     def _record_of_the_dead(self, job: Job, reason: str, seconds: float) -> Record:
         if job.stage == "profile":
@@ -265,7 +282,7 @@ class Scheduler:
             started=now,
             finished=now,
             wall_seconds=seconds,
-            environment=environment.describe(),
+            environment={} if self.launcher.remote else environment.describe(),
         )
 
 

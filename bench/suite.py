@@ -118,7 +118,7 @@ class Suite:
 
     def resolved(self) -> dict[str, Any]:
         """The suite with every default filled in, for the manifest."""
-        return self.file.model_dump(mode="json") | {
+        return self.file.model_dump(mode="json", exclude={"slurm"}) | {
             "name": self.name,
             "methods": {label: method.hyperparameters for label, method in self.axes.methods.items()},
             "command": shlex.join(["bench", "run", self.name if self.path.parent == BUILT_IN else str(self.path)]),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from bench.cluster_options import SlurmOptions
 from bench.durations import seconds_of
 from bench.yaml_lines import Place
 from records.cell import Budget, FormName
@@ -72,6 +73,7 @@ class SuiteFile(BaseModel):
     profile: bool = Field(True, description="whether the cost of every cell is profiled; a search needs scores alone")
     keep: Keep = Keep()
     time_limit: str = Field("12 h", description="how long a cell may train, and be profiled; `none` is without end")
+    slurm: SlurmOptions = Field(SlurmOptions(), description="what `--launcher slurm` asks of the cluster for a job")
     plugins: list[Path] = []
 
     @field_validator("time_limit", mode="before")
@@ -181,7 +183,11 @@ def _path_in_file(data: Any, location: tuple[int | str, ...]) -> Iterator[int | 
 
 
 # The keys of a suite that have keys of their own, and what those are called.
-_PARTS: dict[str, tuple[type[BaseModel], str]] = {"budget": (Budget, "budget value"), "keep": (Keep, "key of keep")}
+_PARTS: dict[str, tuple[type[BaseModel], str]] = {
+    "budget": (Budget, "budget value"),
+    "keep": (Keep, "key of keep"),
+    "slurm": (SlurmOptions, "key of slurm"),
+}
 
 
 def _explain(detail: Any, model: type[BaseModel], noun: str) -> str:

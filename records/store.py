@@ -7,6 +7,7 @@ results/embedded/
   cells/<id>/predictions.parquet, state.safetensors   what its model answered, and what its method learnt
   cells/<id>/published.json   the file that a record was read from, where others published it
   examples/<task>-<digest>.parquet   the texts of a task's test examples, once for all cells
+  slurm/                   what was handed to a cluster (bench.launchers.journal), of no use once its jobs have ended
 
 A folder may come from a stranger, or from a disk that was full: nothing outside it is read, and what cannot be read
 is one broken cell, not the end of the rest.

@@ -12,33 +12,25 @@ import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from bench import environment
 from bench.launchers import server
+from bench.launchers.base import End, LaunchError, Slot
 from bench.lifeline import NOT_WRITTEN, Lifeline, die_with, watch_scheduler
 from records.text import described
 
 if TYPE_CHECKING:
     from bench.job import Job
 
+# A worker killed by a signal may have met a passing shortage of memory: it is tried once more, at the end.
+ATTEMPTS_WHEN_KILLED = 2
+
 # What multiprocessing says of a process whose server has died, so that nobody knows how it ended.
 UNKNOWN_STATUS = 255
-
-
-class LaunchError(Exception):
-    """Workers cannot be started here; the message is one line."""
-
-
-@dataclass(frozen=True)
-class Slot:
-    """What one running cell occupies: a GPU, or `threads` of the cores."""
-
-    index: int
-    threads: int
-    environ: dict[str, str] = field(default_factory=dict)
 
 
 def slots(count: int | None = None) -> list[Slot]:
@@ -99,6 +91,7 @@ class Running:
     heard: float = field(default_factory=time.monotonic)
     refused: tuple[int, str] | None = None
     overdue: bool = False
+    queued: bool = False
 
     @property
     def seconds(self) -> float:
@@ -140,6 +133,8 @@ class Running:
 class LocalLauncher:
     """Starts jobs and says what becomes of them."""
 
+    remote = False
+
     def __init__(self, preload: Iterable[str] = (), work: str = "bench.worker") -> None:
         """`preload` names modules that the jobs will import, beside the one whose `run` does the work; the server
         imports them once, for all."""
@@ -149,6 +144,9 @@ class LocalLauncher:
         self._context.set_forkserver_preload([server.__name__, work, *preload])
         self._work = work
         self.running: dict[int, Running] = {}
+
+    def begin(self, results: Path) -> None:
+        """Nothing of an earlier run is left: its workers have ended with it."""
 
     def start(self, job: Job, slot: Slot) -> None:
         """Raises LaunchError where no process can be started."""
@@ -172,9 +170,8 @@ class LocalLauncher:
                 if last:
                     raise LaunchError(f"no worker can be started: {type(error).__name__}: {error}") from error
 
-    def wait(self, timeout: float) -> Iterator[tuple[Running, int]]:
-        """Waits up to `timeout` seconds for news; yields every job that has ended, with its process's exit
-        code: 0, or the negative number of the signal that killed it."""
+    def wait(self, timeout: float) -> Iterator[tuple[Running, End]]:
+        """Waits up to `timeout` seconds for news; yields every job that has ended."""
         by_handle: dict[Any, Running] = {}
         for run in self.running.values():
             by_handle[run.process.sentinel] = run
@@ -187,7 +184,8 @@ class LocalLauncher:
             if not run.process.is_alive():
                 code = self._bury(run)
                 del self.running[index]
-                yield run, code
+                killed = code < 0 or code == UNKNOWN_STATUS
+                yield run, End(describe_exit(code), ATTEMPTS_WHEN_KILLED if killed else 1)
 
     def _bury(self, run: Running) -> int:
         """The exit code of a job that has ended. One whose server was killed may still be there."""
