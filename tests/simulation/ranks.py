@@ -103,7 +103,7 @@ def count(scenario: Scenario, examples: int, n: int) -> Counts:
         counts.covered += all(s.low <= b and s.high >= w for s, b, w in zip(sets, best, worst, strict=True))
         counts.told += len(ranks.better) / (len(truth) * (len(truth) - 1) / 2)
         states = list(front_states({f"m{i}": Span(i, i) for i in range(len(truth))}, ranks.better).values())
-        counts.decided += np.mean([state != "undecided" for state in states])
+        counts.decided += float(np.mean([state != "undecided" for state in states]))
         counts.wrongly_on += any(s == "on the front" and not on for s, on in zip(states, on_front, strict=True))
         counts.wrongly_off += any(s == "dominated" and on for s, on in zip(states, on_front, strict=True))
         share = _share_on_front(found)
