@@ -43,7 +43,7 @@ _NOT_SAID = "The records do not say how a checkpoint was chosen, nor on which da
 def part(analysis: Analysis, prose: Prose) -> Part:
     """A paragraph a question, and a table of runs."""
     whole = analysis.everything
-    holes = _holes(whole.results, whole.facts, analysis.topic.key)
+    holes = _holes(whole.results, whole.facts, analysis.topic.key, bool(whole.shares))
     blocks: list[Block] = [Paragraph(prose.text("checklist", "introduction"))]
     for heading, title in _TITLES.items():
         if said := prose.text("checklist", heading, **holes.get(heading, {})):
@@ -101,7 +101,7 @@ def tables(analysis: Analysis) -> list[Table]:
     return [Table("runs", caption, columns, tuple(rows), pd.DataFrame(data), wide=True)]
 
 
-def _holes(results: Results, facts: Facts, topic: str) -> dict[str, dict[str, Hole]]:
+def _holes(results: Results, facts: Facts, topic: str, shared: bool) -> dict[str, dict[str, Hole]]:
     """By heading, what the prose leaves open."""
     notes = str(results.suite.get("notes") or "").strip()
     said = f"The suite says of its hyperparameters: “{notes}”" if notes else "The suite says nothing of a search."
@@ -122,14 +122,12 @@ def _holes(results: Results, facts: Facts, topic: str) -> dict[str, dict[str, Ho
         },
         "hyperparameters": {"notes": said, "configurations": _configurations(facts)},
         "selection": {
-            "chosen": _CHOSEN
-            if facts.chosen
-            else "The records do not say how a checkpoint was chosen, nor on which data.",
+            "chosen": _CHOSEN if facts.chosen else _NOT_SAID,
             "validation": say("[tab:runs] has validation scores beside test scores.")
             if facts.reported
             else "Not every scored cell has validation scores.",
         },
-        "statistics": {"runs": f"{seeds}: {per_cell}. {of_cells}", "kept": _kept(facts)},
+        "statistics": {"runs": f"{seeds}: {per_cell}. {of_cells}", "kept": _kept(facts, shared)},
         "software": _software(facts),
         "tables": {"command": Code(f"bench report RESULTS --topic {topic}")},
     }
@@ -191,7 +189,10 @@ def _configurations(facts: Facts) -> str:
     return said
 
 
-def _kept(facts: Facts) -> str:
+def _kept(facts: Facts, shared: bool) -> str:
+    """`shared` says that something is told from the number of test examples."""
+    if not facts.kept and shared:
+        return "Predictions were not kept: of other test examples the folder says what their number alone tells."
     if not facts.kept:
         return "Predictions were not kept, so that nothing can be said of other test examples from this folder."
     return f"The predictions of {facts.kept} cells were kept, example by example."
