@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.simulation import verdicts
+from tests.simulation import ranks, verdicts
 
 PAGE = Path(__file__).parents[2] / "docs" / "statistics.md"
 HEAD = """# What the statistics promise, and keep
@@ -17,4 +17,4 @@ asks. A rate of at most 5 % shows as at most 6.6 % in 1,000 simulated suites, bu
 """
 
 if __name__ == "__main__":
-    PAGE.write_text("\n".join([HEAD, verdicts.section()]))
+    PAGE.write_text("\n".join([HEAD, verdicts.section(), ranks.section()]))
