@@ -27,6 +27,7 @@ class Verified:
 
     @property
     def holds(self) -> bool:
+        """Whether every answer was given again."""
         return not self.reason and self.same == self.examples
 
 
