@@ -191,7 +191,7 @@ def _show(
     options: SlurmOptions, arguments: argparse.Namespace, name: str, limit: float | None, train: int, profile: int
 ) -> None:
     from bench.launchers.base import LaunchError
-    from bench.launchers.slurm import script
+    from bench.launchers.submission import script
 
     results = Path(arguments.results or RESULTS / name).absolute()
     try:

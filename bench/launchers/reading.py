@@ -15,7 +15,8 @@ from bench.cluster_options import SlurmOptions
 from bench.launchers import queue
 from bench.launchers.base import LaunchError
 from bench.launchers.journal import FOLDER
-from bench.launchers.slurm import SECONDS_BETWEEN_LOOKS, SECONDS_TO_BE_SEEN, end_of_state, executor_of
+from bench.launchers.slurm import SECONDS_BETWEEN_LOOKS, SECONDS_TO_BE_SEEN, end_of_state
+from bench.launchers.submission import executor_of
 from bench.resolved_suite import ResolvedSuite
 from bench.suite import Suite, SuiteError
 from records import files

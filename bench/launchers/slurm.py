@@ -8,32 +8,28 @@ follow its training in the same job, every training would have to hold a whole n
 from __future__ import annotations
 
 import contextlib
-import io
 import re
 import shlex
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.cluster_options import SlurmOptions
 from bench.job import Job, Stage
-from bench.launchers import node, queue
+from bench.launchers import queue
 from bench.launchers.base import End, LaunchError, Slot
 from bench.launchers.journal import FOLDER, Handed, Journal, Line, Submission
 from bench.launchers.node import Assignment, Word, word_of
 from bench.launchers.queue import NoAnswer, Seen
+from bench.launchers.submission import Refused, executor_of, hand_over, submit
 from records.store import RecordStore
-from records.text import one_line
 
-if TYPE_CHECKING:
-    from submitit import SlurmExecutor
-
-# That a cluster takes a job back, or a node dies, is nothing that the cell did: it is tried so often in all.
+# That a cluster takes a job back, or a node dies, is nothing that the cell did: it is tried so often in all. A job that
+# never came to say a word may have met a node that is not in order.
 ATTEMPTS_WHEN_TAKEN = 10
 ATTEMPTS_WHEN_LOST = 2
 # States that tell why a worker was killed.
@@ -112,7 +108,9 @@ class SlurmLauncher:
         self._pause = SECONDS_BETWEEN_LOOKS[0]
         self._next_look = 0.0
         self._retry = 0.0
+        self._unsure: tuple[str, list[SlurmRunning], str] | None = None
         self._silent = False
+        self._told = ""
 
     def begin(self, results: Path) -> None:
         """Finds the jobs that earlier runs have left on the cluster. Raises LaunchError."""
@@ -129,8 +127,10 @@ class SlurmLauncher:
                 continue
             for index, handed in enumerate(submission.cells):
                 seen = jobs.get((submission.key, index))
+                if seen is None or seen.ended:
+                    continue
                 word = word_of(results, submission.key, index)
-                if seen is not None and not seen.ended and (word is None or word.end is None):
+                if word is None or word.end is None:
                     self._left[handed.cell, submission.stage] = submission, index, seen
         if self._left:
             self.tell(f"{len(self._left)} jobs of an earlier run are still on the cluster, and are waited for")
@@ -145,7 +145,9 @@ class SlurmLauncher:
         running.key = submission.key
         running.job = replace(job, attempt=submission.cells[running.index].attempt)
         # That of a submission which was never answered waits for its orders, for a minute.
-        hand_over(self.results / FOLDER / running.key, running.seen.job, self._assignment(running))
+        hand_over(
+            self.results / FOLDER / running.key, running.seen.job, self._assignment(running, running.key, running.index)
+        )
 
     def wait(self, timeout: float) -> Iterator[tuple[SlurmRunning, End]]:
         """Submits what is to start; waits up to `timeout` seconds for news, and yields every job that has ended. Raises
@@ -199,7 +201,8 @@ class SlurmLauncher:
         if found is None:
             self._write("given up", submission.key)
             return False
-        self._write("accepted", submission.key, job=found.job.partition("_")[0])
+        submission.job = found.job.partition("_")[0]
+        self._write("accepted", submission.key, job=submission.job)
         return True
 
     def _write(self, what: Any, key: str, **more: Any) -> None:
@@ -208,59 +211,64 @@ class SlurmLauncher:
     def _submit(self) -> None:
         if not self._waiting or time.monotonic() < self._retry:
             return
-        stages: tuple[Stage, Stage] = ("train", "profile")
-        for stage in stages:
-            batch = [running for running in self._waiting if running.job.stage == stage]
-            for begin in range(0, len(batch), self._longest_array):
-                if not self._submit_array(stage, batch[begin : begin + self._longest_array]):
-                    self._retry = time.monotonic() + 4 * SECONDS_BETWEEN_LOOKS[1]
-                    return
-        self._next_look = min(self._next_look, time.monotonic() + SECONDS_BETWEEN_LOOKS[0])
+        if not self._unsure or self._clear_up():
+            stages: tuple[Stage, Stage] = ("train", "profile")
+            batches = [[run for run in self._waiting if run.job.stage == stage] for stage in stages]
+            longest = self._longest_array
+            arrays = [batch[at : at + longest] for batch in batches for at in range(0, len(batch), longest)]
+            if all(self._submit_array(array) for array in arrays):
+                self._next_look = min(self._next_look, time.monotonic() + SECONDS_BETWEEN_LOOKS[0])
+                return
+        self._retry = time.monotonic() + 4 * SECONDS_BETWEEN_LOOKS[1]
 
-    def _submit_array(self, stage: Stage, batch: list[SlurmRunning]) -> bool:
+    def _submit_array(self, array: list[SlurmRunning]) -> bool:
         """Whether the cluster has taken it. Raises LaunchError where it refuses and nothing of ours is there whose end
         could change that."""
+        stage = array[0].job.stage
         key = f"bench-{re.sub('[^A-Za-z0-9-]', '-', self.results.name)[:30]}-{stage}-{uuid.uuid4().hex[:10]}"
-        self._write(
-            "intent",
-            key,
-            stage=stage,
-            cells=[Handed(cell=each.job.cell.id, attempt=each.job.attempt) for each in batch],
-        )
-        for index, running in enumerate(batch):
-            running.key, running.index, running.doing = key, index, "submitted"
+        cells = [Handed(cell=run.job.cell.id, attempt=run.job.attempt) for run in array]
+        self._write("intent", key, stage=stage, cells=cells)
         executor = executor_of(self.options, self.results / FOLDER / key, key, stage, self.limit)
-        why = ""
         try:
-            with contextlib.redirect_stderr(io.StringIO()):  # it is in the exception, too
-                jobs = executor.map_array(node.work, [self._assignment(each) for each in batch])
-            self._write("accepted", key, job=jobs[0].job_id.partition("_")[0])
-        except OSError:
-            raise
-        except Exception as error:  # submitit has several for it
-            why = one_line(error)
-        if why and not self._was_accepted(key):
-            for running in batch:
-                running.key, running.doing = "", "to be submitted"
-            if all(not each.key for each in self.running.values()):
-                raise LaunchError(f"the cluster takes no jobs: {why}")
-            self.tell(f"the cluster takes no more jobs for now: {why}")
-            return False
-        self._waiting = [running for running in self._waiting if not running.key]
+            job = submit(executor, [self._assignment(run, key, index) for index, run in enumerate(array)])
+        except Refused as error:
+            self._unsure = key, array, str(error)
+            return self._clear_up()
+        self._write("accepted", key, job=job)
+        self._accept(key, array)
         return True
 
-    def _was_accepted(self, key: str) -> bool:
-        """After an error, which may have been one of the answer alone."""
-        try:
-            return self._resolve(Submission(key, "train", []), queue.queue())
-        except NoAnswer as error:
-            raise LaunchError(f"{error}; the next run sees whether the last jobs were submitted") from None
+    def _accept(self, key: str, array: list[SlurmRunning]) -> None:
+        for index, run in enumerate(array):
+            run.key, run.index, run.doing = key, index, "submitted"
+        self._waiting = [run for run in self._waiting if not run.key]
 
-    def _assignment(self, running: SlurmRunning) -> str:
-        task = Assignment(
-            key=running.key, index=running.index, job=running.job, limit=self.limit, modules=self.modules,
-            work=self.work,
-        )  # fmt: skip
+    def _clear_up(self) -> bool:
+        """Whether an array whose submission failed is on the cluster: the error may have been one of the answer alone.
+        Raises LaunchError where it is not, or that is not known, and nothing else of ours is there to wait for."""
+        assert self._unsure is not None
+        key, array, why = self._unsure
+        submission = Submission(key, array[0].job.stage, [])
+        try:
+            if self._resolve(submission, queue.queue()):
+                self._unsure = None
+                for index, run in enumerate(array):
+                    job = f"{submission.job}_{index}" if len(array) > 1 else str(submission.job)
+                    hand_over(self.results / FOLDER / key, job, self._assignment(run, key, index))
+                self._accept(key, array)
+                return True
+            self._unsure = None
+        except NoAnswer as error:
+            why = f"{error}; the next run sees whether the last jobs were submitted"
+        if not any(run.key for run in self.running.values()):
+            raise LaunchError(f"the cluster takes no jobs: {why}")
+        if why != self._told:
+            self.tell(f"the cluster takes no more jobs for now, and is asked again every minute: {why}")
+            self._told = why
+        return False
+
+    def _assignment(self, run: SlurmRunning, key: str, index: int) -> str:
+        task = Assignment(key=key, index=index, job=run.job, limit=self.limit, modules=self.modules, work=self.work)
         return task.model_dump_json()
 
     def _look(self) -> list[tuple[SlurmRunning, End]]:
@@ -328,57 +336,11 @@ def end_of_state(seen: Seen | None, options: SlurmOptions) -> End:
         case "CANCELLED":
             return End(f"{name} was cancelled (CANCELLED)")
         case "FAILED":
-            return End(f"{name} failed (FAILED) and left no record; `{FOLDER}/*/{job}_0_log.out` has what it printed")
+            said = f"{name} failed (FAILED) and left no record; `{FOLDER}/*/{job}_0_log.out` has what it printed"
+            return End(said, ATTEMPTS_WHEN_LOST)
         case "COMPLETED":
             return End(f"{name} ended (COMPLETED) and left no record")
     return End(
         f"{name} was last seen {state}, and left the cluster without a record or a trace in its account",
         ATTEMPTS_WHEN_LOST,
     )
-
-
-def executor_of(options: SlurmOptions, folder: Path, key: str, stage: Stage, limit: float | None) -> SlurmExecutor:
-    """What submits an array of one stage. Raises LaunchError where this machine cannot."""
-    if "%" in str(folder):
-        raise LaunchError("a folder whose path has a % in it is none for Slurm, which puts a job's number there")
-    try:
-        from submitit import SlurmExecutor
-
-        executor = SlurmExecutor(folder, python=f"{shlex.quote(options.python or sys.executable)} -P")
-        minutes = options.minutes(limit)
-    except ImportError:
-        raise LaunchError("submitting to Slurm needs submitit: pip install submitit") from None
-    except (RuntimeError, ValueError) as error:
-        raise LaunchError(one_line(error)) from None
-    asked = {
-        "partition": options.partition, "account": options.account, "qos": options.qos, "mem": options.memory,
-        "gpus_per_node": options.gpus, "cpus_per_task": options.cpus, "setup": options.setup or None,
-        "array_parallelism": options.concurrency or 10**6, "exclusive": True if stage == "profile" else None,
-    }  # fmt: skip
-    executor.update_parameters(
-        job_name=key, time=minutes, use_srun=False, stderr_to_stdout=True,
-        additional_parameters={"requeue": True} | options.extra,
-        **{name: value for name, value in asked.items() if value is not None},
-    )  # fmt: skip
-    return executor
-
-
-def hand_over(folder: Path, job: str, assignment: str) -> None:
-    """Puts a job's orders where submitit looks for them, unless they are there. Raises OSError."""
-    from submitit.core.utils import DelayedSubmission, JobPaths
-
-    path = JobPaths(folder, job_id=job).submitted_pickle
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        following = path.with_suffix(".next")
-        DelayedSubmission(node.work, assignment).dump(following)
-        following.replace(path)
-
-
-def script(options: SlurmOptions, results: Path, stage: Stage, count: int, limit: float | None) -> str:
-    """What would be submitted for an array of `count` jobs. Raises LaunchError."""
-    executor = executor_of(options, results / FOLDER / "<key>", "<key>", stage, limit)
-    if count > 1:
-        executor.parameters["map_count"] = count
-    # submitit shows a script to nobody before it submits it.
-    return str(executor._make_submission_file_text(executor._submitit_command_str, ""))

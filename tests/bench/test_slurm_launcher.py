@@ -80,7 +80,7 @@ def test_a_cost_profile_has_its_node_alone(cluster, launch):
     ("state", "attempts"),
     [
         ("PREEMPTED", ATTEMPTS_WHEN_TAKEN), ("NODE_FAIL", ATTEMPTS_WHEN_TAKEN), ("TIMEOUT", 1), ("OUT_OF_MEMORY", 1),
-        ("CANCELLED", 1), ("FAILED", 1), ("COMPLETED", 1),
+        ("CANCELLED", 1), ("FAILED", ATTEMPTS_WHEN_LOST), ("COMPLETED", 1),
     ],
 )  # fmt: skip
 def test_ends_without_a_record_are_told_apart(cluster, launch, state, attempts):
@@ -208,16 +208,31 @@ def test_a_submission_whose_answer_was_lost_is_found_by_its_name(cluster, launch
     assert look(launcher) == [] and len(cluster.jobs()) == 2
     [submission] = cluster.submissions()
     assert submission.job == "10"
+    # Its jobs wait for their orders, which submitit puts there once it has the answer.
+    orders = [path.name for path in (cluster.results / "slurm" / submission.key).glob("*_submitted.pkl")]
+    assert sorted(orders) == ["10_0_submitted.pkl", "10_1_submitted.pkl"]
     assert launch.told == []
+
+
+def test_what_became_of_a_submission_is_asked_again_when_the_controller_answers(cluster, launch):
+    launcher = launch()
+    look(launcher)
+    flags = cluster.flag("mute"), cluster.flag("down")
+    launcher.start(job_of(cluster.results, 1), Slot(1, 1))
+    look(launcher)
+    assert "the next run sees whether" in launch.told[0] and len(launcher.running) == 2
+    for flag in flags:
+        flag.unlink()
+    launcher._retry = 0.0
+    look(launcher)
+    assert [each.job for each in cluster.submissions()] == ["10", "11"] and len(cluster.jobs()) == 2
 
 
 @pytest.mark.parametrize("accepted", [True, False])
 def test_a_scheduler_that_died_between_intent_and_answer_neither_doubles_nor_drops_a_cell(cluster, launch, accepted):
     died = launch(2)
-    died._submit_array = lambda stage, batch: died._write(
-        "intent", "bench-lost", stage=stage, cells=[{"cell": each.job.cell.id} for each in batch]
-    )
-    list(died.wait(0.0))
+    handed = [{"cell": running.job.cell.id} for running in died.running.values()]
+    died.journal.append(Line(what="intent", key="bench-lost", when="now", stage="train", cells=handed))
     if accepted:
         cluster.flag("jobs", "7_0|bench-lost|PENDING|Priority\n7_1|bench-lost|RUNNING|None\n")
     launcher = launch(2)

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -19,7 +20,8 @@ import pytest
 from bench import cli
 from bench.launchers.journal import Journal, Submission
 from bench.lifeline import die_with
-from tests.conftest import ROOT, bench_command, bench_environ, read_records, scores, wait_until
+from tests.conftest import ROOT, bench_command, bench_environ, read_records, scores
+from tests.conftest import wait_until as wait_for_seconds
 from tests.slurm.cluster import Cluster, missing
 
 pytestmark = [
@@ -31,6 +33,9 @@ pytestmark = [
 # are and it has not heard of it.
 KILLED_BEFORE = "#!/bin/sh\nkill -9 $PPID\n"
 KILLED_AFTER = '#!/bin/sh\n{sbatch} "$@" >&2\nkill -9 $PPID\n'
+
+# Each job imports torch; where others are at work on the machine, that takes its time.
+wait_until = partial(wait_for_seconds, seconds=300)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +125,7 @@ def worker_of(job: str) -> psutil.Process | None:
 
 
 def test_whatever_befalls_its_jobs_a_suite_ends_as_it_does_on_one_machine(cluster, bench, write_suite, tmp_path):
-    suite = write_suite(seeds=[0, 1], profile=False)
+    suite = write_suite(methods={"full": {"lr": 1e-3}, "head": {"lr": 1e-2}, "bitfit": {"lr": 1e-2}}, profile=False)
     results = tmp_path / "cluster"
     runs = Runs(tmp_path, cluster)
     asked = (suite, "--launcher", "slurm", "--results", results, "--partition", "work", "--time", "20 min")
@@ -129,12 +134,12 @@ def test_whatever_befalls_its_jobs_a_suite_ends_as_it_does_on_one_machine(cluste
     assert end_of(runs.start(*asked, sbatch=KILLED_BEFORE)) == -signal.SIGKILL
     assert journal(results) == {"intent": 1} and not cluster.states()
     assert end_of(runs.start(*asked, sbatch=KILLED_AFTER.format(sbatch="/usr/bin/sbatch"))) == -signal.SIGKILL
-    assert journal(results) == {"intent": 2, "given up": 1} and len(cluster.states()) == 4
+    assert journal(results) == {"intent": 2, "given up": 1} and len(cluster.states()) == 3
 
     scheduler = runs.start(*asked)
-    words = {index: wait_until(lambda index=index: list(results.glob(f"slurm/*/{index}.json"))) for index in range(4)}
+    words = {index: wait_until(lambda index=index: list(results.glob(f"slurm/*/{index}.json"))) for index in range(3)}
     assert journal(results) == {"intent": 2, "given up": 1, "accepted": 1}
-    cancelled, killed, requeued, _ = sorted(cluster.states())
+    cancelled, killed, requeued = sorted(cluster.states())
     cluster.run("scancel", cancelled)
     cluster.run("scontrol", "requeue", requeued)
     wait_until(lambda: worker_of(killed)).kill()
@@ -147,7 +152,7 @@ def test_whatever_befalls_its_jobs_a_suite_ends_as_it_does_on_one_machine(cluste
     os.kill(scheduler, signal.SIGKILL)
     end_of(scheduler)
     again = runs.start(*asked)
-    wait_until(lambda: set(cluster.states().values()) <= {"COMPLETED", "CANCELLED"} and len(read_records(results)) == 4)
+    wait_until(lambda: set(cluster.states().values()) <= {"COMPLETED", "CANCELLED"} and len(read_records(results)) == 3)
     assert end_of(again) == 0, runs.out()
 
     local = bench("run", suite, "--results", tmp_path / "local", "--slots", 2)
@@ -174,7 +179,7 @@ def test_a_machine_without_torch_submits_and_a_job_that_was_cancelled_for_anothe
         results = tmp_path / "results" / "tiny"
         wait_until(lambda: run.poll() or list(results.glob("slurm/bench-tiny-train-*/0.json")))
         cluster.run("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap", "sleep 1")
-        assert run.wait(timeout=120) == 0, (tmp_path / "out.txt").read_text()
+        assert run.wait(timeout=300) == 0, (tmp_path / "out.txt").read_text()
     finally:
         run.kill()
     assert "there is no torch here" in (tmp_path / "out.txt").read_text()
