@@ -33,7 +33,8 @@ from transformers import PreTrainedModel
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, UnsupportedBackbone
-from methods.base import Card, Method, Phase, TaskInfo
+from methods.base import Card, Method, PeftForm, Phase, TaskInfo
+from methods.composition.exchange import INSIDE
 from methods.composition.inputs import count_positions, length_out_of_range
 from methods.library.peft_prompts import ADAPTER, CACHES, WRAPPERS, Tasks, forward_with_prompt
 from methods.library.peft_trials import few_tokens, on_purpose, quiet, without_weights
@@ -61,7 +62,9 @@ _OURS = {
 _OUT_OF_PLACE = {"xlora": "mixes LoRAs that were trained before, where a cell starts from the backbone alone"}
 # Where peft has no default, or one that does not suit a process without a terminal.
 _DEFAULTS: dict[str, Any] = {"num_virtual_tokens": 20, "progressbar": False}
-_PROMPT = "peft_prompt_encoder"
+# In a model of ours, before the name of what belongs to a tuner of peft's, or to its wrapper.
+_SHARED = "peft_"
+_PROMPT = f"{_SHARED}prompt_encoder"
 
 
 def names() -> list[str]:
@@ -251,7 +254,7 @@ class _PeftMethod(Method):
         tuner = PEFT_TYPE_TO_TUNER_MAPPING[_type(self.kind)](model, {ADAPTER: config}, ADAPTER)
         for name, shared in list(tuner.named_children()):
             if name != "model":  # what the layers share belongs to the model, which is what is moved and trained
-                model.add_module(f"peft_{name}", shared)
+                model.add_module(f"{_SHARED}{name}", shared)
         if self.kind == "poly":
             tasks = Tasks()
             model.register_forward_pre_hook(tasks.take, with_kwargs=True)
@@ -315,6 +318,17 @@ class _PeftMethod(Method):
         return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad or n.startswith(_PROMPT)}
 
     @override
+    def as_peft(self, anatomy: Anatomy) -> PeftForm:
+        """peft's configuration and tensors as they are, but for the names of what the layers share and of a prompt."""
+        config = _tuner(anatomy.model).peft_config[ADAPTER]
+        known = [field.name for field in dataclasses.fields(config) if field.init]
+        options = {name: getattr(config, name) for name in known if name not in _OURS or name == "total_step"}
+        learnt = {name: value for name, value in self.state(anatomy.model).items() if name not in anatomy.head}
+        shared = {name: value for name, value in anatomy.model.state_dict().items() if name.startswith(_SHARED)}
+        tensors = {_name_in_peft(name): value for name, value in (shared | learnt).items()}
+        return PeftForm(config.peft_type.value, options, tensors)
+
+    @override
     def merge(self, model: nn.Module) -> bool:
         """By peft's own merging, where it has one and the predictions stay: both are tried on a copy first."""
         if not isinstance(_tuner(model), BaseTuner):
@@ -355,9 +369,16 @@ def _not_offered(kind: str, anatomy: Anatomy) -> str | None:
     return None
 
 
+def _name_in_peft(name: str) -> str:
+    """What a `PeftModel` calls a tensor of ours."""
+    if name.startswith(_PROMPT):
+        return name.removeprefix(_SHARED)
+    return f"base_model.{name.removeprefix(_SHARED)}" if name.startswith(_SHARED) else f"{INSIDE}{name}"
+
+
 def _merge(model: nn.Module) -> None:
     tuner = _tuner(model)
-    shared = [f"peft_{name}" for name, _ in tuner.named_children() if name != "model"]
+    shared = [f"{_SHARED}{name}" for name, _ in tuner.named_children() if name != "model"]
     head = {name: p.requires_grad for name, p in model.named_parameters()}
     tuner.merge_and_unload()
     if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
