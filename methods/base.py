@@ -110,6 +110,16 @@ class MethodBase(BaseModel, ABC):
         """How many of a backbone's positions the method takes, beside those of the input."""
         return 0
 
+    @property
+    def location(self) -> str:
+        """Where files of its own lie, as a suite names them: what they hold is told by its hyperparameters."""
+        return ""
+
+    @property
+    def trained_on(self) -> str:
+        """The name of the backbone for which it was trained elsewhere, where it was."""
+        return ""
+
     def out_of_range(self, anatomy: Anatomy) -> str | None:
         """Which hyperparameter this backbone's dimensions do not allow, with the valid range; None if all fit.
         Asked with a model on the meta device, before any cell runs: the suite is then refused."""

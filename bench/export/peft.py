@@ -45,14 +45,8 @@ def write(folder: Path, learnt: Learnt, form: PeftForm) -> None:
     heads = head_modules(plain, learnt.anatomy.head)
     if heads and "modules_to_save" not in {field.name for field in dataclasses.fields(config_class) if field.init}:
         raise ExportError(f"peft's {form.type} keeps no task head beside it; {learnt.instead()}")
-    options = {"modules_to_save": heads} if heads else {}
-    config = config_class(
-        task_type=task_type(learnt),
-        base_model_name_or_path=learnt.backbone,
-        revision=learnt.commit,
-        **copy.deepcopy(form.options),
-        **options,
-    )
+    options = {"modules_to_save": [*heads]} if heads else {}
+    config = config_class(task_type=task_type(learnt), **copy.deepcopy(form.options), **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -60,6 +54,11 @@ def write(folder: Path, learnt: Learnt, form: PeftForm) -> None:
         except (ValueError, TypeError, KeyError) as error:
             raise ExportError(f"peft refuses the backbone: {one_line(error)}; {learnt.instead()}") from None
         _fill(wrapped, learnt, form, heads)
+        # Where peft puts what it finds in the model, and names of heads that there are not.
+        written = wrapped.active_peft_config
+        written.base_model_name_or_path, written.revision = learnt.backbone, learnt.commit
+        if heads:
+            written.modules_to_save = heads
         wrapped.save_pretrained(folder, safe_serialization=True)
 
 

@@ -69,9 +69,7 @@ class DoRA(LoRA):
 
     @override
     def as_peft(self, anatomy: Anatomy) -> PeftForm:
-        form = low_rank_form(
-            anatomy.model, lambda u: (u.up, u.down, u.scale), use_dora=True, lora_dropout=self.dropout
-        )
+        form = low_rank_form(anatomy.model, lambda u: (u.up, u.down, u.scale), use_dora=True, lora_dropout=self.dropout)
         for name, module in updated_modules(anatomy.model).items():
             lengths = weight_of(module.base).norm(dim=1)  # type: ignore[arg-type]
             magnitudes = {share: update.get_parameter("magnitude") for share, update in module.updates.items()}

@@ -117,7 +117,9 @@ class VeRA(Method):
                 blocks.setdefault((_matrices(update), int(share)), self.rank * len(blocks))
         rank = self.rank * len(blocks)
         inputs = max(shared.down.shape[1] for shared, _ in blocks)
-        outputs = max(module.parts * _matrices(u).up.shape[0] for module in modules.values() for u in module.updates.values())
+        outputs = max(
+            module.parts * _matrices(u).up.shape[0] for module in modules.values() for u in module.updates.values()
+        )
         like = next(iter(blocks))[0].down
         down, up = like.new_zeros(rank, inputs), like.new_zeros(outputs, rank)
         for (shared, share), start in blocks.items():
