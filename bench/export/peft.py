@@ -59,6 +59,9 @@ def write(folder: Path, learnt: Learnt, form: PeftForm) -> None:
         written.base_model_name_or_path, written.revision = learnt.backbone, learnt.commit
         if heads:
             written.modules_to_save = heads
+        for name, value in vars(written).items():
+            if isinstance(value, set):  # which would be written in another order each time
+                setattr(written, name, sorted(value))
         wrapped.save_pretrained(folder, safe_serialization=True)
 
 
