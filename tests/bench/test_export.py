@@ -23,6 +23,7 @@ from bench.export.cells import export
 from bench.export.native import load
 from bench.job import Job
 from bench.lifeline import silent
+from bench.origin import Origin
 from bench.suite import Suite
 from bench.suite_file import Keep
 from bench.worker import CellRun
@@ -294,6 +295,10 @@ def test_an_export_comes_back_as_a_cell_and_scores_the_same(trained, cell, tiny_
     assert all(record.test == cell("lora").test for record in records)
     assert store.predictions(records[0]).predictions == trained.predictions(cell("lora")).predictions
     assert "state.safetensors" not in records[0].kept and not records[0].history
+    with silent() as line:
+        CellRun(Origin(store).job(records[0].id, "profile"), line).profile(records[0])
+    assert records[0].status == "ok" and records[0].cost.inference_flops > 0 and records[0].cost.train_flops == 0
+    assert records[0].cost.stored_bytes >= 4 * cell("lora").parameters.adapter
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / "mine").rename(elsewhere / "moved")
