@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shlex
 import signal
 import sys
@@ -17,7 +16,8 @@ from rich.table import Table
 
 from bench import __version__, cluster, evidence, exchange, terminal
 from bench.durations import seconds_of
-from bench.folders import RESULTS, UsageError, expanded, path_of, store_of, usable_folder
+from bench.export import commands as export_commands
+from bench.folders import RESULTS, UsageError, cell_of, expanded, path_of, store_of, usable_folder
 from records.record import Record
 from records.store import RecordStore, ResultsError
 from records.text import printable
@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     cluster.add_commands(commands)
     evidence.add_commands(commands)
     exchange.add_commands(commands)
+    export_commands.add_commands(commands)
 
     show = commands.add_parser("show", help="a cell's record")
     show.add_argument("cell", help="its id, or the beginning of it")
@@ -291,23 +292,7 @@ def _tasks() -> Details:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    if not re.fullmatch("[0-9a-f]{1,12}", arguments.cell):
-        raise UsageError(f"{arguments.cell!r}: takes a cell's id or its beginning, up to 12 hexadecimal digits")
-    folders = [usable_folder(arguments.results)] if arguments.results else sorted(RESULTS.glob("*/"))
-    found = [
-        folder
-        for results in folders
-        for folder in sorted((results / "cells").glob(f"{arguments.cell}*"))
-        if re.fullmatch("[0-9a-f]{12}", folder.name) and not folder.is_symlink() and (folder / "record.json").exists()
-    ]
-    if not found:
-        raise UsageError(f"no cell {arguments.cell!r} under {', '.join(map(str, folders)) or RESULTS}")
-    if len({folder.name for folder in found}) > 1:
-        raise UsageError(f"{arguments.cell!r} is the beginning of several: {', '.join(each.name for each in found)}")
-    store = RecordStore(found[0].parent.parent)
-    record = store.read(found[0].name)
-    if record is None:
-        raise UsageError(f"no cell {arguments.cell!r} under {store.root}")
+    store, record = cell_of(arguments.cell, arguments.results)
     console = _console()
     console.print(printable(f"{record.cell} ({record.status})"), style="bold", highlight=False, markup=False)
     console.print_json(printable(record.model_dump_json()))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 
+from records.record import Record
 from records.store import RecordStore
 from records.text import printable
 
@@ -29,6 +31,29 @@ def store_of(results: str) -> RecordStore:
     if not path.is_dir():
         path = RESULTS / (path.stem if path.suffix in (".yaml", ".yml") else results)
     return RecordStore(usable_folder(path))
+
+
+def cell_of(given: str, results: Path | None) -> tuple[RecordStore, Record]:
+    """A cell's record by its id, or the beginning of that, and the folder that it is in: the given one, or any under
+    `results/`. Raises UsageError where there is none, or several."""
+    if not re.fullmatch("[0-9a-f]{1,12}", given):
+        raise UsageError(f"{given!r}: takes a cell's id or its beginning, up to 12 hexadecimal digits")
+    folders = [usable_folder(results)] if results else sorted(RESULTS.glob("*/"))
+    found = [
+        folder
+        for each in folders
+        for folder in sorted((each / "cells").glob(f"{given}*"))
+        if re.fullmatch("[0-9a-f]{12}", folder.name) and not folder.is_symlink() and (folder / "record.json").exists()
+    ]
+    if not found:
+        raise UsageError(f"no cell {given!r} under {', '.join(map(str, folders)) or RESULTS}")
+    if len({folder.name for folder in found}) > 1:
+        raise UsageError(f"{given!r} is the beginning of several: {', '.join(each.name for each in found)}")
+    store = RecordStore(found[0].parent.parent)
+    record = store.read(found[0].name)
+    if record is None:
+        raise UsageError(f"no cell {given!r} under {store.root}")
+    return store, record
 
 
 def expanded(given: Path) -> Path:

@@ -9,7 +9,9 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from bench.scoring import example_scores, resampled
+from bench.training import phase_ends
 from records.predictions import Predictions
+from records.text import reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.forms.base import Predicted
+    from methods.anatomy import Anatomy
+    from methods.base import MethodBase
     from records.cell import Cell
     from tasks.base import Task
 
@@ -61,6 +65,24 @@ def state_from_bytes(data: bytes) -> dict[str, Tensor]:
         return safetensors.torch.load(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise BrokenState(f"is no file of safetensors that can be read ({error})") from None
+
+
+def restore(method: MethodBase, anatomy: Anatomy, state: Mapping[str, Tensor], steps: int) -> None:
+    """Brings an adapted model to where a training of so many steps had left it. Raises BrokenState where the state is
+    none of this method on this backbone."""
+    phases = method.phases()
+    begun = 0
+    for phase, end in zip(phases, phase_ends(phases, steps) if phases else [], strict=True):
+        method.on_phase(anatomy, phase, end - begun)  # type: ignore[attr-defined]
+        begun = end
+    device = next(anatomy.model.parameters()).device
+    try:
+        method.load_state(anatomy.model, {name: value.to(device) for name, value in state.items()})
+        lacking = sorted((method.state(anatomy.model).keys() | anatomy.head) - state.keys())
+    except (KeyError, RuntimeError) as error:  # a name that there is not, another shape
+        raise BrokenState(f"does not fit the method and the backbone: {reason(error)}") from None
+    if lacking:
+        raise BrokenState(f"lacks {lacking[0]}, which {method.card.name} learns")
 
 
 def size_of(state: Mapping[str, Tensor]) -> int:

@@ -36,6 +36,7 @@ def expand(axes: Axes) -> Iterator[Cell]:
                         method=method.plugin.name,
                         label=label,
                         hyperparameters=method.hyperparameters,
+                        adapter=method.method.location,
                         method_revision=method.plugin.revision,
                         task=name,
                         task_revision=task.plugin.revision,

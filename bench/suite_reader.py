@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -183,7 +184,7 @@ class _Reader:
     def validate(self, model: type[M], data: Any, place: Place, noun: str) -> M | None:
         """The data as a `model`. Strictly, as of JSON: no text, truth value or fraction passes for a whole number."""
         try:
-            return model.model_validate_json(json.dumps(data), strict=True)
+            return model.model_validate_json(json.dumps(data), strict=True, context={"base": self.path.parent})
         except ValidationError as error:
             for inside, message in explained(error, data, model, noun):
                 self.fault((*place, *inside), message)
@@ -313,7 +314,9 @@ class _Reader:
                 continue
             for label, entry in axes.methods.items():
                 place = ("methods", label)
-                if message := self.attempt(place, partial(entry.method.out_of_range, anatomy)):
+                if strange := elsewhere(backbone.spec, entry.method.trained_on):
+                    self.fault(place, strange)
+                elif message := self.attempt(place, partial(entry.method.out_of_range, anatomy)):
                     self.fault(place, message)
 
     def check_twins(self, methods: Mapping[str, MethodEntry]) -> None:
@@ -323,6 +326,15 @@ class _Reader:
             configuration = entry.plugin.name, json.dumps(entry.hyperparameters, sort_keys=True)
             if (twin := seen.setdefault(configuration, label)) != label:
                 self.fault(("methods", label), f"is the same configuration as {twin!r}")
+
+
+def elsewhere(spec: str, trained_on: str) -> str | None:
+    """Why an adapter is not for this backbone, where the names of both tell: a folder may hold anything."""
+    here, there = (re.sub(r"@.*", "", name) for name in (spec, trained_on))
+    tells = re.compile(r"embedded:.+|\w[\w.-]*/\w[\w.-]*")
+    if here == there or not tells.fullmatch(here) or not tells.fullmatch(there):
+        return None
+    return f"was trained for the backbone {there}, and not for {here}; suites cross all methods with all backbones"
 
 
 def _found(entries: Mapping[str, T | None]) -> dict[str, T]:

@@ -50,7 +50,7 @@ def verify(store: RecordStore, cells: tuple[str, ...] = ()) -> Iterator[Verified
         except (ResultsError, BrokenState, *EXPECTED) as error:
             yield Verified(record, reason=str(error))
             continue
-        yield Verified(record, len(recorded), _same(recorded, again), _apart(recorded, again))
+        yield Verified(record, len(recorded), same_answers(recorded, again), _apart(recorded, again))
 
 
 def predict_again(origin: Origin, record: Record) -> Predictions:
@@ -67,7 +67,8 @@ def predict_again(origin: Origin, record: Record) -> Predictions:
         return predictions_of(prepared.form.task, asked, found, record.test)
 
 
-def _same(recorded: Predictions, again: Predictions) -> int:
+def same_answers(recorded: Predictions, again: Predictions) -> int:
+    """How many examples are answered alike; numbers, to within what the order of a sum changes."""
     answers = dict(zip(again.examples, again.predictions, strict=True))
     pairs = zip(recorded.examples, recorded.predictions, strict=True)
     return sum(_alike(given, answers.get(example)) for example, given in pairs)

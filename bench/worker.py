@@ -20,6 +20,7 @@ import torch
 import transformers
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from pydantic import ValidationError
 
 # What every cell needs is imported here, once, by the server from which the workers are forked.
 from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: F401
@@ -35,12 +36,12 @@ from bench.forms.heads import fit
 from bench.forms.text import LanguageModelling, Row
 from bench.forms.token import unasked
 from bench.job import Job
-from bench.keeping import is_kept, predictions_of, state_to_bytes
+from bench.keeping import is_kept, predictions_of, restore, state_to_bytes
 from bench.lifeline import Lifeline
 from bench.profiling import PeakMemory, count_parameters, profile
 from bench.registry import Kind, PluginError, Registry
 from bench.scoring import Diverged, ScoreError, checked_scores, require_finite
-from bench.training import Training, phase_ends, train
+from bench.training import Training, train
 from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Method
 from records import predictions
@@ -154,6 +155,7 @@ class CellRun:
     def __init__(self, job: Job, line: Lifeline) -> None:
         self.cell = job.cell
         self.keep = job.keep
+        self.base = job.base
         self.line = line
         self.registry = Registry(job.plugins, job.base)
         self.backbone = Backbone.find(self.cell.backbone, job.base, self.cell.backbone_revision)
@@ -174,7 +176,11 @@ class CellRun:
     def method(self) -> Method:
         """The cell's, with its hyperparameters."""
         cls: type[Method] = self._plugin("methods", self.cell.method, self.cell.method_revision)
-        return cls(**self.cell.hyperparameters)
+        files = {"path": self.cell.adapter} if self.cell.adapter else {}
+        try:
+            return cls.model_validate(self.cell.hyperparameters | files, context={"base": self.base})
+        except ValidationError as error:
+            raise PluginError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
     def _plugin(self, kind: Kind, name: str, revision: str) -> Any:
         plugin = self.registry.get(kind, name)
@@ -267,16 +273,16 @@ class CellRun:
         return kept
 
     def restored(self, state: dict[str, Tensor], steps: int) -> Anatomy:
-        """The adapted model with what a training of so many steps had learnt."""
-        anatomy, _ = self.adapted()
-        phases = self.method.phases()
-        begun = 0
-        for phase, end in zip(phases, phase_ends(phases, steps) if phases else [], strict=True):
-            self.method.on_phase(anatomy, phase, end - begun)
-            begun = end
-        device = self.accelerator.device
+        """The adapted model with what a training of so many steps had learnt, in the cell's precision. Raises
+        BrokenState."""
+        anatomy = self.learnt(state, steps)
         self.accelerator.prepare(anatomy.model)
-        self.method.load_state(anatomy.model, {name: value.to(device) for name, value in state.items()})
+        return anatomy
+
+    def learnt(self, state: dict[str, Tensor], steps: int) -> Anatomy:
+        """As `restored`, in full precision."""
+        anatomy, _ = self.adapted()
+        restore(self.method, anatomy, state, steps)
         return anatomy
 
     def prepared(self) -> TaskData:

@@ -17,7 +17,7 @@ from methods.papers import with_papers
 from records.cards import Claim
 from records.cards import MethodCard as Card
 
-__all__ = ["Card", "Claim", "LearningRate", "Method", "MethodBase", "Phase", "TaskInfo"]
+__all__ = ["Card", "Claim", "LearningRate", "Method", "MethodBase", "NotInPeft", "PeftForm", "Phase", "TaskInfo"]
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,6 +41,25 @@ class Phase:
     share: float
     lr_scale: float = 1.0
     task: str | None = None
+
+
+@dataclass(frozen=True)
+class PeftForm:
+    """What a method has learnt, in the words of huggingface/peft: its type there ("LORA"), the options of its
+    configuration, and its tensors under the names that they have in a `PeftModel`, task head left out.
+
+    `note` says what a reader must know of the translation. Without `exact` the predictions differ, as the note says.
+    """
+
+    type: str
+    options: dict[str, Any]
+    tensors: dict[str, Tensor]
+    note: str = ""
+    exact: bool = True
+
+
+class NotInPeft(Exception):
+    """huggingface/peft cannot express what a method has learnt; the message is the reason."""
 
 
 class TaskInfo(Protocol):
@@ -91,6 +110,16 @@ class MethodBase(BaseModel, ABC):
         """How many of a backbone's positions the method takes, beside those of the input."""
         return 0
 
+    @property
+    def location(self) -> str:
+        """Where files of its own lie, as a suite names them: what they hold is told by its hyperparameters."""
+        return ""
+
+    @property
+    def trained_on(self) -> str:
+        """The name of the backbone for which it was trained elsewhere, where it was."""
+        return ""
+
     def out_of_range(self, anatomy: Anatomy) -> str | None:
         """Which hyperparameter this backbone's dimensions do not allow, with the valid range; None if all fit.
         Asked with a model on the meta device, before any cell runs: the suite is then refused."""
@@ -137,6 +166,11 @@ class MethodBase(BaseModel, ABC):
         with torch.no_grad():
             for name, value in state.items():
                 parameters[name].copy_(value)
+
+    def as_peft(self, anatomy: Anatomy) -> PeftForm:
+        """What was learnt, as huggingface/peft keeps it, for the plain backbone under the same head. Raises NotInPeft
+        where peft has nothing that computes the same."""
+        raise NotInPeft(f"peft has no type that computes what {self.card.name} does")
 
     def hyperparameters(self) -> dict[str, Any]:
         """Every field with its value, defaults included, as plain data."""

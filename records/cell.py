@@ -35,7 +35,8 @@ class Budget(BaseModel):
 
 
 class Cell(BaseModel):
-    """One unit of work. `label` is how the suite calls the method's configuration; it is not identity.
+    """One unit of work. Neither is identity: `label`, how the suite calls the method's configuration, and `adapter`,
+    where files of the method's lie, as seen from the suite.
 
     Of a run that others made and published, `form`, `precision` and `budget` are None: what they say of it is among
     the hyperparameters and the task's options, under their own names."""
@@ -47,6 +48,7 @@ class Cell(BaseModel):
     method: str
     label: str
     hyperparameters: dict[str, Any]
+    adapter: str = ""
     method_revision: str
     task: str
     task_revision: str
@@ -63,7 +65,7 @@ class Cell(BaseModel):
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits."""
-        identity = self.model_dump(mode="json", exclude={"label"}) | {"engine_revision": ENGINE_REVISION}
+        identity = self.model_dump(mode="json", exclude={"label", "adapter"}) | {"engine_revision": ENGINE_REVISION}
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -341,4 +341,4 @@ def _out_of_range(record: Record, cards: Cards) -> str | None:
 
 def _identity(cell: Cell) -> str:
     """As JSON has it, where a tuple is a list; the label is no part of it."""
-    return json.dumps(cell.model_dump(mode="json", exclude={"label"}), sort_keys=True)
+    return json.dumps(cell.model_dump(mode="json", exclude={"label", "adapter"}), sort_keys=True)

@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 def fit(model: PreTrainedModel, form: Form) -> None:
     """Has a model take for padding what the form's batches are padded with, and read a text's last token where its head
     does. Raises NoSuchForm where the head would find none."""
-    model.config.get_text_config().pad_token_id = form.pad
-    if form.head.kind != "sequence":
-        return
-    if form.encoder_decoder:
-        if model.config.eos_token_id not in tokens.encode(form.tokenizer, "a")["input_ids"]:
-            raise NoSuchForm("the head of an encoder-decoder reads a text's end, which the tokenizer does not write")
-    elif hasattr(model, "score"):
+    ends = model.config.eos_token_id
+    reads_an_end = form.head.kind == "sequence" and form.encoder_decoder
+    if reads_an_end and ends not in tokens.encode(form.tokenizer, "a")["input_ids"]:
+        raise NoSuchForm("the head of an encoder-decoder reads a text's end, which the tokenizer does not write")
+    pad_and_read_last(model, form.pad, form.head.kind)
+
+
+def pad_and_read_last(model: PreTrainedModel, pad: int, head: str) -> None:
+    """As `fit`, for a model with a `head` of that kind, of which it is known that it fits."""
+    model.config.get_text_config().pad_token_id = pad
+    if head == "sequence" and hasattr(model, "score") and not model.config.is_encoder_decoder:
         _read_last_tokens(model)
 
 

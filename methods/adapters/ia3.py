@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, PeftForm, TaskInfo
+from methods.composition.exchange import ADAPTER, INSIDE, beside_parts, projections, updated_modules
 from methods.composition.parameters import LinearUpdate, add_linear_update, merge_linear_updates
 
 
@@ -75,6 +76,24 @@ class IA3(Method):
     @override
     def merge(self, model: nn.Module) -> bool:
         return merge_linear_updates(model)
+
+    @override
+    def as_peft(self, anatomy: Anatomy) -> PeftForm:
+        tensors, inner = {}, []
+        modules = updated_modules(anatomy.model)
+        for name, module in modules.items():
+            scales = {share: update.get_parameter("scale") for share, update in module.updates.items()}
+            first = next(iter(scales.values()))
+            if isinstance(next(iter(module.updates.values())), RescaledInput):
+                inner.append(name)
+                scale = first[None]  # (1, in)
+            else:
+                scale = beside_parts(module, scales, first.new_ones(module.parts * len(first)))[:, None]  # (out, 1)
+            tensors[f"{INSIDE}{name}.ia3_l.{ADAPTER}"] = scale
+        options = projections(anatomy.model, modules)
+        targets = options["target_modules"]
+        feedforward = sorted({name if name in targets else name.rpartition(".")[2] for name in inner})
+        return PeftForm("IA3", options | {"feedforward_modules": feedforward}, tensors)
 
     card = Card(
         name="ia3",

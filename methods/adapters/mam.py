@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from methods.adapters.parallel_adapter import insert_parallel_adapters
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, TaskInfo
+from methods.base import Card, Claim, LearningRate, NotInPeft, PeftForm, TaskInfo
 from methods.composition.functions import Nonlinearity
 from methods.prompts.prefix_tuning import PrefixTuning
 
@@ -36,6 +36,10 @@ class MAM(PrefixTuning):
     def adapt(self, anatomy: Anatomy, task: TaskInfo) -> None:
         super().adapt(anatomy, task)
         insert_parallel_adapters(anatomy, self.bottleneck, self.scale, self.nonlinearity)
+
+    @override
+    def as_peft(self, anatomy: Anatomy) -> PeftForm:
+        raise NotInPeft("peft has prefixes, and no parallel adapters to go with them")
 
     card: ClassVar[Card] = Card(
         name="mam",

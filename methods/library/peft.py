@@ -33,7 +33,8 @@ from transformers import PreTrainedModel
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, UnsupportedBackbone
-from methods.base import Card, Method, Phase, TaskInfo
+from methods.base import Card, Method, MethodBase, PeftForm, Phase, TaskInfo
+from methods.composition.exchange import INSIDE
 from methods.composition.inputs import count_positions, length_out_of_range
 from methods.library.peft_prompts import ADAPTER, CACHES, WRAPPERS, Tasks, forward_with_prompt
 from methods.library.peft_trials import few_tokens, on_purpose, quiet, without_weights
@@ -61,7 +62,9 @@ _OURS = {
 _OUT_OF_PLACE = {"xlora": "mixes LoRAs that were trained before, where a cell starts from the backbone alone"}
 # Where peft has no default, or one that does not suit a process without a terminal.
 _DEFAULTS: dict[str, Any] = {"num_virtual_tokens": 20, "progressbar": False}
-_PROMPT = "peft_prompt_encoder"
+# In a model of ours, before the name of what belongs to a tuner of peft's, or to its wrapper.
+SHARED = "peft_"
+_PROMPT = f"{SHARED}prompt_encoder"
 
 
 def names() -> list[str]:
@@ -70,8 +73,13 @@ def names() -> list[str]:
 
 
 @cache
-def get(kind: str) -> type[Method]:
-    """The method for a type. Raises KeyError where the installed version has none of that name."""
+def get(kind: str) -> type[MethodBase]:
+    """The method for a type, or for `path` that of adapters which were trained elsewhere. Raises KeyError where the
+    installed version has none of that name."""
+    if kind == "path":
+        from methods.library.peft_adapter import PeftAdapter  # which itself puts types of ours on a model
+
+        return PeftAdapter
     config_class = _config_classes()[kind]
     fields = dict(_fields(config_class))
     made = create_model(f"Peft_{kind}", __base__=_PeftMethod, __module__=__name__, **fields)
@@ -163,7 +171,7 @@ class _PeftMethod(Method):
         if "total_step" in known:  # AdaLoRA's, which the budget tells when training begins
             options["total_step"] = steps
         if issubclass(self.config_class, peft.PromptLearningConfig):
-            options["task_type"] = _task_type(self.kind, anatomy)
+            options["task_type"] = task_type(self.kind, anatomy)
             if options.get("token_dim") is None:
                 # Which some architectures have another size for than for their hidden states.
                 embeddings = cast("Tensor", anatomy.model.get_input_embeddings().weight)
@@ -236,9 +244,7 @@ class _PeftMethod(Method):
         if reason := _not_offered(self.kind, anatomy):
             raise UnsupportedBackbone(reason)
         with quiet():
-            config = self.config(anatomy)
-            tuner = self._prompt(anatomy, config) if config.is_prompt_learning else self._inject(model, config)
-        object.__setattr__(model, "peft_handle", _Handle(tuner))
+            put_on(self.kind, anatomy, self.config(anatomy))
         parameters = dict(model.named_parameters())
         if gone := sorted(anatomy.head - parameters.keys()):
             raise UnsupportedBackbone(f"{self.card.name} would take the place of the task head ({gone[0]}); exclude it")
@@ -246,35 +252,6 @@ class _PeftMethod(Method):
             raise UnsupportedBackbone(f"{self.card.name} finds nothing to adapt in {type(model).__name__}")
         for name in anatomy.head:
             parameters[name].requires_grad_(True)
-
-    def _inject(self, model: PreTrainedModel, config: peft.PeftConfig) -> nn.Module:
-        tuner = PEFT_TYPE_TO_TUNER_MAPPING[_type(self.kind)](model, {ADAPTER: config}, ADAPTER)
-        for name, shared in list(tuner.named_children()):
-            if name != "model":  # what the layers share belongs to the model, which is what is moved and trained
-                model.add_module(f"peft_{name}", shared)
-        if self.kind == "poly":
-            tasks = Tasks()
-            model.register_forward_pre_hook(tasks.take, with_kwargs=True)
-            for module in model.modules():
-                if isinstance(module, tuner.tuner_layer_cls):
-                    module.register_forward_pre_hook(tasks.give, with_kwargs=True)
-        return tuner
-
-    def _prompt(self, anatomy: Anatomy, config: peft.PeftConfig) -> nn.Module:
-        model = anatomy.model
-        anatomy.freeze()
-        # A shallow copy: the dictionaries of submodules, parameters and buffers are the model's own.
-        view = copy.copy(model)
-        kind = WRAPPERS[str(config.task_type)]
-        prompted = kind(view, config, min(anatomy.head).partition(".")[0] if anatomy.head else None)
-        model.add_module(_PROMPT, prompted.prompt_encoder)
-        model.forward = types.MethodType(forward_with_prompt, model)
-        if anatomy.causal:
-            # What is padded on the left must not drift away from the prompt.
-            anatomy.reader.register_forward_pre_hook(count_positions, with_kwargs=True)
-            if anatomy.head:
-                anatomy.backbone.register_forward_hook(prompted.bring_forward)
-        return prompted
 
     @override
     def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
@@ -315,6 +292,17 @@ class _PeftMethod(Method):
         return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad or n.startswith(_PROMPT)}
 
     @override
+    def as_peft(self, anatomy: Anatomy) -> PeftForm:
+        """peft's configuration and tensors as they are, but for the names of what the layers share and of a prompt."""
+        config = _tuner(anatomy.model).peft_config[ADAPTER]
+        known = [field.name for field in dataclasses.fields(config) if field.init]
+        options = {name: getattr(config, name) for name in known if name not in _OURS or name == "total_step"}
+        learnt = {name: value for name, value in self.state(anatomy.model).items() if name not in anatomy.head}
+        shared = {name: value for name, value in anatomy.model.state_dict().items() if name.startswith(SHARED)}
+        tensors = {_name_in_peft(name): value for name, value in (shared | learnt).items()}
+        return PeftForm(config.peft_type.value, options, tensors)
+
+    @override
     def merge(self, model: nn.Module) -> bool:
         """By peft's own merging, where it has one and the predictions stay: both are tried on a copy first."""
         if not isinstance(_tuner(model), BaseTuner):
@@ -334,7 +322,45 @@ class _PeftMethod(Method):
         return True
 
 
-def _task_type(kind: str, anatomy: Anatomy) -> str:
+def put_on(kind: str, anatomy: Anatomy, config: peft.PeftConfig) -> Any:
+    """Has peft change the model by a type's configuration, and returns its tuner, or its wrapper for a prompt."""
+    tuner = _prompt(anatomy, config) if config.is_prompt_learning else _inject(kind, anatomy.model, config)
+    object.__setattr__(anatomy.model, "peft_handle", _Handle(tuner))
+    return tuner
+
+
+def _inject(kind: str, model: PreTrainedModel, config: peft.PeftConfig) -> nn.Module:
+    tuner = PEFT_TYPE_TO_TUNER_MAPPING[_type(kind)](model, {ADAPTER: config}, ADAPTER)
+    for name, shared in list(tuner.named_children()):
+        if name != "model":  # what the layers share belongs to the model, which is what is moved and trained
+            model.add_module(f"{SHARED}{name}", shared)
+    if kind == "poly":
+        tasks = Tasks()
+        model.register_forward_pre_hook(tasks.take, with_kwargs=True)
+        for module in model.modules():
+            if isinstance(module, tuner.tuner_layer_cls):
+                module.register_forward_pre_hook(tasks.give, with_kwargs=True)
+    return tuner
+
+
+def _prompt(anatomy: Anatomy, config: peft.PeftConfig) -> nn.Module:
+    model = anatomy.model
+    anatomy.freeze()
+    # A shallow copy: the dictionaries of submodules, parameters and buffers are the model's own.
+    view = copy.copy(model)
+    wrapper = WRAPPERS[str(config.task_type)]
+    prompted = wrapper(view, config, min(anatomy.head).partition(".")[0] if anatomy.head else None)
+    model.add_module(_PROMPT, prompted.prompt_encoder)
+    model.forward = types.MethodType(forward_with_prompt, model)
+    if anatomy.causal:
+        # What is padded on the left must not drift away from the prompt.
+        anatomy.reader.register_forward_pre_hook(count_positions, with_kwargs=True)
+        if anatomy.head:
+            anatomy.backbone.register_forward_hook(prompted.bring_forward)
+    return prompted
+
+
+def task_type(kind: str, anatomy: Anatomy) -> str:
     """peft's name for what the model gives: without a head of the task's own, words."""
     if kind == "cpt":
         return "CAUSAL_LM"
@@ -355,9 +381,16 @@ def _not_offered(kind: str, anatomy: Anatomy) -> str | None:
     return None
 
 
+def _name_in_peft(name: str) -> str:
+    """What a `PeftModel` calls a tensor of ours."""
+    if name.startswith(_PROMPT):
+        return name.removeprefix(SHARED)
+    return f"base_model.{name.removeprefix(SHARED)}" if name.startswith(SHARED) else f"{INSIDE}{name}"
+
+
 def _merge(model: nn.Module) -> None:
     tuner = _tuner(model)
-    shared = [f"peft_{name}" for name, _ in tuner.named_children() if name != "model"]
+    shared = [f"{SHARED}{name}" for name, _ in tuner.named_children() if name != "model"]
     head = {name: p.requires_grad for name, p in model.named_parameters()}
     tuner.merge_and_unload()
     if any(isinstance(module, BaseTunerLayer) for module in model.modules()):

@@ -27,7 +27,8 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site
-from methods.base import Card, Claim, Method, Phase, TaskInfo
+from methods.base import Card, Claim, Method, PeftForm, Phase, TaskInfo
+from methods.composition.exchange import Factors, low_rank_form
 from methods.composition.parameters import (
     AddedUpdate,
     add_linear_update,
@@ -200,6 +201,17 @@ class AdaLoRA(Method):
         if merged := merge_linear_updates(model):
             model._buffers.pop("adalora_steps", None)
         return merged
+
+    @override
+    def as_peft(self, anatomy: Anatomy) -> PeftForm:
+        """P Λ and Q, without the triplets whose λ is zero, as a LoRA with ranks of their own for every projection."""
+
+        def factors(update: TripletUpdate) -> Factors:
+            kept = update.values.nonzero().flatten()
+            return (update.left * update.values)[:, kept], update.right[kept], update.scale
+
+        note = "AdaLoRA as a plain LoRA, each projection with the rank that was left to it."
+        return low_rank_form(anatomy.model, factors, note, lora_dropout=self.dropout)
 
     @override
     def state(self, model: nn.Module) -> dict[str, Tensor]:

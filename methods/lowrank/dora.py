@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site, bias_of, weight_of
-from methods.base import Card, Claim, TaskInfo
+from methods.base import Card, Claim, PeftForm, TaskInfo
+from methods.composition.exchange import ADAPTER, INSIDE, beside_parts, low_rank_form, updated_modules
 from methods.composition.parameters import add_linear_update
 from methods.lowrank.lora import LoRA, LowRankUpdate
 
@@ -65,6 +66,17 @@ class DoRA(LoRA):
         like = anatomy.word_embeddings.weight
         for site in anatomy.sites(self.targets):
             add_linear_update(site, DirectedUpdate(site, self.rank, self.scaling, self.dropout, like))
+
+    @override
+    def as_peft(self, anatomy: Anatomy) -> PeftForm:
+        form = low_rank_form(anatomy.model, lambda u: (u.up, u.down, u.scale), use_dora=True, lora_dropout=self.dropout)
+        for name, module in updated_modules(anatomy.model).items():
+            lengths = weight_of(module.base).norm(dim=1)  # type: ignore[arg-type]
+            magnitudes = {share: update.get_parameter("magnitude") for share, update in module.updates.items()}
+            form.tensors[f"{INSIDE}{name}.lora_magnitude_vector.{ADAPTER}.weight"] = beside_parts(
+                module, magnitudes, lengths
+            )
+        return form
 
     card: ClassVar[Card] = Card(
         name="dora",

@@ -24,7 +24,8 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site
-from methods.base import Card, Claim, Method, TaskInfo
+from methods.base import Card, Claim, Method, PeftForm, TaskInfo
+from methods.composition.exchange import low_rank_form
 from methods.composition.parameters import AddedUpdate, add_linear_update, linear_updates, merge_linear_updates
 from methods.composition.targets import Targets, missing_target, rank_out_of_range
 
@@ -81,6 +82,10 @@ class LowRankMethod(Method):
     @override
     def merge(self, model: nn.Module) -> bool:
         return merge_linear_updates(model)
+
+    @override
+    def as_peft(self, anatomy: Anatomy) -> PeftForm:
+        return low_rank_form(anatomy.model, lambda u: (u.up, u.down, u.scale), lora_dropout=self.dropout)
 
 
 class LoRA(LowRankMethod):

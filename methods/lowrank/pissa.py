@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site, weight_of
-from methods.base import Card, Claim, TaskInfo
+from methods.base import Card, Claim, PeftForm, TaskInfo
+from methods.composition.exchange import Factors, low_rank_form
 from methods.composition.parameters import add_linear_update, linear_updates
 from methods.lowrank.lora import LowRankMethod, LowRankUpdate
 
@@ -80,6 +81,17 @@ class PiSSA(LowRankMethod):
             # Singular vectors have a sign that may differ from machine to machine.
             update.begin(first[f"{name}.first_down"].to(update.down), first[f"{name}.first_up"].to(update.up))
         super().load_state(model, {name: value for name, value in state.items() if name not in first})
+
+    @override
+    def as_peft(self, anatomy: Anatomy) -> PeftForm:
+        """B A − B₀ A₀, of twice the rank, beside the pretrained weight."""
+
+        def factors(update: PrincipalUpdate) -> Factors:
+            up = torch.cat([update.up, -update.first_up], dim=1)  # (out, 2 · rank)
+            return up, torch.cat([update.down, update.first_down]), update.scale
+
+        note = "PiSSA as a plain LoRA of twice the rank: the trained factors beside those that it began from."
+        return low_rank_form(anatomy.model, factors, note, lora_dropout=self.dropout)
 
     card: ClassVar[Card] = Card(
         name="pissa",

@@ -14,6 +14,7 @@ the backbone and the predictions of the quantised one.
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, get_args
 
 import torch
@@ -22,7 +23,7 @@ from transformers.pytorch_utils import Conv1D
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, SiteName, weight_of
-from methods.base import Card, Claim, TaskInfo
+from methods.base import Card, Claim, PeftForm, TaskInfo
 from methods.composition.parameters import merge_linear_updates
 from methods.composition.targets import Targets, missing_target
 from methods.lowrank.lora import LoRA
@@ -146,6 +147,15 @@ class QLoRA(LoRA):
             if isinstance(child, NF4Linear):
                 setattr(parent, attribute, child.dequantise())
         return merge_linear_updates(model)
+
+    @override
+    def as_peft(self, anatomy: Anatomy) -> PeftForm:
+        note = (
+            "Trained beside a backbone in four bits (NF4, double quantisation), and exported for the plain one, so that"
+            " predictions differ by the error of rounding; load the backbone with BitsAndBytesConfig(load_in_4bit=True,"
+            ' bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True) to have what was trained.'
+        )
+        return replace(super().as_peft(anatomy), note=note, exact=False)
 
     card: ClassVar[Card] = Card(
         name="qlora",

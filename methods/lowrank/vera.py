@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, PeftForm, TaskInfo
+from methods.composition.exchange import ADAPTER, INSIDE, beside_parts, projections, updated_modules
 from methods.composition.parameters import AddedUpdate, add_linear_update, merge_linear_updates
 from methods.composition.targets import Targets, missing_target
 
@@ -44,6 +45,12 @@ class VectorUpdate(AddedUpdate):
         self._shared = (shared,)
         self.d = nn.Parameter(torch.full_like(like.new_empty(shared.down.shape[0]), initial))
         self.b = nn.Parameter(like.new_zeros(shared.up.shape[0]))
+
+    @property
+    def shared(self) -> SharedMatrices:
+        """A and B."""
+        (shared,) = self._shared
+        return shared
 
     @override
     def change(self, x: Tensor) -> Tensor:
@@ -99,6 +106,39 @@ class VeRA(Method):
             del model.base_model.random_matrices  # type: ignore[union-attr]
         return merged
 
+    @override
+    def as_peft(self, anatomy: Anatomy) -> PeftForm:
+        """peft cuts the matrices of every projection from one large pair. Those of each shape, and of each part of a
+        fused module, become rows of A and columns of B of their own; d is zero on the others'."""
+        modules = updated_modules(anatomy.model)
+        blocks: dict[tuple[SharedMatrices, int], int] = {}  # where each begins
+        for module in modules.values():
+            for share, update in module.updates.items():
+                blocks.setdefault((_matrices(update), int(share)), self.rank * len(blocks))
+        rank = self.rank * len(blocks)
+        inputs = max(shared.down.shape[1] for shared, _ in blocks)
+        outputs = max(
+            module.parts * _matrices(u).up.shape[0] for module in modules.values() for u in module.updates.values()
+        )
+        like = next(iter(blocks))[0].down
+        down, up = like.new_zeros(rank, inputs), like.new_zeros(outputs, rank)
+        for (shared, part), first in blocks.items():
+            own, rows = slice(first, first + self.rank), shared.up.shape[0]
+            down[own, : shared.down.shape[1]] = shared.down
+            up[part * rows : (part + 1) * rows, own] = shared.up
+        tensors = {f"base_model.vera_A.{ADAPTER}": down, f"base_model.vera_B.{ADAPTER}": up}
+        for name, module in modules.items():
+            d = like.new_zeros(rank)
+            for share, update in module.updates.items():
+                start = blocks[_matrices(update), int(share)]
+                d[start : start + self.rank] = update.get_parameter("d")
+            b = {share: update.get_parameter("b") for share, update in module.updates.items()}
+            nothing = like.new_zeros(module.parts * len(next(iter(b.values()))))
+            tensors[f"{INSIDE}{name}.vera_lambda_d.{ADAPTER}"] = d
+            tensors[f"{INSIDE}{name}.vera_lambda_b.{ADAPTER}"] = beside_parts(module, b, nothing)
+        options = {"r": rank, "save_projection": True, "d_initial": self.initial}
+        return PeftForm("VERA", projections(anatomy.model, modules) | options, tensors)
+
     card = Card(
         name="vera",
         title="VeRA",
@@ -135,3 +175,8 @@ class VeRA(Method):
             ),
         ),
     )
+
+
+def _matrices(update: nn.Module) -> SharedMatrices:
+    assert isinstance(update, VectorUpdate)
+    return update.shared

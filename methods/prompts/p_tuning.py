@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, PeftForm, TaskInfo
+from methods.composition.exchange import prompt_form
 from methods.composition.inputs import Prompt, insert_prompt, length_out_of_range
 from methods.composition.parameter_cache import ParameterCache
 
@@ -116,6 +117,12 @@ class PTuning(Method):
         ((where, prompt),) = _prompts(model).items()
         prompt.drop_encoder(state[f"{where}.vectors"].to(next(prompt.parameters()), copy=True))
         super().load_state(model, state)
+
+    @override
+    def as_peft(self, anatomy: Anatomy) -> PeftForm:
+        """The vectors, as peft's prompt tuning has them: what produced them has done its work."""
+        [prompt] = _prompts(anatomy.model).values()
+        return prompt_form(anatomy, prompt())
 
     card = Card(
         name="p_tuning",

@@ -22,7 +22,8 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, PeftForm, TaskInfo
+from methods.composition.exchange import prefix_form
 from methods.composition.inputs import Prefix, insert_prefixes
 
 
@@ -137,6 +138,10 @@ class PrefixTuning(Method):
             free = FreePrefix(key, value, self.dropout).train(model.training)
             setattr(model.get_submodule(parent), attribute, free)
         super().load_state(model, state)
+
+    @override
+    def as_peft(self, anatomy: Anatomy) -> PeftForm:
+        return prefix_form(anatomy, [prefix() for prefix in _prefixes(anatomy.model).values()])
 
     card = Card(
         name="prefix_tuning",

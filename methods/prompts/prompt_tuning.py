@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, PeftForm, TaskInfo
+from methods.composition.exchange import prompt_form
 from methods.composition.inputs import Prompt, insert_prompt, length_out_of_range
 
 
@@ -84,6 +85,11 @@ class PromptTuning(Method):
         else:
             ids = torch.randint(len(words), (self.length,))
         return words[ids.to(words.device)]
+
+    @override
+    def as_peft(self, anatomy: Anatomy) -> PeftForm:
+        [prompt] = (module for module in anatomy.model.modules() if isinstance(module, FreePrompt))
+        return prompt_form(anatomy, prompt())
 
     card = Card(
         name="prompt_tuning",

@@ -9,11 +9,12 @@ normalisation only. Norms outside the layers, after the embeddings or after the 
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, Method, TaskInfo
+from methods.base import Card, Claim, Method, PeftForm, TaskInfo
+from methods.composition.exchange import ADAPTER, INSIDE
 
 
 class LayerNormTuning(Method):
@@ -28,6 +29,15 @@ class LayerNormTuning(Method):
     def merge(self, model: nn.Module) -> bool:
         """Nothing to fold: the trained model is the plain architecture already."""
         return True
+
+    @override
+    def as_peft(self, anatomy: Anatomy) -> PeftForm:
+        parts = {name: name.rpartition(".") for name in anatomy.norm_names}
+        tensors: dict[str, Tensor] = {
+            f"{INSIDE}{module}.ln_tuning_layers.{ADAPTER}.{attribute}": anatomy.model.get_parameter(name)
+            for name, (module, _, attribute) in parts.items()
+        }
+        return PeftForm("LN_TUNING", {"target_modules": sorted({module for module, *_ in parts.values()})}, tensors)
 
     card = Card(
         name="layernorm",

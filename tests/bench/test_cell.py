@@ -54,8 +54,9 @@ def test_every_budget_value_is_covered_above():
     }  # fmt: skip
 
 
-def test_id_depends_neither_on_label_nor_on_the_order_of_hyperparameters():
+def test_id_depends_neither_on_label_nor_on_a_place_nor_on_the_order_of_hyperparameters():
     assert CELL.model_copy(update={"label": "lora@r8"}).id == CELL.id
+    assert CELL.model_copy(update={"adapter": "./moved"}).id == CELL.id
     assert CELL.model_copy(update={"hyperparameters": {"lr": 1e-3, "rank": 8}}).id == CELL.id
 
 

@@ -1,4 +1,4 @@
-"""A hub on loopback: the part of the Hugging Face hub's HTTP interface that its own libraries use to load.
+"""A hub on loopback: the part of the Hugging Face hub's HTTP interface that its own libraries use to load and upload.
 
 A repository is a folder `<models or datasets>/<organisation>/<name>` with one commit, whose sha is a digest of its
 files. Point HF_ENDPOINT at `Hub.url`, and the genuine loading code of transformers and datasets runs against it.
@@ -6,6 +6,7 @@ files. Point HF_ENDPOINT at `Hub.url`, and the genuine loading code of transform
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -20,7 +21,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 API = re.compile(
-    r"/api/(?P<kind>models|datasets)/(?P<repo>[^/]+/[^/]+)(/(?P<verb>revision|tree|paths-info|refs)(/(?P<rest>.*))?)?$"
+    r"/api/(?P<kind>models|datasets)/(?P<repo>[^/]+/[^/]+)(/(?P<verb>revision|tree|paths-info|refs|preupload|commit)(/(?P<rest>.*))?)?$"
 )
 RESOLVE = re.compile(r"/(?P<datasets>datasets/)?(?P<repo>[^/]+/[^/]+)/resolve/(?P<rest>.+)$")
 
@@ -113,7 +114,11 @@ class _Handler(BaseHTTPRequestHandler):
         time.sleep(self.hub.delay)
         path = unquote(urlsplit(self.path).path)
         try:
-            if found := API.match(path):
+            if path == "/api/repos/create":
+                self.create(json.loads(body))
+            elif path == "/api/validate-yaml":
+                self.send(200, {"errors": [], "warnings": []})
+            elif found := API.match(path):
                 self.api(found["kind"], found["repo"], found["verb"], found["rest"] or "", body)
             elif found := RESOLVE.match(path):
                 self.resolve("datasets" if found["datasets"] else "models", found["repo"], found["rest"])
@@ -122,7 +127,33 @@ class _Handler(BaseHTTPRequestHandler):
         except Refused as refused:
             self.send(refused.status, {"error": str(refused)}, {"X-Error-Code": refused.code})
 
+    def create(self, asked: dict[str, Any]) -> None:
+        repo = f"{asked['organization']}/{asked['name']}"
+        if repo in self.hub.gated:
+            raise Refused(403, "", "You don't have the rights to create a model under this namespace")
+        if self.hub.path("models", repo).is_dir():
+            return self.send(409, {"error": "You already created this model repo", "url": f"{self.hub.url}/{repo}"})
+        self.hub.path("models", repo).mkdir(parents=True)
+        self.send(200, {"url": f"{self.hub.url}/{repo}"})
+
+    def upload(self, kind: str, repo: str, verb: str, body: bytes) -> None:
+        """No file is too large to come with the commit."""
+        root, _ = self.hub.find(kind, repo)
+        if verb == "preupload":
+            names = [file["path"] for file in json.loads(body)["files"]]
+            files = [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]
+            return self.send(200, {"files": files})
+        for line in map(json.loads, body.splitlines()):
+            if line["key"] == "file":
+                path = root / line["value"]["path"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(base64.b64decode(line["value"]["content"]))
+        sha = self.hub.sha(kind, repo)
+        self.send(200, {"success": True, "commitOid": sha, "commitUrl": f"{self.hub.url}/{repo}/commit/{sha}"})
+
     def api(self, kind: str, repo: str, verb: str | None, rest: str, body: bytes) -> None:
+        if verb in ("preupload", "commit"):
+            return self.upload(kind, repo, verb, body)
         if verb in ("tree", "paths-info"):
             revision, inside = _revision_and_path(rest)
         else:

@@ -8,13 +8,19 @@ import pytest
 import torch
 
 pytest.importorskip("lm_eval")
+from datasets import Dataset
+from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
+from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.huggingface import HFLM
 from tokenizers import processors
 
+from bench.export.cells import export
 from bench.forms.text import Likelihood
-from tests.bench import tokenizers
+from bench.registry import Registry
+from tests.bench import test_export, tokenizers
 from tests.bench.test_forms import features, language_model, make_task, tokenizer  # noqa: F401 - a fixture
+from tests.hub import build
 
 ROWS = [
     {"text": "a film of quiet beauty", "label": 1},
@@ -76,6 +82,55 @@ def test_they_agree_on_tokenizers_of_other_kinds(kind, around):
         for row, theirs in zip(features(form, rows), expected, strict=True):
             found, _ = form.score(model, [row["context"]] * 3, row["choices"])
             assert found.sum(1).tolist() == pytest.approx(theirs, rel=1e-4)
+
+
+def multiple_choice(task, rows: list[dict], choices: tuple[str, ...]) -> ConfigurableTask:
+    """A task of the harness of its own kind, of these rows as its documents."""
+    documents = Dataset.from_list([{"query": task.prompt(row), "gold": row["label"]} for row in rows])
+    return ConfigurableTask(
+        config={
+            "task": "exported",
+            "custom_dataset": lambda **_: {"test": documents},
+            "test_split": "test",
+            "output_type": "multiple_choice",
+            "doc_to_text": "{{query}}",
+            "doc_to_target": "gold",
+            "doc_to_choice": list(choices),
+            "metric_list": [{"metric": "acc_norm"}],
+        }
+    )
+
+
+def test_exports_run_in_the_harness_as_they_are_and_give_the_recorded_answers_and_score(tmp_path):
+    """A cell of a decoder that is asked in words, by the harness's own loading, prompting and scoring."""
+    pytest.importorskip("peft")
+    backbone = build.gpt2(tmp_path / "gpt2")
+    budget = test_export.BUDGET | {"train_examples": 32, "test_examples": 24, "max_length": 200}
+    lora = {"lora": {"lr": 0.02}}
+    suite = test_export.suite_file(tmp_path, backbone, lora, form="text", budget=budget)
+    store = test_export.train(suite, tmp_path / "results")
+    [record] = store.records()
+    export(store, record, "merged", tmp_path / "merged")
+    export(store, record, "peft", tmp_path / "adapter")
+    recorded, texts = store.predictions(record), store.texts()
+    task = Registry((test_export.PLUGINS / "colours.py",)).get("tasks", "colours").cls()
+    rows = [texts[example] for example in recorded.examples]
+    asked = multiple_choice(task, rows, task.verbalisers())
+    options = {"dtype": "float32", "device": "cpu", "batch_size": 8}
+    for lm in (
+        HFLM(pretrained=str(tmp_path / "merged"), **options),
+        HFLM(pretrained=str(backbone), peft=str(tmp_path / "adapter"), **options),
+    ):
+        found = simple_evaluate(lm, tasks=[asked], bootstrap_iters=0, log_samples=True)
+        assert found["results"]["exported"]["acc_norm,none"] == pytest.approx(record.test["accuracy"])
+        samples = sorted(found["samples"]["exported"], key=lambda sample: sample["doc_id"])
+        likelihoods = [[value for value, _ in sample["filtered_resps"]] for sample in samples]
+        for theirs, ours in zip(likelihoods, recorded.likelihoods, strict=True):
+            assert theirs == pytest.approx(ours, rel=1e-3)
+        lengths = [len(answer) for answer in task.verbalisers()]
+        best = [max(range(2), key=lambda i, line=line: line[i] / lengths[i]) for line in likelihoods]
+        assert best == recorded.predictions
+    assert len(set(recorded.predictions)) == 2, "the cell has learnt to tell them apart"
 
 
 @pytest.mark.slow
