@@ -13,7 +13,10 @@ import signal
 import socket
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
+
+from bench.lifeline import die_with
 
 # Debian puts daemons where only root looks.
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
@@ -138,7 +141,12 @@ class Cluster:
         assert program is not None
         with (self.folder / f"{name}.out").open("wb") as out:
             process = subprocess.Popen(
-                [program, *arguments], env=self.environ, stdout=out, stderr=out, stdin=subprocess.DEVNULL
+                [program, *arguments],
+                env=self.environ,
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=partial(die_with, os.getpid()),
             )
         self._daemons.append(process)
 

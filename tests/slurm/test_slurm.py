@@ -149,6 +149,8 @@ def test_whatever_befalls_its_jobs_a_suite_ends_as_it_does_on_one_machine(cluste
     cluster.run("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap", "sleep 1")
     wait_until(lambda: cluster.states()[requeued] == "PENDING")
     wait_until(lambda: "CANCELLED" in json.dumps(read_records(results)))
+    # Of a worker that was killed it knows, too: what dies with it unseen is a first attempt again.
+    wait_until(lambda: any(each.attempt == 2 for found in submissions(results) for each in found.cells))
     os.kill(scheduler, signal.SIGKILL)
     end_of(scheduler)
     again = runs.start(*asked)
