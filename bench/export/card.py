@@ -112,8 +112,9 @@ def _metadata(said: Said, record: Record, backbone: BackboneCard) -> str:
     known = {"library_name": said.kind, "tags": ["adaptbench", cell.method.replace(":", "-")]}
     if "/" in cell.backbone and ":" not in cell.backbone and not cell.backbone.startswith((".", "/", "~")):
         known["base_model"] = cell.backbone.partition("@")[0]
-    if backbone.licence and backbone.licence[0].isalnum() and " " not in backbone.licence:
-        known["license"] = backbone.licence.lower()
+    licence = backbone.licence.lower()
+    if licence not in ("", "unknown") and licence[0].isalnum() and " " not in licence:
+        known["license"] = licence
     dumped: str = yaml.safe_dump(known, sort_keys=False)
     return dumped
 

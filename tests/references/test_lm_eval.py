@@ -130,7 +130,6 @@ def test_exports_run_in_the_harness_as_they_are_and_give_the_recorded_answers_an
         lengths = [len(answer) for answer in task.verbalisers()]
         best = [max(range(2), key=lambda i, line=line: line[i] / lengths[i]) for line in likelihoods]
         assert best == recorded.predictions
-    assert len(set(recorded.predictions)) == 2, "the cell has learnt to tell them apart"
 
 
 @pytest.mark.slow

@@ -93,7 +93,7 @@ def test_the_report_compiles_and_reads_no_file(analysis: Analysis, tmp_path: Pat
     parts = [subject.part(analysis, OURS).section for subject in (errors, examples, calibration)]
     sections = tuple(section for section in parts if section)
     made = report.known_only(Document("Title", "Subtitle", "today", (), (), sections), {})
-    latex.write_parts(made, tmp_path)
+    latex.write_parts(made, tmp_path, "bench report RESULTS")
     latex.write_references({}, analysis.run, tmp_path)
     (tmp_path / "numbers.tex").write_text(macros.numbers(analysis), encoding="utf-8")
     (tmp_path / "build").mkdir()
