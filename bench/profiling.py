@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from bench.forms.base import Form
 from bench.step import PhaseTrainer
@@ -265,7 +265,25 @@ def _random_ids(size: int, length: int, config: PreTrainedConfig, device: torch.
 
 
 def _count_flops(action: Any) -> int:
-    with FlopCounterMode(display=False) as counter:
+    """Of a forward or a forward and a backward pass, the same on every machine."""
+
+    def forward(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+        return int(sdpa_flop_count(query, key, value))
+
+    def backward(_: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any) -> int:
+        return 2 * int(sdpa_flop_count(query, key, value))
+
+    # PyTorch leaves out the attention of a processor, and of a GPU counts also what its kernels compute a second time
+    # in the backward pass.
+    aten = torch.ops.aten
+    attention = {
+        aten._scaled_dot_product_flash_attention_for_cpu: forward,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: backward,
+        aten._scaled_dot_product_flash_attention_backward: backward,
+        aten._scaled_dot_product_efficient_attention_backward: backward,
+        aten._scaled_dot_product_cudnn_attention_backward: backward,
+    }
+    with FlopCounterMode(display=False, custom_mapping=attention) as counter:
         action()
     return int(counter.get_total_flops())
 

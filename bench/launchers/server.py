@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from bench.lifeline import die_with
 
@@ -15,4 +16,6 @@ PID = os.getpid()
 
 if scheduler := os.environ.pop(SCHEDULER, None):
     die_with(int(scheduler))
+    # Python gives a fork what it finds here: a worker would die of Ctrl-C, with a traceback, before it can say no.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.pop(SAFE_PATH, None)

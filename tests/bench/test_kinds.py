@@ -107,8 +107,8 @@ def run(tmp_path: Path, bench: Callable[..., Any]) -> Callable[..., dict[str, An
 @pytest.mark.parametrize(
     ("backbone", "task", "metric", "least"),
     [
-        ("encoder", "tags", "f1_entity", 0.9),
-        pytest.param("encoder", "warmth", "pearson", 0.8, marks=pytest.mark.exhaustive),
+        pytest.param("encoder", "tags", "f1_entity", 0.9, marks=pytest.mark.exhaustive),
+        ("encoder", "warmth", "pearson", 0.8),
         pytest.param("encoder", "choose", "accuracy", 0.9, marks=pytest.mark.exhaustive),
         pytest.param("encoder", "find", "f1", 0.8, marks=pytest.mark.exhaustive),
         pytest.param("decoder", "warmth", "pearson", 0.6, marks=pytest.mark.exhaustive),
@@ -139,7 +139,8 @@ def test_a_kind_is_learnt_as_text(run, backbones, task: str, metric: str, least:
     assert record["parameters"]["head"] == 0
 
 
-@pytest.mark.parametrize("task", ["colours", pytest.param("say", marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("task", ["colours", "say"])
 def test_an_encoder_decoder_is_trained_on_text(run, backbones, task: str):
     """From random weights it learns more slowly: that it fits its answers ever better has to do."""
     record = run(backbones["encoder-decoder"], tasks=[task], form="text")[f"full {task}"]
@@ -171,10 +172,10 @@ def test_prompting_trains_nothing_and_pays_at_inference(run, backbones):
 
 def test_what_does_not_apply_is_said(run, backbones, tmp_path: Path):
     methods = {"zero_shot": {}, "head": {}}
-    found = run(backbones["encoder"], tasks=["colours", "say"], methods=methods)
+    found = run(backbones["encoder"], tasks=["colours", "say"], methods=methods, profile=False)
     assert "form: text" in found["zero_shot colours"]["reason"]
     assert "encoder" in found["head say"]["reason"]
-    assert found["head colours"]["status"] == "ok"
+    assert found["head colours"]["status"] == "trained"
 
 
 @pytest.mark.exhaustive
@@ -194,7 +195,7 @@ def test_a_users_own_file_runs_with_six_lines(run, backbones, tmp_path: Path):
     feels = {"red": "warm", "pink": "warm", "blue": "cold", "cyan": "cold"}
     rows = [f'"the {colour} house {number}",{feeling}' for number in range(30) for colour, feeling in feels.items()]
     (tmp_path / "houses.csv").write_text("said,feels\n" + "\n".join(rows) + "\n")
-    found = run(backbones["encoder"], tasks={"files:houses.csv": {"text": "said", "label": "feels"}})
+    found = run(backbones["encoder"], tasks={"files:houses.csv": {"text": "said", "label": "feels"}}, profile=False)
     [record] = found.values()
     assert record["test"]["accuracy"] > 0.9
     manifest = json.loads((tmp_path / "results" / "manifest.json").read_text())

@@ -258,6 +258,7 @@ def test_cells_depend_on_the_plugins_they_need_and_no_others(write_suite, tmp_pa
     assert {ids[cell_id] for cell_id in kept} == {"head"} and len(kept) == 3
 
 
+@pytest.mark.exhaustive
 def test_what_one_plugin_patches_is_not_patched_for_the_cells_of_others(write_suite, bench_process, tmp_path):
     """A plugin takes the steps out of the optimiser, at its import and for all: its own cells learn nothing."""
     write(tmp_path / "patches.py", "patches", "import torch\ntorch.optim.AdamW.step = lambda self, closure=None: None")

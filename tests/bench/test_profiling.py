@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from transformers import BertConfig, BertForSequenceClassification
 
+from bench import profiling
 from bench.forms.sequence import Classification
 from bench.profiling import PeakMemory, count_parameters, profile
 from methods.anatomy import Anatomy
@@ -69,7 +70,21 @@ def test_flops_of_inference_are_those_of_the_matrix_products(full):
     projections = LAYERS * (4 * HIDDEN * HIDDEN + 2 * HIDDEN * INNER) * 2 * tokens
     attention = LAYERS * 2 * (2 * LENGTH * HIDDEN) * tokens
     pooler_and_head = 8 * 2 * (HIDDEN * HIDDEN + HIDDEN * 2)
-    assert cost.inference_flops in (projections + pooler_and_head, projections + pooler_and_head + attention)
+    assert cost.inference_flops == projections + attention + pooler_and_head
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_flops_of_a_step_on_bert_base_are_three_times_those_of_its_matrix_products(dropout):
+    """Whatever kernel computes attention: dropout takes another one."""
+    config = BertConfig(attention_probs_dropout_prob=dropout, hidden_dropout_prob=dropout)
+    batch, length, hidden, inner = 1, 64, 768, 3072
+    model = BertForSequenceClassification(config).train()
+    ids = torch.zeros(batch, length, dtype=torch.long)
+    count = profiling._count_flops(lambda: model(ids, torch.ones_like(ids)).logits.sum().backward())
+    projections = 12 * (4 * hidden * hidden + 2 * hidden * inner) * 2 * batch * length
+    attention = 12 * 2 * (2 * length * hidden) * batch * length
+    pooler_and_head = batch * 2 * (hidden * hidden + hidden * 2)
+    assert count == 3 * (projections + attention + pooler_and_head)
 
 
 def test_a_frozen_backbone_saves_activations_and_backward_flops(full, head):

@@ -112,7 +112,10 @@ def test_a_record_keeps_where_it_was_trained_when_its_cost_is_profiled_elsewhere
 
 def test_full_fine_tuning_learns_what_the_head_alone_cannot(bench, write_suite, tmp_path):
     budget = {"train_examples": 400, "validation_examples": 80, "test_examples": 100, "epochs": 8, "batch_size": 16}
-    assert bench("run", write_suite(methods={"full": {"lr": 3e-3}, "head": {}}, budget=budget)).returncode == 0
+    assert (
+        bench("run", write_suite(methods={"full": {"lr": 3e-3}, "head": {}}, budget=budget, profile=False)).returncode
+        == 0
+    )
     accuracy = {
         record["cell"]["label"]: record["test"]["accuracy"]
         for record in read_records(tmp_path / "results" / "tiny").values()
@@ -123,7 +126,7 @@ def test_full_fine_tuning_learns_what_the_head_alone_cannot(bench, write_suite, 
 
 def test_the_same_seed_gives_the_same_metrics(bench, bench_process, write_suite, tmp_path):
     """Also from workers of another server, in which strings have other hashes."""
-    suite = write_suite()
+    suite = write_suite(profile=False)
     assert bench("run", suite, "--results", "first").returncode == 0
     assert bench_process("run", suite, "--results", "second").returncode == 0
     assert scores(tmp_path / "first") == scores(tmp_path / "second")
@@ -150,6 +153,7 @@ def test_what_goes_wrong_is_recorded_with_its_reason_and_the_rest_goes_on(bench,
     assert "this backbone has no flux capacitor" in status.stdout
 
 
+@pytest.mark.exhaustive
 def test_killed_in_the_middle_the_same_command_finishes_with_the_same_scores(bench, start, long_suite, tmp_path):
     assert bench("run", long_suite, "--results", "whole", "--slots", 2).returncode == 0
     results = tmp_path / "cut"

@@ -7,6 +7,7 @@ import math
 import shutil
 from pathlib import Path
 
+import pytest
 import yaml
 
 from bench.suite import BUILT_IN
@@ -42,6 +43,7 @@ def test_the_suites_are_valid(hub: Hub, python):
     assert not any("model.safetensors" in request for request in hub.requests)
 
 
+@pytest.mark.exhaustive
 def test_glue_by_its_id_from_the_hub_to_a_report_and_again_without_the_hub(rte: Hub, python, tmp_path: Path):
     rows = [f"      {line}" for line in ("train_examples: 64", "epochs: 1", "batch_size: 16", "max_length: 32")]
     suite = tmp_path / "rte.yaml"

@@ -46,6 +46,7 @@ def every(splits: tuple[str, ...], rows: list[dict]) -> dict[str, list[dict]]:
     return {split: rows for split in splits}
 
 
+@pytest.mark.exhaustive
 def test_glue_and_again_from_the_cache_once_the_hub_is_gone(rte: Hub, python):
     (splits,) = load(python, glue.RTE)
     assert splits["test"][3] == {"text": "held first 3", "text_pair": "second 3", "label": 1}

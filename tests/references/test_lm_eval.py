@@ -101,6 +101,7 @@ def multiple_choice(task, rows: list[dict], choices: tuple[str, ...]) -> Configu
     )
 
 
+@pytest.mark.exhaustive
 def test_exports_run_in_the_harness_as_they_are_and_give_the_recorded_answers_and_score(tmp_path):
     """A cell of a decoder that is asked in words, by the harness's own loading, prompting and scoring."""
     pytest.importorskip("peft")

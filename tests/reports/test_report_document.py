@@ -60,7 +60,7 @@ def _check(report: Report) -> None:
 
 
 @needs_latex
-@pytest.mark.parametrize("topic", ["all", "adapters"])
+@pytest.mark.parametrize("topic", ["all", pytest.param("adapters", marks=pytest.mark.exhaustive)])
 def test_main_part_has_six_to_eight_pages(embedded: Path, tmp_path: Path, topic: str):
     _check(build_report(embedded, tmp_path, topic))
 

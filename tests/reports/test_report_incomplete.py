@@ -41,6 +41,7 @@ def test_one_seed_gives_no_spread_and_no_test(tmp_path: Path):
     assert pd.read_csv(report.folder / "tables/differences.csv")["p"].isna().all()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_enough_seeds_are_tested_and_corrected(tmp_path: Path):
     cells = synthetic.grid(["full", "lora", "head"], seeds=MIN_PAIRS)
     report, page = _build(tmp_path, cells, [synthetic.record(c) for c in cells])
@@ -71,6 +72,7 @@ def test_one_method_on_one_task(tmp_path: Path):
     assert not (report.folder / "tables/differences.tex").exists()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_without_full_fine_tuning_nothing_is_compared_with_it(tmp_path: Path):
     cells = synthetic.grid(["lora", "head"])
     report, page = _build(tmp_path, cells, [synthetic.record(c) for c in cells])
@@ -105,6 +107,7 @@ def test_bare_records_and_an_empty_suite_description(tmp_path: Path):
     assert report.folder.parent.name in page  # the folder stands in for the suite's name
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_records_of_an_earlier_suite_are_left_out(tmp_path: Path):
     cells = synthetic.grid(["full", "lora"], ["bbc_news"])
     left_over = synthetic.cell("lora", "bbc_news", 17)
@@ -114,6 +117,7 @@ def test_records_of_an_earlier_suite_are_left_out(tmp_path: Path):
     assert left_over.id not in report.page.read_text()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_two_protocols_are_never_averaged(tmp_path: Path):
     cells = [synthetic.cell("lora", task, seed, max_length=length)
              for task, length in (("rotten_tomatoes", 64), ("bbc_news", 256)) for seed in range(2)]  # fmt: skip
@@ -123,6 +127,7 @@ def test_two_protocols_are_never_averaged(tmp_path: Path):
     assert all(table["n"].max() == 2 for table in tables)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_two_backbones_keep_their_numbers_apart(tmp_path: Path):
     small = synthetic.grid(["full", "lora"], ["bbc_news"])
     large = [c.model_copy(update={"backbone": "hub:large"}) for c in small]

@@ -278,6 +278,7 @@ def test_same_records_give_the_same_bytes(usual: Path, tmp_path: Path, monkeypat
     assert first == second
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_tables_that_no_longer_apply_are_removed_and_other_files_kept(tmp_path: Path):
     cells = synthetic.grid(["full", "lora"], ["bbc_news"])
     root = synthetic.write(tmp_path / "results", cells, [synthetic.record(c) for c in cells[:-1]])

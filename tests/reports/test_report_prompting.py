@@ -49,6 +49,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_prompting_beside_tuning(tmp_path: Path):
     root = write(tmp_path / "results", ("full", "lora"))
     report = build_report(root).folder
@@ -69,6 +70,7 @@ def test_prompting_beside_tuning(tmp_path: Path):
 
 
 @pytest.mark.parametrize("topic", sorted(topics()))
+@pytest.mark.usefixtures("blank_figures")
 def test_prompting_alone(tmp_path: Path, topic: str):
     root = write(tmp_path / "results", ())
     report = build_report(root, topic=topic).folder

@@ -271,7 +271,9 @@ def test_slides_and_the_whole_document_hold_no_negative_of_an_error(mixed: Resul
     assert min(axes.get_ylim()) > 0
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "value", [math.nan, *(pytest.param(value, marks=pytest.mark.exhaustive) for value in (math.inf, -math.inf))]
+)
 def test_undefined_scores_are_shown_and_counted(tmp_path: Path, value: float):
     cells = synthetic.grid(("full", "lora", "bitfit"), (EASY,), 3)
     records = []

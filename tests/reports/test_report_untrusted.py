@@ -364,6 +364,7 @@ def test_nothing_is_written_through_a_link(usual: Path, tmp_path: Path):
     assert target.read_text() == "precious"
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_list_of_what_was_written_removes_nothing_elsewhere(usual: Path, tmp_path: Path):
     precious = tmp_path / "tables" / "precious.tex"
     precious.parent.mkdir()

@@ -162,6 +162,7 @@ CLAIM = {"text": "Scores less.", "source": "hu2022lora", "measure": "score", "co
          "relation": "lower"}  # fmt: skip
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_an_effect_reads_the_same_wherever_it_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     root = synthetic.write_usual(tmp_path / "results", seeds=6)
     synthetic.with_claims(root, {"lora": [CLAIM, CLAIM | {"text": "Smaller.", "measure": "adapter_parameters"}]})
