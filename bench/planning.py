@@ -39,7 +39,7 @@ FILL, FASTER = 0.6, 5.0
 # another machine or the rule. Machines drift by a factor of 1.4 within hours.
 SAME, ALIKE, ROUGH = 1.4, 2.0, 3.0
 # Of a cost profile: steps of training, and passes of inference over a batch of eight, merged and not.
-PROFILED_STEPS, PROFILED_PASSES, PROFILED_BATCH = 8, 50, 8
+PROFILED_STEPS, PROFILED_PASSES, PROFILED_BATCH = 24, 50, 8
 # Seconds to start, to load, to write.
 OVERHEAD = 4.0
 

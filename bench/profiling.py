@@ -1,27 +1,31 @@
 """What a cell costs, measured in a process of its own, with the machine to itself, by a fixed protocol.
 
-The batch is synthetic: random tokens of the budget's full length, without padding. Time is the median of
-`TIMED_STEPS` after a warm-up; FLOPs and bytes are counted in one more step, so that they agree from machine
-to machine. Latency is that of a smaller batch. A machine's speed drifts by more than methods differ, and a
-model is merged only after it was timed unmerged: each pass therefore has one of the plain backbone beside it,
-and a latency is the backbone's, times the median ratio of such neighbours.
+The batch is synthetic: random tokens of the budget's full length, without padding. FLOPs and bytes are counted, so that
+they agree from machine to machine. A training step is timed in turn with a yardstick: a step of the plain backbone,
+frozen, on the same batch, whose backward pass goes down to the embeddings and meets no weight, the least that any
+method below the head can do. A pass of inference, of a smaller batch, is timed in turn with one of the plain backbone.
 """
 
 from __future__ import annotations
 
-import resource
-import statistics
-import sys
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from bench.forms.base import Form
+from bench.measuring import (
+    PAIRS_A_ROUND,
+    ROUNDS,
+    WARM_UP,
+    PeakMemory,
+    Timing,
+    beside,
+    bytes_of,
+    count_flops,
+    frozen,
+    saved_tensors,
+)
 from bench.step import PhaseTrainer
 from methods.base import Method, Phase
 from records.cell import Budget
@@ -29,20 +33,16 @@ from records.record import Cost, Parameters, PhaseCost
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from torch import Tensor, nn
+    from torch import Tensor
     from transformers import PreTrainedConfig, PreTrainedModel
 
     from methods.anatomy import Anatomy
 
-# Seconds of neighbouring passes, of the plain and of the adapted model.
-Pairs = list[tuple[float, float]]
-
-WARM_UP_STEPS = 2
-TIMED_STEPS = 5
-STEPS = WARM_UP_STEPS + TIMED_STEPS
+# Of each phase where its memory is measured: the second has the optimiser's state.
+STEPS_FOR_MEMORY = 2
+# Told to a method as the length of a phase: those that warm up, and as many as may be timed.
+STEPS = 2 * WARM_UP + ROUNDS * PAIRS_A_ROUND
 INFERENCE_BATCH = 8
-# Even, so that either model goes first equally often.
-INFERENCE_PAIRS = 12
 
 
 def count_parameters(head_names: Collection[str], trainable: Mapping[str, int], backbone: int) -> Parameters:
@@ -55,29 +55,29 @@ def count_parameters(head_names: Collection[str], trainable: Mapping[str, int], 
     )
 
 
-class PeakMemory:
-    """The most memory held since construction: of the accelerator where there is one, else of the process
-    (its resident set), less what was held at the start."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            self.floor = torch.cuda.memory_allocated(device)
-        else:
-            self.floor = psutil.Process().memory_info().rss
-
-    def bytes(self) -> int:
-        """What was held at the worst moment so far."""
-        if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device) - self.floor
-        unit = 1 if sys.platform == "darwin" else 1024
-        return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - self.floor, 0)
+def peak_memory(
+    accelerator: Accelerator, memory: PeakMemory, anatomy: Anatomy, method: Method, budget: Budget, form: Form
+) -> int:
+    """The most bytes that training an adapted model holds, or inference, where nothing is trained. `memory` was set up
+    before the model was loaded, and nothing else may be loaded beside it. The model is not fit for anything after."""
+    ids = _random_ids(budget.batch_size, budget.max_length, anatomy.config, accelerator.device)
+    model = accelerator.prepare(anatomy.model)
+    for phase in method.phases():
+        trainer = PhaseTrainer(
+            accelerator, model, anatomy, method, phase, STEPS_FOR_MEMORY, form, budget, constant_rate=True
+        )
+        for _ in range(STEPS_FOR_MEMORY):
+            trainer.step(form.synthetic(ids))
+    if not method.phases():
+        length = budget.max_length * (1 + method.demonstrations())
+        with torch.no_grad():
+            form.read(model.eval(), _question(form, length, anatomy.config, accelerator.device))
+    return memory.bytes()
 
 
 def profile(
     accelerator: Accelerator,
-    memory: PeakMemory,
+    peak: int,
     anatomy: Anatomy,
     method: Method,
     plain: PreTrainedModel,
@@ -86,54 +86,54 @@ def profile(
 ) -> Cost:
     """Profiles an adapted, untrained model; afterwards it is merged where the method merges.
 
-    `plain` is the backbone before any adaptation, for comparison of latencies; `memory` was set up before
-    the adapted model was loaded.
+    `plain` is the backbone before any adaptation, with the same head: it is what times are compared with. `peak` is
+    what `peak_memory` has measured.
     """
     device = accelerator.device
     ids = _random_ids(budget.batch_size, budget.max_length, anatomy.config, device)
     model = accelerator.prepare(anatomy.model)
-    phases = [
-        _train_cost(
-            PhaseTrainer(accelerator, model, anatomy, method, phase, STEPS, form, budget, constant_rate=True),
-            phase,
-            ids,
-        )
-        for phase in method.phases()
-    ]
-    weights = _bytes_of([*model.parameters(), *model.buffers()])
+    plain = accelerator.prepare(plain)
+    timings: list[Timing] = []
+    phases = []
+    for phase in method.phases():
+        trainer = PhaseTrainer(accelerator, model, anatomy, method, phase, STEPS, form, budget, constant_rate=True)
+        cost, timing = _train_cost(trainer, phase, ids, _yardstick(accelerator, plain, form, ids))
+        phases.append(cost)
+        timings.append(timing)
+    weights = bytes_of([*model.parameters(), *model.buffers()])
 
     # What a prompt shows is read with every question, and is the method's price: not part of the protocol.
     question = _question(form, budget.max_length, anatomy.config, device)
     asked = _question(form, budget.max_length * (1 + method.demonstrations()), anatomy.config, device)
-    plain = accelerator.prepare(plain).eval()
+    plain.eval()
+    model.eval()
 
     def read() -> Any:
         return form.read(model, asked)
 
-    def beside_the_backbone() -> Pairs:
+    def beside_the_backbone() -> Timing:
         model.eval()
-        with _frozen(plain, model):
-            return _in_turn(lambda: form.read(plain, question), read, device)
+        with frozen(plain, model):
+            return beside(lambda: form.read(plain, question), read, device)
 
     with torch.no_grad():
-        model.eval()
-        if not phases:
-            read()
-        peak = memory.bytes()
         unmerged = beside_the_backbone()
-        with _frozen(plain, model):
-            inference_flops = _count_flops(read)
+        with frozen(plain, model):
+            inference_flops = count_flops(read)
         # Counted before merging takes the adapter away; what is stored is what training would leave.
-        stored = _bytes_of(method.state(anatomy.model).values())
-        merged = beside_the_backbone() if method.merge(anatomy.model) else []
+        stored = bytes_of(method.state(anatomy.model).values())
+        merged = beside_the_backbone() if method.merge(anatomy.model) else None
     return Cost(
         protocol=_protocol(budget),
         peak_memory_bytes=peak,
         weights_bytes=weights,
         stored_bytes=stored,
         inference_flops=inference_flops,
-        **_latencies(unmerged, merged),
-        **_of_all(phases, ids.numel()),
+        inference_seconds=unmerged.seconds,
+        merged_inference_seconds=merged and unmerged.reference * merged.ratio,
+        backbone_inference_seconds=unmerged.reference,
+        drifted=any(timing.drifted for timing in (*timings, unmerged, *([merged] if merged else []))),
+        **_of_all(phases, timings, ids.numel()),
     )
 
 
@@ -141,38 +141,53 @@ def _protocol(budget: Budget) -> dict[str, Any]:
     return {
         "train_batch": [budget.batch_size, budget.max_length],
         "inference_batch": [INFERENCE_BATCH, budget.max_length],
-        "warm_up_steps": WARM_UP_STEPS,
-        "timed_steps": TIMED_STEPS,
-        "inference_pairs": INFERENCE_PAIRS,
+        "yardstick": "activation-only backward",
+        "pairs": PAIRS_A_ROUND,
     }
 
 
-def _latencies(unmerged: Pairs, merged: Pairs) -> dict[str, float | None]:
-    """Those of the adapted model are the plain one's, times the median ratio of neighbours."""
-    plain_seconds = statistics.median(plainly for plainly, _ in unmerged + merged)
-    return {
-        "inference_seconds": plain_seconds * _median_ratio(unmerged),
-        "merged_inference_seconds": plain_seconds * _median_ratio(merged) if merged else None,
-        "backbone_inference_seconds": plain_seconds,
-    }
-
-
-def _of_all(phases: list[PhaseCost], tokens: int) -> dict[str, Any]:
+def _of_all(phases: list[PhaseCost], timings: list[Timing], tokens: int) -> dict[str, Any]:
     """Figures of the whole training, of steps of so many tokens: time and FLOPs by share, bytes of the worst phase."""
-    seconds = sum(phase.share * phase.step_seconds for phase in phases) if phases else None
+    # One yardstick for all phases, that of the first: the ratios are what was measured.
+    yardstick = timings[0].reference if timings else None
+    ratio = sum(phase.share * phase.step_ratio for phase in phases if phase.step_ratio is not None)
+    seconds = yardstick * ratio if yardstick else None
     return {
         "gradient_bytes": max((phase.gradient_bytes for phase in phases), default=0),
         "optimizer_bytes": max((phase.optimizer_bytes for phase in phases), default=0),
         "activation_bytes": max((phase.activation_bytes for phase in phases), default=0),
         "step_seconds": seconds,
+        "yardstick_seconds": yardstick,
         "train_tokens_per_second": tokens / seconds if seconds else None,
         "train_flops": round(sum(phase.share * phase.train_flops for phase in phases)),
         "phases": phases,
     }
 
 
-def _train_cost(trainer: PhaseTrainer, phase: Phase, ids: Tensor) -> PhaseCost:
-    """What a step costs on a batch of such token ids (batch, length)."""
+def _yardstick(accelerator: Accelerator, plain: PreTrainedModel, form: Form, ids: Tensor) -> Callable[[], None]:
+    """A training step of the plain backbone in which nothing is trained: gradients go down to the embeddings' output
+    and meet no weight."""
+    embeddings = plain.get_input_embeddings()
+
+    def ask_for_gradients(_: Any, __: Any, output: Tensor) -> Tensor:
+        return output.requires_grad_()
+
+    def step() -> None:
+        plain.train()
+        with frozen(plain):
+            hook = embeddings.register_forward_hook(ask_for_gradients)
+            try:
+                accelerator.backward(form.loss(plain, form.synthetic(ids)))
+            finally:
+                hook.remove()
+
+    return step
+
+
+def _train_cost(
+    trainer: PhaseTrainer, phase: Phase, ids: Tensor, yardstick: Callable[[], None]
+) -> tuple[PhaseCost, Timing]:
+    """What a step costs on a batch of such token ids (batch, length), timed in turn with the yardstick."""
 
     def step() -> None:
         trainer.step(trainer.form.synthetic(ids))
@@ -180,73 +195,32 @@ def _train_cost(trainer: PhaseTrainer, phase: Phase, ids: Tensor) -> PhaseCost:
     def forward() -> Tensor:
         return trainer.loss(trainer.form.synthetic(ids))
 
-    for _ in range(WARM_UP_STEPS):
+    for _ in range(WARM_UP):
         step()
-    seconds = statistics.median(_timed(step, ids.device) for _ in range(TIMED_STEPS))
-    flops = _count_flops(lambda: trainer.accelerator.backward(forward()))
-    gradients = _bytes_of([parameter.grad for parameter in trainer.trained if parameter.grad is not None])
+    # Counted before it is timed, by as many steps as it takes until the time is sure: counts are the same everywhere.
+    flops = count_flops(lambda: trainer.accelerator.backward(forward()))
+    gradients = bytes_of([parameter.grad for parameter in trainer.trained if parameter.grad is not None])
     optimizer = trainer.optimizer
     optimizer.zero_grad()
-    with _saved_tensors(trainer.model) as saved:
+    with saved_tensors(trainer.model) as saved:
         loss = forward()
     del loss
+    timing = beside(yardstick, step, ids.device)
     states = [value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)]
-    return PhaseCost(
+    cost = PhaseCost(
         name=phase.name,
         share=phase.share,
         trainable_parameters=sum(parameter.numel() for parameter in trainer.trained),
-        step_seconds=seconds,
-        tokens_per_second=ids.numel() / seconds,
+        step_seconds=timing.seconds,
+        step_ratio=timing.ratio,
+        step_quartiles=(timing.quartiles[0], timing.quartiles[2]),
+        tokens_per_second=ids.numel() / timing.seconds,
         train_flops=flops,
         gradient_bytes=gradients,
-        optimizer_bytes=_bytes_of(states),
+        optimizer_bytes=bytes_of(states),
         activation_bytes=sum(saved.values()),
     )
-
-
-@contextmanager
-def _frozen(*models: nn.Module) -> Iterator[None]:
-    """No parameter asks for a gradient, as in a model that is deployed. Autocast keeps its copy of one that does until
-    the pass is over, so that full fine-tuning, and a backbone as it was loaded, would look slower than others."""
-    asking = [parameter for model in models for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in asking:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in asking:
-            parameter.requires_grad_(True)
-
-
-def _in_turn(plainly: Callable[[], Any], adapted: Callable[[], Any], device: torch.device) -> Pairs:
-    """(plain, adapted): seconds of a pass of either, pair by pair; who goes first changes from pair to pair."""
-    pairs = []
-    for number in range(WARM_UP_STEPS + INFERENCE_PAIRS):
-        if number % 2:
-            with_method, without = _timed(adapted, device), _timed(plainly, device)
-        else:
-            without, with_method = _timed(plainly, device), _timed(adapted, device)
-        pairs.append((without, with_method))
-    return pairs[WARM_UP_STEPS:]
-
-
-def _median_ratio(pairs: Pairs) -> float:
-    return statistics.median(adapted / plainly for plainly, adapted in pairs)
-
-
-def _timed(action: Any, device: torch.device) -> float:
-    _synchronize(device)
-    start = time.perf_counter()
-    action()
-    _synchronize(device)
-    return time.perf_counter() - start
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+    return cost, timing
 
 
 def _question(form: Form, length: int, config: PreTrainedConfig, device: torch.device) -> dict[str, Tensor]:
@@ -262,48 +236,3 @@ def _random_ids(size: int, length: int, config: PreTrainedConfig, device: torch.
         ids[ids == config.eos_token_id] = config.eos_token_id + 1
         ids[:, -1] = config.eos_token_id
     return ids.to(device)
-
-
-def _count_flops(action: Any) -> int:
-    """Of a forward or a forward and a backward pass, the same on every machine."""
-
-    def forward(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-        return int(sdpa_flop_count(query, key, value))
-
-    def backward(_: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any) -> int:
-        return 2 * int(sdpa_flop_count(query, key, value))
-
-    # PyTorch leaves out the attention of a processor, and of a GPU counts also what its kernels compute a second time
-    # in the backward pass.
-    aten = torch.ops.aten
-    attention = {
-        aten._scaled_dot_product_flash_attention_for_cpu: forward,
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: backward,
-        aten._scaled_dot_product_flash_attention_backward: backward,
-        aten._scaled_dot_product_efficient_attention_backward: backward,
-        aten._scaled_dot_product_cudnn_attention_backward: backward,
-    }
-    with FlopCounterMode(display=False, custom_mapping=attention) as counter:
-        action()
-    return int(counter.get_total_flops())
-
-
-@contextmanager
-def _saved_tensors(model: nn.Module) -> Iterator[dict[int, int]]:
-    """Bytes, by storage, of what autograd keeps for the backward pass, parameters and buffers excluded."""
-    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
-    saved: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield saved
-
-
-def _bytes_of(tensors: Iterable[Tensor]) -> int:
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
-    return sum(storages.values())

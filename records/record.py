@@ -77,12 +77,16 @@ class Parameters(BaseModel):
 
 
 class PhaseCost(BaseModel):
-    """One phase under the profile's protocol: medians over its timed steps, bytes counted in one step."""
+    """One phase under the profile's protocol. `step_ratio` is the median of a step's time over the yardstick's, which
+    was timed in turn with it, and `step_quartiles` are the first and third of these ratios; `step_seconds` is the
+    yardstick's median time, times the ratio. Bytes are counted in one step."""
 
     name: str
     share: float
     trainable_parameters: Count
     step_seconds: Seconds
+    step_ratio: float | None = None
+    step_quartiles: tuple[float, float] | None = None
     tokens_per_second: float
     train_flops: Count
     gradient_bytes: Count
@@ -98,6 +102,10 @@ class Cost(BaseModel):
     trained, and the peak is then that of inference. Figures of the whole training weigh phases by their share; bytes
     take the worst phase.
 
+    `yardstick_seconds` is a training step of the plain backbone in which nothing is trained: `step_seconds` is that,
+    times the median ratio of neighbours, and compares with other cells by this ratio alone. `drifted` says that the
+    machine was too restless to tell a ratio within five percent.
+
     A profile of ours has all of it. Of what others published there is what they measured, and `protocol` says how: all
     else is None."""
 
@@ -109,6 +117,8 @@ class Cost(BaseModel):
     activation_bytes: Count | None = None
     stored_bytes: Count | None = None
     step_seconds: Seconds | None = None
+    yardstick_seconds: Seconds | None = None
+    drifted: bool = False
     train_tokens_per_second: float | None = None
     train_flops: Count | None = None
     inference_flops: Count | None = None

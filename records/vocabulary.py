@@ -115,6 +115,10 @@ QUANTITIES: dict[str, Quantity] = {
         Quantity("stored_bytes", "Stored per task", "storage per task", "bytes", "counted", "Stored", claimable=True),
         Quantity("step_seconds", "Time of a training step", "time of a training step", "seconds", "timed", "step",
                  claimable=True),
+        Quantity("step_ratio", "Time of a training step over the yardstick's", "time of a training step over the"
+                 " yardstick's", "ratio", "timed", "step"),
+        Quantity("yardstick_seconds", "Time of the yardstick's step", "time of the yardstick's step", "seconds",
+                 "timed", "yardstick", listed=False),
         Quantity("train_tokens_per_second", "Training tokens per second", "training throughput", "rate", "timed",
                  "tokens/s", higher_is_better=True, claimable=True),
         Quantity("train_flops", "FLOPs of a training step", "FLOPs of a training step", "flops", "counted",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable
@@ -21,7 +22,7 @@ from reports.scales import UNDEFINED, Scale, may_be_averaged, read_scale
 SCORED = ("trained", "ok")
 NOT_RUN = "not run"
 
-COST_COLUMNS = tuple(name for name in Cost.model_fields if name not in ("protocol", "phases"))
+COST_COLUMNS = tuple(name for name in Cost.model_fields if name not in ("protocol", "phases", "drifted"))
 PARAMETER_COLUMNS = {name: name if name == "percent" else f"{name}_parameters" for name in Parameters.model_fields}
 
 
@@ -37,9 +38,10 @@ class Results:
     backbone) and `forgotten` (how much it rose with tuning), and every figure of `records.record.Cost` under its
     own name (NaN where not measured). Machines drift by more than methods differ: `latency`, `merged_latency` and
     `deployed_latency` (merged where the method can be merged, else with it in place) are therefore over the plain
-    backbone's, which was timed beside them. `history` has one row per evaluation of a scored cell: id, backbone,
-    label, task, seed, step, phase, train_loss, validation_loss, `score` (validation, held likewise). `scales` has the
-    scale of every task's primary metric.
+    backbone's, which was timed beside them, and `step_ratio` is the time of a training step over the yardstick's, from
+    which `step_seconds` and `train_tokens_per_second` follow, at one speed for all. `history` has one row per
+    evaluation of a scored cell: id, backbone, label, task, seed, step, phase, train_loss, validation_loss, `score`
+    (validation, held likewise). `scales` has the scale of every task's primary metric.
     `backbones`, `tasks` and `labels` are in the order of the suite, labels grouped by family.
     """
 
@@ -200,6 +202,7 @@ def read(root: Path) -> Results:
     columns = ["id", "backbone", "label", "task", "seed", "step", "phase", "train_loss", "validation_loss"]
     # Columns in which every cell is empty are columns of numbers all the same.
     cells = pd.DataFrame(rows, columns=_COLUMNS).astype(dict.fromkeys(_NUMBERS, float)).set_index("id")
+    cells = _at_one_speed(cells, records)
     rank = {family: number for number, family in enumerate(FAMILIES)}
     families = dict(zip(cells["label"], cells["family"], strict=True))
     return Results(
@@ -213,6 +216,19 @@ def read(root: Path) -> Results:
         labels=tuple(sorted(_unique(cells["label"]), key=lambda label: rank.get(families[label], len(rank)))),
         scales=scales,
     )
+
+
+def _at_one_speed(cells: pd.DataFrame, records: dict[str, Record]) -> pd.DataFrame:
+    """Times of training as if all cells of one backbone and protocol had met the machine at the same speed: the median
+    yardstick's, times a cell's own ratio to its own."""
+    cells["step_ratio"] = cells["step_seconds"] / cells["yardstick_seconds"]
+    timed = cells[cells["step_ratio"].notna()]
+    protocols = [json.dumps(cost.protocol, sort_keys=True) for cell in timed.index if (cost := records[cell].cost)]
+    common = timed.groupby([timed["backbone"], protocols])["yardstick_seconds"].transform("median")
+    speed = common / timed["yardstick_seconds"]
+    cells.loc[timed.index, "step_seconds"] *= speed
+    cells.loc[timed.index, "train_tokens_per_second"] /= speed
+    return cells
 
 
 def environment_of(record: Record) -> dict[str, Any]:
@@ -240,6 +256,7 @@ _NUMBERS = (
     "forgotten",
     *PARAMETER_COLUMNS.values(),
     *COST_COLUMNS,
+    "step_ratio",
     "latency",
     "merged_latency",
     "deployed_latency",

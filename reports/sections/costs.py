@@ -26,6 +26,8 @@ _COST = (
     Measure("peak_memory_bytes", heading="Peak memory"),
     Measure("train_tokens_per_second", "Training", spread=True),
     Measure("step_seconds", "Training", spread=True),
+    Measure("step_ratio", "Training", spread=True),
+    Measure("yardstick_seconds", "Training", spread=True),
     Measure("latency", "Inference latency", spread=True),
     Measure("merged_latency", "Inference latency", spread=True),
     Measure("backbone_inference_seconds", "Inference latency", spread=True),
@@ -81,6 +83,7 @@ def _said(analysis: Analysis) -> list[list[Text]]:
         of += [
             *memory_sentences(results, group, first=not i),
             *throughput_sentences(group),
+            *drift_sentences(results, group),
             *latency_sentences(group, first=not i),
             *family_sentences(analysis, group),
         ]
@@ -139,6 +142,17 @@ def throughput_sentences(group: CostGroup) -> list[Text]:
     return said
 
 
+def drift_sentences(results: Results, group: CostGroup) -> list[Text]:
+    """Which profiles met a machine that was too restless."""
+    costs = {cell: results.records[str(cell)].cost for cell in group.cells.index}
+    drifted = [cell for cell, cost in costs.items() if cost and cost.drifted]
+    if not drifted:
+        return []
+    labels = listing(list(dict.fromkeys(group.cells.loc[drifted, "label"])))
+    told = "Of {n} cost profiles {drifted} met a restless machine ({labels}): their ratios may be five percent off."
+    return [say(told, n=str(len(costs)), drifted=str(len(drifted)), labels=labels)]
+
+
 def latency_sentences(group: CostGroup, first: bool) -> list[Text]:
     """A merged model computes what the backbone computes, so that it shows how far timing can be trusted."""
     said = []
@@ -190,14 +204,24 @@ def tables(analysis: Analysis) -> list[Table]:
     results, groups = analysis.results, analysis.costs
     made = []
     for position, group in enumerate(groups):
-        columns, rows, data = columns_and_rows(results, group, _COST)
+        measures = [measure for measure in _COST if measure.name not in without(group)]
+        columns, rows, data = columns_and_rows(results, group, measures)
         key = keyed("cost", position, len(groups))
         made.append(Table(key, _caption(results, group), columns, rows, data, wide=True))
     return made
 
 
+def without(group: CostGroup) -> tuple[str, ...]:
+    """The quantities of training's time that are left out: older profiles had no yardstick."""
+    return ("step_seconds",) if group.means("step_ratio") else ("step_ratio", "yardstick_seconds")
+
+
 def _caption(results: Results, group: CostGroup) -> Text:
     mean = "Cost on {backbone}, mean (timed quantities ± sample standard deviation) over up to {cells} ({tasks})."
+    step = (
+        "A training step is over the yardstick's, a step of the frozen backbone that trains nothing, timed in turn with"
+        " it; tokens/s follow from it at the yardstick's median speed."
+    )
     latency = (
         "Latency is that of one batch: with the method in place, and folded into the backbone where the method can be"
         " merged, over that of the plain backbone, which is timed beside either."
@@ -212,6 +236,7 @@ def _caption(results: Results, group: CostGroup) -> Text:
             ),
             say("{protocol}", protocol=protocol_text(group)),
             of_inference(results, group),
+            say(step) if group.means("step_ratio") else (),
             say("Stored: bytes to keep per task, head included.") if group.means("stored_bytes") else (),
             say(latency) if group.means("latency") else (),
         ]

@@ -176,12 +176,18 @@ def _cost(groups: list[CostGroup], prose: Prose) -> list[Paragraph]:
     """How cost was measured, where it was."""
     if not groups:
         return []
-    timed, pairs = groups[0].protocol.get("timed_steps"), groups[0].protocol.get("inference_pairs")
+    protocol = groups[0].protocol
+    timed, pairs = protocol.get("timed_steps"), protocol.get("pairs", protocol.get("inference_pairs"))
+    yardstick = "yardstick" in protocol
     said = prose.text(
         "protocol",
         "cost",
         shapes=batch_shapes(groups[0]),
-        steps=prose.text("protocol", "times of training", timed=str(timed)) if timed else (),
+        steps=prose.text("protocol", "times beside a yardstick", pairs=str(pairs))
+        if yardstick
+        else prose.text("protocol", "times of training", timed=str(timed))
+        if timed
+        else (),
         latency=prose.text("protocol", "latency", pairs=str(pairs)) if pairs else (),
     )
     return [Paragraph(said, "Cost.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from types import SimpleNamespace
 
 import pytest
@@ -9,9 +10,10 @@ import torch
 from accelerate import Accelerator
 from transformers import BertConfig, BertForSequenceClassification
 
-from bench import profiling
+from bench import measuring
 from bench.forms.sequence import Classification
-from bench.profiling import PeakMemory, count_parameters, profile
+from bench.measuring import PeakMemory, beside, count_flops
+from bench.profiling import count_parameters, peak_memory, profile
 from methods.anatomy import Anatomy
 from methods.baselines.full import Full
 from methods.baselines.head import Head
@@ -33,12 +35,11 @@ def cost_of(method, watch=lambda model, plain: None):
     anatomy = Anatomy(model, frozenset({"classifier.weight", "classifier.bias"}))
     method.adapt(anatomy, None)
     accelerator = Accelerator(cpu=True)
-    memory = PeakMemory(accelerator.device)
     budget = Budget(batch_size=BATCH, max_length=LENGTH)
     total = sum(p.numel() for p in model.parameters())
     task = SimpleNamespace(card=SimpleNamespace(labels=("no", "yes")))
     form = Classification(task, tokenizers.make("byte"), LENGTH)
-    return total, profile(accelerator, memory, anatomy, method, plain.eval(), budget, form)
+    return total, profile(accelerator, 0, anatomy, method, plain, budget, form)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_flops_of_a_step_on_bert_base_are_three_times_those_of_its_matrix_produc
     batch, length, hidden, inner = 1, 64, 768, 3072
     model = BertForSequenceClassification(config).train()
     ids = torch.zeros(batch, length, dtype=torch.long)
-    count = profiling._count_flops(lambda: model(ids, torch.ones_like(ids)).logits.sum().backward())
+    count = count_flops(lambda: model(ids, torch.ones_like(ids)).logits.sum().backward())
     projections = 12 * (4 * hidden * hidden + 2 * hidden * inner) * 2 * batch * length
     attention = 12 * 2 * (2 * length * hidden) * batch * length
     pooler_and_head = batch * 2 * (hidden * hidden + hidden * 2)
@@ -140,7 +141,7 @@ def test_latencies_are_those_of_one_speed_though_the_machine_speeds_up_all_the_w
         model.register_forward_hook(takes(1.25))
         plain.register_forward_hook(takes(1.0))
 
-    monkeypatch.setattr("bench.profiling.time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr("bench.measuring.time", SimpleNamespace(perf_counter=lambda: now))
     _, cost = cost_of(Head(), watch)
     assert cost.inference_seconds / cost.backbone_inference_seconds == pytest.approx(1.25, rel=0.001)
     assert cost.merged_inference_seconds / cost.backbone_inference_seconds == pytest.approx(1.25, rel=0.001)
@@ -164,3 +165,81 @@ def test_neither_model_is_timed_with_parameters_that_ask_for_gradients():
     total, cost = cost_of(Full(), watch)
     assert adapted == backbone == {False}
     assert cost.stored_bytes == 4 * total
+
+
+def test_a_step_is_told_by_its_ratio_to_the_yardstick_though_the_machine_slows_down_all_the_while(monkeypatch):
+    """On a simulated clock, where the adapted model takes half as long again, and every pass one percent more than the
+    one before."""
+    now, seconds = 0.0, 0.020
+
+    def takes(factor):
+        def passes(*_):
+            nonlocal now, seconds
+            now += factor * seconds
+            seconds *= 1.01
+
+        return passes
+
+    def watch(model, plain):
+        model.register_forward_hook(takes(1.5))
+        plain.register_forward_hook(takes(1.0))
+
+    monkeypatch.setattr("bench.measuring.time", SimpleNamespace(perf_counter=lambda: now))
+    _, cost = cost_of(Full(), watch)
+    [phase] = cost.phases
+    assert phase.step_ratio == pytest.approx(1.5, rel=0.001)
+    assert cost.step_seconds / cost.yardstick_seconds == pytest.approx(1.5, rel=0.001)
+    assert not cost.drifted
+
+
+@pytest.mark.parametrize(("restless", "drifted"), [(0.0, False), (0.5, True)])
+def test_a_ratio_that_is_not_sure_is_taken_more_often_and_then_said_to_have_drifted(monkeypatch, restless, drifted):
+    now, draw = 0.0, random.Random(0)
+
+    def takes(seconds):
+        nonlocal now
+        now += seconds * (1 + restless * draw.random())
+
+    monkeypatch.setattr("bench.measuring.time", SimpleNamespace(perf_counter=lambda: now))
+    timing = beside(lambda: takes(1.0), lambda: takes(2.0), torch.device("cpu"))
+    assert timing.ratio == pytest.approx(2, rel=0.2)
+    assert timing.drifted == drifted
+    rounds = measuring.ROUNDS if restless else 1
+    assert timing.pairs == rounds * measuring.PAIRS_A_ROUND
+
+
+def test_the_yardstick_is_a_forward_pass_and_the_backward_pass_of_activations_alone(monkeypatch):
+    """Of every projection one more product, for its input's gradient; of attention two for one, as it has two inputs
+    that depend on the embeddings; none for a weight."""
+    counted = []
+
+    def count(reference, action, device):
+        counted.append(count_flops(reference))
+        return beside(reference, action, device)
+
+    monkeypatch.setattr("bench.profiling.beside", count)
+    seen = []
+    cost_of(Head(), lambda model, plain: seen.append(plain))
+    tokens = BATCH * LENGTH
+    projections = LAYERS * (4 * HIDDEN * HIDDEN + 2 * HIDDEN * INNER) * 2 * tokens
+    attention = LAYERS * 2 * (2 * LENGTH * HIDDEN) * tokens
+    pooler_and_head = BATCH * 2 * (HIDDEN * HIDDEN + HIDDEN * 2)
+    assert counted[0] == 2 * projections + 3 * attention + 2 * pooler_and_head
+    assert all(parameter.grad is None for parameter in seen[0].parameters())
+
+
+def test_peak_memory_is_that_of_training():
+    """Of a model whose weights are most of it: weights, gradients and Adam's moments."""
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=100_000, hidden_size=128, num_hidden_layers=1, num_attention_heads=2,
+                        intermediate_size=128, num_labels=2)  # fmt: skip
+    accelerator = Accelerator(cpu=True)
+    memory = PeakMemory(accelerator.device)
+    model = BertForSequenceClassification(config)
+    method, anatomy = Full(), Anatomy(model, frozenset({"classifier.weight", "classifier.bias"}))
+    method.adapt(anatomy, None)
+    task = SimpleNamespace(card=SimpleNamespace(labels=("no", "yes")))
+    form = Classification(task, tokenizers.make("byte"), LENGTH)
+    peak = peak_memory(accelerator, memory, anatomy, method, Budget(batch_size=BATCH, max_length=LENGTH), form)
+    weights = 4 * sum(p.numel() for p in model.parameters())
+    assert 3.5 * weights < peak < 6 * weights

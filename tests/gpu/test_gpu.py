@@ -14,6 +14,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizer
 
+from bench.measuring import PeakMemory
 from bench.registry import Registry
 from tests.conftest import read_records
 
@@ -104,8 +105,6 @@ def test_what_is_counted_is_the_same_on_the_processor(bench_process, write_suite
 
 
 def test_peak_memory_is_what_pytorch_counts(still_backbone):
-    from bench.profiling import PeakMemory
-
     torch.cuda.empty_cache()
     kept = torch.zeros(1000, device="cuda")
     memory = PeakMemory(torch.device("cuda"))

@@ -1,0 +1,190 @@
+"""How costs are measured: seconds beside a reference in the same minutes, the most memory held, FLOPs and bytes.
+
+A machine's speed drifts by more than methods differ. What is timed is therefore timed in turn with a fixed reference,
+and is the reference's time, times the median ratio of neighbours.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Action = Callable[[], Any]
+
+WARM_UP = 2
+# Even, so that either goes first equally often. A ratio that is not sure yet gets another round.
+PAIRS_A_ROUND = 8
+ROUNDS = 6
+# Of a median ratio: its standard error, as a share of it.
+SURE = 0.01
+# Beyond this, what was measured is said to have drifted: with 95 % confidence, another profile may be 5 % away.
+DRIFTED = 0.018
+# The standard error of a median of n values is about 0.93 of their interquartile range over √n (McGill et al. 1978).
+OF_RANGE = 0.93
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Passes that were timed in turn with a reference: `reference`, its median seconds; `quartiles`, those of the ratio
+    of neighbours, the median in the middle; `pairs`, how many there were."""
+
+    reference: float
+    quartiles: tuple[float, float, float]
+    pairs: int
+
+    @property
+    def ratio(self) -> float:
+        """The median ratio to the reference."""
+        return self.quartiles[1]
+
+    @property
+    def seconds(self) -> float:
+        """The reference's, times the ratio."""
+        return self.reference * self.ratio
+
+    @property
+    def error(self) -> float:
+        """The standard error of the ratio, as a share of it."""
+        low, median, high = self.quartiles
+        return OF_RANGE * (high - low) / median / math.sqrt(self.pairs)
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the machine was too restless to tell the ratio."""
+        return self.error > DRIFTED
+
+
+def beside(reference: Action, action: Action, device: torch.device) -> Timing:
+    """Times an action in turn with a reference; who goes first changes from pair to pair. Goes on for as many rounds as
+    it takes until the ratio is sure."""
+    for _ in range(WARM_UP):
+        reference()
+        action()
+    pairs: list[tuple[float, float]] = []
+    for _ in range(ROUNDS):
+        for number in range(PAIRS_A_ROUND):
+            if number % 2:
+                ours, theirs = timed(action, device), timed(reference, device)
+            else:
+                theirs, ours = timed(reference, device), timed(action, device)
+            pairs.append((theirs, ours))
+        timing = _timing(pairs)
+        if timing.error <= SURE:
+            break
+    return timing
+
+
+def _timing(pairs: list[tuple[float, float]]) -> Timing:
+    low, median, high = statistics.quantiles((ours / theirs for theirs, ours in pairs), n=4, method="inclusive")
+    return Timing(statistics.median(theirs for theirs, _ in pairs), (low, median, high), len(pairs))
+
+
+def timed(action: Action, device: torch.device) -> float:
+    """Seconds until the device has done it."""
+    synchronize(device)
+    start = time.perf_counter()
+    action()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits for what the device still has to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+class PeakMemory:
+    """The most memory held since construction: of the accelerator where there is one, else of the process
+    (its resident set), less what was held at the start."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self.floor = torch.cuda.memory_allocated(device)
+        else:
+            self.floor = psutil.Process().memory_info().rss
+
+    def bytes(self) -> int:
+        """What was held at the worst moment so far."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) - self.floor
+        unit = 1 if sys.platform == "darwin" else 1024
+        return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - self.floor, 0)
+
+
+@contextmanager
+def frozen(*models: nn.Module) -> Iterator[None]:
+    """No parameter asks for a gradient, as in a model that is deployed. Autocast keeps its copy of one that does until
+    the pass is over, so that full fine-tuning, and a backbone as it was loaded, would look slower than others."""
+    asking = [parameter for model in models for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in asking:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in asking:
+            parameter.requires_grad_(True)
+
+
+def count_flops(action: Action) -> int:
+    """Of a forward, or a forward and a backward pass: the same on every machine."""
+
+    def forward(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+        return int(sdpa_flop_count(query, key, value))
+
+    def backward(_: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any) -> int:
+        return 2 * int(sdpa_flop_count(query, key, value))
+
+    # PyTorch leaves out the attention of a processor, and of a GPU counts also what its kernels compute a second time
+    # in the backward pass.
+    aten = torch.ops.aten
+    attention = {
+        aten._scaled_dot_product_flash_attention_for_cpu: forward,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: backward,
+        aten._scaled_dot_product_flash_attention_backward: backward,
+        aten._scaled_dot_product_efficient_attention_backward: backward,
+        aten._scaled_dot_product_cudnn_attention_backward: backward,
+    }
+    with FlopCounterMode(display=False, custom_mapping=attention) as counter:
+        action()
+    return int(counter.get_total_flops())
+
+
+@contextmanager
+def saved_tensors(model: nn.Module) -> Iterator[dict[int, int]]:
+    """Bytes, by storage, of what autograd keeps for the backward pass, parameters and buffers excluded."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    saved: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield saved
+
+
+def bytes_of(tensors: Iterable[Tensor]) -> int:
+    """What the tensors hold, storages that they share counted once."""
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+    return sum(storages.values())
