@@ -15,6 +15,7 @@ import synthetic_results as synthetic
 from browser import write_page
 
 from reports.analysis.analysis import Analysis, analyse
+from reports.build import build_report
 from reports.build_talk import build_slides
 from reports.model.document import Document, Table
 from reports.model.prose import OURS
@@ -114,6 +115,15 @@ def test_slides_hold_no_command_of_theirs(
     sources = [(built.folder / "slides.tex").read_text(), *(p.read_text() for p in built.folder.glob("tables/*.tex"))]
     assert "Do families err alike?" in sources[0]
     assert not any(re.search(r"\\(input\{/etc|immediate)|[\x00-\x08\u202e]", source) for source in sources)
+
+
+@needs_latex
+@pytest.mark.exhaustive
+def test_slides_and_the_whole_report_compile_with_them(root: Path, tmp_path: Path, blank_figures: None):
+    for build in (build_slides, build_report):
+        built = build(root, tmp_path / build.__name__)
+        assert built.pdf is not None, built.lines
+        assert not (tmp_path / build.__name__ / "ran").exists() and not (tmp_path / "ran").exists()
 
 
 def test_csv_files_hold_no_formula_and_no_control_character(analysis: Analysis, tmp_path: Path):
