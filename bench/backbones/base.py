@@ -107,7 +107,7 @@ class Backbone:
     def check(self) -> None:
         """Raises BackboneError where the configuration describes no model, the tokenizer does not fit it, or the
         weights, as far as they are on this machine, are not those of that model. Loads none of them."""
-        config = self._config()
+        config = self.configuration()
         if config.is_encoder_decoder and config.decoder_start_token_id is None:
             raise BackboneError(
                 f"the config.json of {self.spec} names no decoder_start_token_id to begin an answer with"
@@ -122,7 +122,7 @@ class Backbone:
         the architecture is not described, which its cells will say."""
         from methods.anatomy import Anatomy, UnsupportedBackbone
 
-        config = self._config()
+        config = self.configuration()
         try:
             model = empty(architecture(Head("sequence"), config), config, self.spec)
             return Anatomy(model, fresh_parameters(model))
@@ -145,18 +145,18 @@ class Backbone:
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The backbone's own. Raises BackboneError as `vocabulary.load` does."""
-        embeddings = getattr(self._config().get_text_config(), "vocab_size", None)
+        embeddings = getattr(self.configuration().get_text_config(), "vocab_size", None)
         return vocabulary.load(self.place.config, self.spec, embeddings)
 
     @property
     def generates(self) -> bool:
         """Whether it goes on with a text: a decoder or an encoder-decoder does, an encoder does not."""
-        return _generates(self._config())
+        return _generates(self.configuration())
 
     @property
     def encodes_and_decodes(self) -> bool:
         """Whether it reads with an encoder and answers with a decoder."""
-        return bool(self._config().is_encoder_decoder)
+        return bool(self.configuration().is_encoder_decoder)
 
     def load(self, head: Head, seed: int) -> tuple[PreTrainedModel, frozenset[str]]:
         """The backbone in fp32 under a head, and the names of the parameters that are fresh: a classifier's, and none
@@ -171,7 +171,7 @@ class Backbone:
         from accelerate.utils import set_seed
 
         folder = self.place.weights
-        config = self._config(**({} if head.kind == "language" else {"num_labels": head.outputs}))
+        config = self.configuration(**({} if head.kind == "language" else {"num_labels": head.outputs}))
         if head.kind == "language" and not _generates(config):
             raise BackboneError(
                 f"{self.spec} is an encoder and generates no text; name a decoder or an encoder-decoder, such as"
@@ -189,7 +189,8 @@ class Backbone:
         model, missing = filled(model, from_tensors(stored), fresh, self.spec)
         return model, fresh | missing
 
-    def _config(self, **options: Any) -> PreTrainedConfig:
+    def configuration(self, **options: Any) -> PreTrainedConfig:
+        """As transformers reads it, with these options. Raises BackboneError."""
         return read_configuration(self.place.config, self.spec, **options)
 
 
