@@ -75,7 +75,7 @@ def test_it_is_what_a_profile_counts(tmp_path, monkeypatch, architecture, name):
     for field in ("stored_bytes", "gradient_bytes", "optimizer_bytes", "train_flops"):
         assert getattr(guess, field) == getattr(cost, field), field
     assert guess.weights_bytes == pytest.approx(cost.weights_bytes, rel=0.02)
-    assert guess.activation_bytes == pytest.approx(cost.activation_bytes, rel=0.05, abs=1000)
+    assert guess.activation_bytes == pytest.approx(cost.activation_bytes, rel=0.1, abs=1000)
 
 
 def test_the_largest_batch_is_the_last_that_fits(tmp_path):
