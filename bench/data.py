@@ -22,6 +22,7 @@ from bench.backbones.vocabulary import unknown_share
 from bench.caches import CacheError, cache_folder, kept
 from bench.contract import DataError, check, plain
 from bench.forms.base import Form, encoded
+from bench.step import in_micro_batches
 from records.cell import Budget
 from tasks.base import Task
 from tasks.splits import apart, row_key
@@ -231,10 +232,15 @@ class LengthBuckets(Sampler[list[int]]):
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
+        self.skipped = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order: called before each pass."""
         self.epoch = epoch
+
+    def skip(self, batches: int) -> None:
+        """The next pass begins after so many batches."""
+        self.skipped = batches
 
     def __len__(self) -> int:
         return -(-len(self.lengths) // self.batch_size)
@@ -249,15 +255,21 @@ class LengthBuckets(Sampler[list[int]]):
             part = part[np.argsort(self.lengths[part], kind="stable")]
             batches += [part[i : i + self.batch_size].tolist() for i in range(0, len(part), self.batch_size)]
         generator.shuffle(batches)
-        yield from batches
+        skipped, self.skipped = self.skipped, 0
+        yield from batches[skipped:]
 
 
 def train_loader(
-    split: Dataset, form: Form, batch_size: int, seed: int
+    split: Dataset, form: Form, batch_size: int, seed: int, micro_batch: int | None = None
 ) -> tuple[DataLoader[dict[str, Any]], LengthBuckets]:
-    """Endless use of a split: call `set_epoch` on the sampler before each pass over the loader."""
+    """Endless use of a split: call `set_epoch` on the sampler before each pass over the loader. Batches of more than
+    `micro_batch` examples have micro-batches beside them."""
     sampler = LengthBuckets([len(ids) for ids in split["input_ids"]], batch_size, seed)
-    return DataLoader(split, batch_sampler=sampler, collate_fn=form.collate), sampler
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return in_micro_batches(form.collate, rows, micro_batch or len(rows))
+
+    return DataLoader(split, batch_sampler=sampler, collate_fn=collate), sampler
 
 
 def eval_loader(split: Dataset, form: Form, batch_size: int) -> DataLoader[dict[str, Any]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch.optim import AdamW, Optimizer
 from transformers import get_constant_schedule, get_linear_schedule_with_warmup
 
@@ -18,13 +20,17 @@ if TYPE_CHECKING:
     from methods.anatomy import Anatomy
     from records.cell import Budget
 
+# Where a batch that does not pass the model at once has its parts.
+MICRO_BATCHES = "micro_batches"
+
 
 class PhaseTrainer:
     """Begins a phase of so many optimiser `steps`, with an optimiser and a schedule of its own, and makes its steps.
 
     `model` is the anatomy's as the accelerator has prepared it. The optimiser is AdamW over what is trainable in the
     phase, the head included; its learning rates rise linearly from 0 within the budget's warm-up and fall to 0 again;
-    with `constant_rate` they stay what they are, as in a profile of a few steps.
+    with `constant_rate` they stay what they are, as in a profile of a few steps. `state` is what another's `state()`
+    was, in the same phase on a model adapted alike: it goes on from there.
     """
 
     def __init__(
@@ -38,6 +44,7 @@ class PhaseTrainer:
         form: Form,
         budget: Budget,
         constant_rate: bool = False,
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         self.accelerator = accelerator
         self.model = model
@@ -46,6 +53,9 @@ class PhaseTrainer:
         self.form = form
         self.max_grad_norm = budget.max_grad_norm
         method.on_phase(anatomy, phase, steps)
+        if state is not None:
+            method.load_progress(anatomy, state["method"])
+            _load_tensors(anatomy.model, state["tensors"])
         self.optimizer: Optimizer = accelerator.prepare(optimizer_of(anatomy, method, phase))
         self.schedule = (
             get_constant_schedule(self.optimizer)
@@ -53,6 +63,11 @@ class PhaseTrainer:
             else get_linear_schedule_with_warmup(self.optimizer, math.ceil(budget.warmup * steps), steps)
         )
         self.done = 0
+        self.lr = 0.0
+        if state is not None:
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.done, self.lr = state["done"], state["lr"]
         model.train()
 
     @property
@@ -64,18 +79,61 @@ class PhaseTrainer:
         """The batch's mean loss, with its graph."""
         return self.form.loss(self.model, batch)
 
+    def backward(self, batch: dict[str, Any]) -> Tensor:
+        """Adds the gradients of the batch's mean loss, micro-batch by micro-batch where it has them; returns that loss,
+        detached."""
+        total: Tensor | None = None
+        for part in batch.get(MICRO_BATCHES, [None]):
+            loss = self.loss(batch) if part is None else self.form.share_of_loss(self.model, part, batch)
+            self.accelerator.backward(loss)
+            total = loss.detach() if total is None else total + loss.detach()
+        assert total is not None
+        return total
+
     def step(self, batch: dict[str, Any]) -> Tensor:
         """One optimiser step on a batch; returns its loss, detached."""
-        loss = self.loss(batch)
-        self.accelerator.backward(loss)
+        loss = self.backward(batch)
         self.done += 1
         self.method.after_backward(self.anatomy, self.done)
         self.accelerator.clip_grad_norm_(self.trained, self.max_grad_norm)
+        self.lr = self.optimizer.param_groups[0]["lr"]
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
         self.method.after_step(self.anatomy, self.done, self.optimizer)
-        return loss.detach()
+        return loss
+
+    def state(self, names: Collection[str]) -> dict[str, Any] | None:
+        """All of the model and of the optimiser that the rest of the phase depends on, of parameters those of the
+        `names`; None where the method cannot tell what it keeps elsewhere."""
+        progress = self.method.progress(self.anatomy)
+        if progress is None:
+            return None
+        model = self.anatomy.model
+        parameters = {name: p.detach() for name, p in model.named_parameters() if name in names}
+        return {
+            "method": progress,
+            "tensors": parameters | dict(model.named_buffers()),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "done": self.done,
+            "lr": self.lr,
+        }
+
+
+@torch.no_grad()
+def _load_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    own = dict(model.named_parameters()) | dict(model.named_buffers())
+    for name, value in tensors.items():
+        own[name].copy_(value)
+
+
+def in_micro_batches(make: Callable[[Any], dict[str, Any]], rows: Sequence[Any] | Tensor, size: int) -> dict[str, Any]:
+    """The batch that is made of the rows and, where they are more than `size`, those made of so many at a time."""
+    batch = make(rows)
+    if len(rows) <= size:
+        return batch
+    return batch | {MICRO_BATCHES: [make(rows[start : start + size]) for start in range(0, len(rows), size)]}
 
 
 def optimizer_of(anatomy: Anatomy, method: Method, phase: Phase) -> AdamW:
