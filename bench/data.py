@@ -7,11 +7,11 @@ import inspect
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datasets import Dataset, DatasetDict, load_from_disk
@@ -22,10 +22,12 @@ from bench.backbones.vocabulary import unknown_share
 from bench.caches import CacheError, cache_folder, kept
 from bench.contract import DataError, check, plain
 from bench.forms.base import Form, encoded
-from bench.step import in_micro_batches
 from records.cell import Budget
 from tasks.base import Task
 from tasks.splits import apart, row_key
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # A bucket of this many batches is sorted by length: wide enough to save most padding, narrow enough that
 # the order of examples stays close to random.
@@ -34,6 +36,9 @@ BATCHES_PER_BUCKET = 20
 # Of texts in a tokenizer's language a few in a thousand tokens are unknown. Where more than half are, the model would
 # read gaps rather than texts: the tokenizer is another model's, or the texts are in a script that it lacks.
 MOST_UNKNOWN = 0.5
+
+# Where a batch that is too large to pass the model at once has its parts.
+MICRO_BATCHES = "micro_batches"
 
 # The file in a cached task's folder that tells where its raw data came from.
 ORIGIN = "origin.json"
@@ -270,6 +275,14 @@ def train_loader(
         return in_micro_batches(form.collate, rows, micro_batch or len(rows))
 
     return DataLoader(split, batch_sampler=sampler, collate_fn=collate), sampler
+
+
+def in_micro_batches(make: Callable[[Any], dict[str, Any]], rows: Sequence[Any] | Tensor, size: int) -> dict[str, Any]:
+    """The batch that is made of the rows and, where they are more than `size`, those made of so many at a time."""
+    batch = make(rows)
+    if len(rows) <= size:
+        return batch
+    return batch | {MICRO_BATCHES: [make(rows[start : start + size]) for start in range(0, len(rows), size)]}
 
 
 def eval_loader(split: Dataset, form: Form, batch_size: int) -> DataLoader[dict[str, Any]]:

@@ -21,8 +21,9 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.data import in_micro_batches
 from bench.forms.base import Form
-from bench.step import PhaseTrainer, in_micro_batches
+from bench.step import PhaseTrainer
 from methods.base import Method, Phase
 from records.cell import Budget
 from records.record import Cost, Parameters, PhaseCost

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim import AdamW, Optimizer
 from transformers import get_constant_schedule, get_linear_schedule_with_warmup
 
+from bench.data import MICRO_BATCHES
 from methods.base import Method, Phase
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from bench.forms.base import Form
     from methods.anatomy import Anatomy
     from records.cell import Budget
-
-# Where a batch that does not pass the model at once has its parts.
-MICRO_BATCHES = "micro_batches"
 
 
 class PhaseTrainer:
@@ -126,14 +124,6 @@ def _load_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     own = dict(model.named_parameters()) | dict(model.named_buffers())
     for name, value in tensors.items():
         own[name].copy_(value)
-
-
-def in_micro_batches(make: Callable[[Any], dict[str, Any]], rows: Sequence[Any] | Tensor, size: int) -> dict[str, Any]:
-    """The batch that is made of the rows and, where they are more than `size`, those made of so many at a time."""
-    batch = make(rows)
-    if len(rows) <= size:
-        return batch
-    return batch | {MICRO_BATCHES: [make(rows[start : start + size]) for start in range(0, len(rows), size)]}
 
 
 def optimizer_of(anatomy: Anatomy, method: Method, phase: Phase) -> AdamW:
