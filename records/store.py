@@ -180,7 +180,7 @@ class RecordStore:
                 found[name] = (self.folder(record.id) / name).lstat().st_size
         return found
 
-    def prune(self, names: Collection[KeptFile | Literal["examples"]]) -> Iterator[Path]:
+    def prune(self, names: Collection[KeptFile | Literal["examples", "checkpoints"]]) -> Iterator[Path]:
         """Removes files that cells have kept, and those of any kind that no record speaks of; yields what is gone. The
         caller holds the folder's lock. Raises OSError."""
         manifest = self.manifest()
@@ -196,8 +196,9 @@ class RecordStore:
             if record is not None and record.status != "broken" and (gone := [n for n in names if n in record.kept]):
                 kept = {name: digest for name, digest in record.kept.items() if name not in gone}
                 self.write(record.model_copy(update={"kept": kept}))
-        if "examples" in names:
-            for path in sorted(self.root.glob("examples/*.parquet")):
+        patterns = {"examples": "examples/*.parquet", "checkpoints": f"cells/*/{CHECKPOINT}"}
+        for pattern in (pattern for name, pattern in patterns.items() if name in names):
+            for path in sorted(self.root.glob(pattern)):
                 path.unlink()
                 yield path
 

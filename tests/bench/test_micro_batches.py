@@ -9,7 +9,13 @@ import pytest
 import torch
 from accelerate import Accelerator
 from datasets import Dataset
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
 
 from bench import profiling
 from bench.data import eval_loader, in_micro_batches
@@ -22,13 +28,14 @@ from bench.forms.text import Generation, LanguageModelling, Likelihood
 from bench.forms.token import ExtractiveQA, Tagging
 from bench.memory import OutOfMemory, fitting
 from bench.step import PhaseTrainer
+from bench.suite import Suite, SuiteError
 from methods.anatomy import Anatomy
 from methods.baselines.full import Full
 from records.cell import Budget
 from tests.bench import tokenizers
 from tests.bench.test_forms import features, language_model, make_task
 from tests.bench.test_padding import SIZE, build, tokenizer_for
-from tests.methods.tiny import METHODS, head_of
+from tests.methods.tiny import CONFIGS, METHODS, head_of
 
 LABELS = ("no", "yes", "perhaps")
 # Of very different lengths, so that parts are padded otherwise than the whole.
@@ -280,3 +287,20 @@ def test_a_profile_is_of_the_step_that_is_trained():
     assert costs[2].gradient_bytes == costs[None].gradient_bytes
     assert costs[2].activation_bytes < 0.4 * costs[None].activation_bytes
     assert costs[2].protocol == costs[None].protocol | {"micro_batch": 2}
+
+
+def test_a_backbone_that_cannot_compute_activations_again_is_refused(write_suite, tiny_backbone, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_backbone)
+    shape = CONFIGS["albert"] | {"vocab_size": len(tokenizer), "pad_token_id": 0}
+    AutoModel.from_config(AutoConfig.for_model("albert", **shape)).save_pretrained(tmp_path / "albert")
+    tokenizer.save_pretrained(tmp_path / "albert")
+    both = [str(tiny_backbone), str(tmp_path / "albert")]
+    budget = {"max_length": 32, "activation_checkpointing": True}
+    with pytest.raises(SuiteError) as refused:
+        Suite.load(str(write_suite(backbones=both, budget=budget)))
+    [line] = str(refused.value).splitlines()
+    assert "budget.activation_checkpointing: transformers has none for albert" in line and "leave it out" in line
+    assert Suite.load(str(write_suite(budget=budget))).cells
+    for value, said in ((0, "greater than or equal to 1"), (True, "true is no number")):
+        with pytest.raises(SuiteError, match=f"budget.micro_batch: .*{said}"):
+            Suite.load(str(write_suite(budget={"micro_batch": value})))
