@@ -83,12 +83,13 @@ class Checkpoints:
         self.earlier_seconds = saved["seconds"]
         return dict(saved["training"])
 
-    def write(self, training: dict[str, Any]) -> None:
-        """Takes the place of the one before. A disk that refuses costs the checkpoint, and not the training."""
+    def write(self, training: dict[str, Any], stops: bool = False) -> None:
+        """Takes the place of the one before. A disk that refuses costs the checkpoint, and not the training. Where it
+        `stops`, the time so far is told by its own record."""
         start = time.monotonic()
         saved = {
             "writer": self.writer,
-            "seconds": self.earlier_seconds + start - self._begun,
+            "seconds": 0.0 if stops else self.earlier_seconds + start - self._begun,
             "training": training,
         }
         try:

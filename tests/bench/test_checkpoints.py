@@ -220,6 +220,8 @@ def test_a_trial_that_is_stopped_is_gone_on_with_as_if_it_never_had_been(lab, na
     whole = lab.train(method)
     first = lab.train(method, stop=0.25)
     assert (first[0].steps, first[0].resumed_from) == (3, None)
+    reader = Checkpoints(lab.store, cell(), Accelerator(cpu=True), None)
+    assert reader.read()["step"] == 3 and reader.earlier_seconds == 0  # its time is told by the trial's own record
     second = lab.train(method, stop=0.6, resume=True)
     assert (second[0].steps, second[0].resumed_from) == (6, 3)
     alone = lab.train(method, stop=0.6)

@@ -12,6 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.launchers.base import Slot
+from bench.launchers.local import LocalLauncher
+from bench.resolved_suite import ResolvedSuite
+from bench.scheduler import Scheduler
+from bench.suite import Suite
+from records.store import RecordStore
+from tests.bench.test_scheduler import Listener
 from tests.conftest import PLUGINS, bench_command, bench_environ, read_records, scores, wait_until
 
 FAULTY = [str(PLUGINS / "colours.py"), str(PLUGINS / "faulty.py")]
@@ -166,6 +173,27 @@ def test_a_killed_worker_goes_on_from_its_checkpoint_to_the_same_result(bench, w
     assert {path.name for path in (tmp_path / "cut" / "cells" / cut["id"]).iterdir()} == set(cut["kept"]) | {
         "record.json", "log.txt",
     }  # fmt: skip
+
+
+def test_a_trial_that_stops_leaves_the_rest_to_its_whole(bench, write_suite, tmp_path, tests_cache, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", str(tests_cache))
+    path = write_suite(methods={"full": {"lr": 1e-3}}, profile=False)
+    assert bench("run", path, "--results", "alone").returncode == 0
+    suite = ResolvedSuite.of(Suite.load(str(path)))
+    [whole] = suite.cells.values()
+    stopped = whole.model_copy(update={"stop": 0.3})
+    plugins = {stopped.id: suite.plugin_files(whole)}
+    trial = suite.model_copy(update={"cells": {stopped.id: stopped}, "plugins": plugins})
+    store = RecordStore(tmp_path / "searched")
+    [record] = Scheduler(trial, store, LocalLauncher(), [Slot(0, 1)]).run(Listener())
+    assert (record.status, record.reason, record.data.steps) == ("trained", None, 5)  # of 16
+    assert record.validation and not record.test and not record.kept and record.data.test == 0
+    assert store.checkpoint(whole.id).exists()
+    assert bench("run", path, "--results", "searched").returncode == 0
+    found = store.read(whole.id)
+    assert (found.resumed_from, found.earlier_seconds) == (5, 0)  # which the trial's own record tells
+    assert not store.checkpoint(whole.id).exists()
+    assert scores(tmp_path / "searched")[whole.id] == scores(tmp_path / "alone")[whole.id]
 
 
 def test_what_does_not_fit_into_memory_is_trained_with_fewer_examples_at_a_time(bench, write_suite, tmp_path):
