@@ -239,6 +239,26 @@ def test_memory_that_does_not_suffice_for_one_example_is_said_with_what_was_aske
     assert tried == [3, 2, 1]
 
 
+@pytest.mark.gpu
+def test_memory_of_a_gpu_that_does_not_suffice_is_given_back_before_the_next_attempt():
+    """What an attempt has allocated is gone by then, though the error's traceback held it."""
+    device, unit = torch.device("cuda"), 2**28
+    total = torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.set_per_process_memory_fraction(5.5 * unit / total)
+
+    def work(size: int) -> int:
+        kept = [torch.empty(unit, dtype=torch.uint8, device=device) for _ in range(size)]
+        return len(kept)
+
+    try:
+        assert fitting(16, work, "so many", device) == (4, 4)
+        with pytest.raises(OutOfMemory, match=r"even one example .* with \d+\.\d GiB"):
+            fitting(2, lambda size: work(16), "so many", device)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+        torch.cuda.empty_cache()
+
+
 def test_an_error_of_another_kind_is_not_tried_again():
     tried = []
 
