@@ -103,7 +103,7 @@ class Checkpoints:
     def remove(self) -> None:
         """Once nobody will go on from it."""
         self.earlier_seconds, self._begun = 0.0, time.monotonic()
-        self.store.checkpoint(self.cell.id).unlink(missing_ok=True)
+        self.store.remove_checkpoint(self.cell.id)
 
 
 def random_state() -> dict[str, Any]:

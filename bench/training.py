@@ -165,6 +165,8 @@ class _Course:
         trainer = self._trainer(phase, end - begun, stream, saved)
         self.trained |= {name for name, p in self.anatomy.model.named_parameters() if p.requires_grad}
         if saved is not None:
+            if end < self.last:
+                self.best = _Best()  # a trial that was to stop in this phase has chosen from it, and the whole does not
             self._look(phase, end, trainer, stream)
         while self.step < min(end, self.last):
             batch = next(stream.batches)

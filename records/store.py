@@ -90,6 +90,11 @@ class RecordStore:
         """Where a cell's training is saved while it is under way, whether it is or not."""
         return self.folder(cell_id) / CHECKPOINT
 
+    def remove_checkpoint(self, cell_id: str) -> None:
+        """Once nobody will go on from it; what a disk does not let go stays."""
+        with contextlib.suppress(OSError):
+            self.checkpoint(cell_id).unlink(missing_ok=True)
+
     def read_log(self, cell_id: str, longest: int = LONGEST_LOG) -> str:
         """The last lines of what a cell printed, at most `longest` bytes of them, without terminal codes and
         secrets; empty where there is no log, or what has its name is none."""

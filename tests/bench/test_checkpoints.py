@@ -231,6 +231,18 @@ def test_a_trial_that_is_stopped_is_gone_on_with_as_if_it_never_had_been(lab, na
     assert_the_same(last, whole)
 
 
+def test_what_a_trial_chose_in_an_early_phase_is_not_the_wholes_choice(lab):
+    """It stopped after the first epoch of a selection, which had been validated, and was the best until then."""
+    method = METHODS["lt_sft"].model_copy(update={"select_share": 0.8})
+    whole = lab.train(method)
+    trial = lab.train(method, stop=0.7)
+    assert trial[0].best_step in (5, 7) and trial[0].history[-1].phase == "select"
+    saved = Checkpoints(lab.store, cell(), Accelerator(cpu=True), None).read()
+    assert saved["best"]["step"] == 5
+    assert_the_same(lab.train(method, resume=True), whole)
+    assert whole[0].best_step == 10
+
+
 def test_saving_changes_nothing_and_a_disk_that_refuses_costs_the_checkpoint_alone(lab, monkeypatch, capsys):
     method = METHODS["spiel"]
     whole = lab.train(method)
