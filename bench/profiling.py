@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from bench.data import MICRO_BATCHES, in_micro_batches
 from bench.forms.base import Form
 from bench.measuring import (
     PAIRS_A_ROUND,
@@ -67,7 +68,7 @@ def peak_memory(
             accelerator, model, anatomy, method, phase, STEPS_FOR_MEMORY, form, budget, constant_rate=True
         )
         for _ in range(STEPS_FOR_MEMORY):
-            trainer.step(form.synthetic(ids))
+            trainer.step(_batch(form, ids, budget))
     if not method.phases():
         length = budget.max_length * (1 + method.demonstrations())
         with torch.no_grad():
@@ -97,7 +98,8 @@ def profile(
     phases = []
     for phase in method.phases():
         trainer = PhaseTrainer(accelerator, model, anatomy, method, phase, STEPS, form, budget, constant_rate=True)
-        cost, timing = _train_cost(trainer, phase, ids, _yardstick(accelerator, plain, form, ids))
+        yardstick = _yardstick(accelerator, plain, form, ids, budget)
+        cost, timing = _train_cost(trainer, phase, ids, budget, yardstick)
         phases.append(cost)
         timings.append(timing)
     weights = bytes_of([*model.parameters(), *model.buffers()])
@@ -138,7 +140,8 @@ def profile(
 
 
 def _protocol(budget: Budget) -> dict[str, Any]:
-    return {
+    apart = {name: value for name in ("micro_batch", "activation_checkpointing") if (value := getattr(budget, name))}
+    return apart | {
         "train_batch": [budget.batch_size, budget.max_length],
         "inference_batch": [INFERENCE_BATCH, budget.max_length],
         "yardstick": "activation-only backward",
@@ -164,7 +167,14 @@ def _of_all(phases: list[PhaseCost], timings: list[Timing], tokens: int) -> dict
     }
 
 
-def _yardstick(accelerator: Accelerator, plain: PreTrainedModel, form: Form, ids: Tensor) -> Callable[[], None]:
+def _batch(form: Form, ids: Tensor, budget: Budget) -> dict[str, Any]:
+    """A synthetic batch of such token ids, in micro-batches where the budget asks for them."""
+    return in_micro_batches(form.synthetic, ids, budget.micro_batch or len(ids))
+
+
+def _yardstick(
+    accelerator: Accelerator, plain: PreTrainedModel, form: Form, ids: Tensor, budget: Budget
+) -> Callable[[], None]:
     """A training step of the plain backbone in which nothing is trained: gradients go down to the embeddings' output
     and meet no weight."""
     embeddings = plain.get_input_embeddings()
@@ -177,7 +187,9 @@ def _yardstick(accelerator: Accelerator, plain: PreTrainedModel, form: Form, ids
         with frozen(plain):
             hook = embeddings.register_forward_hook(ask_for_gradients)
             try:
-                accelerator.backward(form.loss(plain, form.synthetic(ids)))
+                batch = _batch(form, ids, budget)
+                for part in batch.get(MICRO_BATCHES, [batch]):
+                    accelerator.backward(form.loss(plain, part))
             finally:
                 hook.remove()
 
@@ -185,25 +197,22 @@ def _yardstick(accelerator: Accelerator, plain: PreTrainedModel, form: Form, ids
 
 
 def _train_cost(
-    trainer: PhaseTrainer, phase: Phase, ids: Tensor, yardstick: Callable[[], None]
+    trainer: PhaseTrainer, phase: Phase, ids: Tensor, budget: Budget, yardstick: Callable[[], None]
 ) -> tuple[PhaseCost, Timing]:
     """What a step costs on a batch of such token ids (batch, length), timed in turn with the yardstick."""
 
     def step() -> None:
-        trainer.step(trainer.form.synthetic(ids))
-
-    def forward() -> Tensor:
-        return trainer.loss(trainer.form.synthetic(ids))
+        trainer.step(_batch(trainer.form, ids, budget))
 
     for _ in range(WARM_UP):
         step()
     # Counted before it is timed, by as many steps as it takes until the time is sure: counts are the same everywhere.
-    flops = count_flops(lambda: trainer.accelerator.backward(forward()))
+    flops = count_flops(lambda: trainer.backward(_batch(trainer.form, ids, budget)))
     gradients = bytes_of([parameter.grad for parameter in trainer.trained if parameter.grad is not None])
     optimizer = trainer.optimizer
     optimizer.zero_grad()
     with saved_tensors(trainer.model) as saved:
-        loss = forward()
+        loss = trainer.loss(trainer.form.synthetic(ids[: budget.micro_batch or len(ids)]))
     del loss
     timing = beside(yardstick, step, ids.device)
     states = [value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)]

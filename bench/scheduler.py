@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench import environment
-from bench.durations import duration
+from bench.durations import duration, seconds_of
 from bench.job import Job, Stage
 from bench.launchers.base import LONGEST_LOG, End, Launcher, LaunchError, Running, Slot
 from bench.resolved_suite import ResolvedSuite
@@ -177,13 +177,18 @@ class Scheduler:
                 self._queue(cell, "train")
                 continue
             self.standing[cell_id] = record
-            if record.status == "trained" and self.suite.file.profile:
+            if record.status == "trained" and self._profiles(cell):
                 self._queue(cell, "profile")
+
+    def _profiles(self, cell: Cell) -> bool:
+        """A trial that is cut short costs what its whole would."""
+        return self.suite.file.profile and cell.stop is None
 
     def _queue(self, cell: Cell, stage: Stage, attempt: int = 1) -> None:
         plugins, keep = self.suite.plugin_files(cell), self.suite.file.keep
         queue = self.train if stage == "train" else self.profile
-        queue.append(Job(cell, stage, self.results, self.base, plugins, attempt, keep))
+        every = seconds_of(self.suite.file.checkpoint)
+        queue.append(Job(cell, stage, self.results, self.base, plugins, attempt, keep, every))
 
     def _fill(self) -> bool:
         """Starts what can start now; False where nothing is left to start."""
@@ -233,7 +238,7 @@ class Scheduler:
                 return
             record = self._record_of_the_dead(job, self._why(running, end), running.seconds)
             self._keep(record, running)
-        elif job.stage == "train" and record.status == "trained" and self.suite.file.profile:
+        elif job.stage == "train" and record.status == "trained" and self._profiles(job.cell):
             self._queue(job.cell, "profile")
         self.standing[job.cell.id] = record
         ended(record, job.stage, running.seconds)

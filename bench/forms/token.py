@@ -60,6 +60,10 @@ class Tagging(Form):
         return {**batch, "labels": labels, **others}
 
     @override
+    def terms(self, batch: dict[str, Any]) -> int:
+        return int((batch["labels"] != IGNORED).sum())
+
+    @override
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         # The mean over what is tagged; zero, with a gradient all the same, where nothing is.
         count: Tensor = (batch["labels"] != IGNORED).sum().clamp(min=1)
@@ -189,10 +193,24 @@ class ExtractiveQA(Form):
         }
 
     @override
+    def terms(self, batch: dict[str, Any]) -> int:
+        return int((batch["labels"] != IGNORED).sum())
+
+    @override
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         spans: Tensor = batch["labels"]
         # The mean over what can be found; zero, with a gradient all the same, where nothing can.
         return _span_loss(self._logits(model, batch), spans) / (spans != IGNORED).sum().clamp(min=1)
+
+    @override
+    def share_of_loss(self, model: nn.Module, part: dict[str, Any], batch: dict[str, Any]) -> Tensor:
+        # Padding is among the places that are chosen from, so that a part is padded as the whole batch is.
+        from torch.nn import functional as F
+
+        more = batch["input_ids"].shape[1] - part["input_ids"].shape[1]
+        fillings = {"input_ids": self.pad, "attention_mask": 0, "token_type_ids": self.tokenizer.pad_token_type_id}
+        wide = {name: F.pad(part[name], (0, more), value=fillings[name]) for name in fillings if name in part}
+        return super().share_of_loss(model, part | wide, batch)
 
     @override
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:

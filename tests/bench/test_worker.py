@@ -10,8 +10,10 @@ import sys
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from bench import worker
+from bench.failures import NotApplicable
 from bench.job import Job
 from bench.lifeline import Lifeline
 from records.store import RecordStore
@@ -86,7 +88,7 @@ def test_whatever_ends_a_cells_work_is_its_reason(outcome, raised, reason):
 def test_a_profile_that_fails_keeps_the_scores(outcome, tmp_path):
     trained = record(cell(), status="trained", test={"accuracy": 0.5}, validation={"accuracy": 0.75})
     RecordStore(tmp_path).write(trained)
-    for error in (RuntimeError("no"), SystemExit(0), worker.NotApplicable("no")):
+    for error in (RuntimeError("no"), SystemExit(0), NotApplicable("no")):
         found = outcome(lambda error=error: raise_(error), "profile")
         assert found.status == "trained"
         assert found.test == trained.test
@@ -112,17 +114,21 @@ def test_forgetting_of_a_model_that_diverged_is_no_number(monkeypatch):
         def predict(self, model, batch):
             return Predicted(next(losses), 1, [0.0], [(1, 1)])
 
+    class Split:
+        def each(self, work):
+            return work([None, None])
+
     class Fake:
         cell = cell(forgetting={"general": "1"})
         tokenizer = None
         line = type("Line", (), {"at": lambda *_: None, "alive": lambda self, items: items})()
-        accelerator = type("Accelerator", (), {"prepare": lambda self, value: value})()
+        accelerator = Accelerator(cpu=True)
 
         def _plugin(self, *_):
             return lambda: None
 
     monkeypatch.setattr(worker, "LanguageModelling", lambda *_: Form())
     monkeypatch.setattr(worker, "prepare", lambda *_, **__: type("TaskData", (), {"test": None})())
-    monkeypatch.setattr(worker, "eval_loader", lambda *_: [None, None])
+    monkeypatch.setattr(worker, "FittingSplit", lambda *_: Split())
     with pytest.raises(Diverged, match="general text's loss is not finite after tuning"):
         worker.CellRun.general_loss(Fake(), torch.nn.Linear(1, 1), " after tuning")
