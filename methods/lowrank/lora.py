@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site
-from methods.base import Card, Claim, Method, PeftForm, TaskInfo
+from methods.base import Card, Claim, Method, PeftForm, Range, TaskInfo
 from methods.composition.exchange import low_rank_form
 from methods.composition.parameters import AddedUpdate, add_linear_update, linear_updates, merge_linear_updates
 from methods.composition.targets import Targets, missing_target, rank_out_of_range
@@ -125,6 +125,7 @@ class LoRA(LowRankMethod):
             " the weights after training; inference then costs what the backbone costs."
         ),
         citation="hu2022lora",
+        search=(Range("lr", 1e-4, 1e-2, "the paper used 2e-4 to 5e-4 on GLUE", "hu2022lora"),),
         claims=(
             Claim(
                 text="On par with or better than full fine-tuning.",
