@@ -16,11 +16,12 @@ import torch
 
 from bench.data import eval_loader
 from bench.evaluation import evaluate
+from bench.failures import EXPECTED
 from bench.keeping import BrokenState, state_from_bytes
 from bench.lifeline import silent
 from bench.origin import Origin
 from bench.scoring import Diverged
-from bench.worker import EXPECTED, CellRun, quieten
+from bench.worker import CellRun, quieten
 from records.record import Record, Rewound
 from records.store import RecordStore, ResultsError
 

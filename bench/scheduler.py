@@ -177,8 +177,12 @@ class Scheduler:
                 self._queue(cell, "train")
                 continue
             self.standing[cell_id] = record
-            if record.status == "trained" and self.suite.file.profile:
+            if record.status == "trained" and self._profiles(cell):
                 self._queue(cell, "profile")
+
+    def _profiles(self, cell: Cell) -> bool:
+        """A trial that is cut short costs what its whole would."""
+        return self.suite.file.profile and cell.stop is None
 
     def _queue(self, cell: Cell, stage: Stage, attempt: int = 1) -> None:
         plugins, keep = self.suite.plugin_files(cell), self.suite.file.keep
@@ -233,7 +237,7 @@ class Scheduler:
                 return
             record = self._record_of_the_dead(job, self._why(running, end), running.seconds)
             self._keep(record, running)
-        elif job.stage == "train" and record.status == "trained" and self.suite.file.profile:
+        elif job.stage == "train" and record.status == "trained" and self._profiles(job.cell):
             self._queue(job.cell, "profile")
         self.standing[job.cell.id] = record
         ended(record, job.stage, running.seconds)

@@ -60,6 +60,11 @@ def phase_ends(phases: tuple[Phase, ...], steps: int) -> list[int]:
     return ends
 
 
+def stop_step(stop: float | None, steps: int) -> int:
+    """The step after which training ends, of so many."""
+    return steps if stop is None else max(1, math.ceil(round(stop * steps, 9)))
+
+
 def train(
     accelerator: Accelerator,
     anatomy: Anatomy,
@@ -70,13 +75,16 @@ def train(
     progress: Callable[[int, int], None],
     sources: Mapping[str, TaskData] | None = None,
     alive: Callable[[Iterable[dict[str, Any]]], Iterable[dict[str, Any]]] = iter,
+    stop: float | None = None,
 ) -> Training:
     """Trains an adapted model in place within the budget, and restores its best checkpoint: the one with
     the best validation score among those of the last phase, the lower validation loss breaking ties.
 
     A phase that names a task runs on that one of the `sources`. A method without phases learns nothing and is only
     validated. `progress` is called after every step with (steps done, steps in all), and `alive` hands on the batches
-    that are validated on: whoever watches learns that the work goes on. Raises Diverged where a loss is not finite.
+    that are validated on: whoever watches learns that the work goes on. With `stop`, training ends, and is validated,
+    after that share of its steps, rounded up: the best checkpoint is then among those of the phase that was reached.
+    Raises Diverged where a loss is not finite.
     """
     tasks: list[tuple[str | None, TaskData]] = [(None, data), *(sources or {}).items()]
     streams = {name: TaskStream(accelerator, each, budget, seed) for name, each in tasks}
@@ -88,16 +96,17 @@ def train(
         _, result.validation = evaluate(model, alive(streams[None].validation), streams[None].form)
         return result
     ends = phase_ends(phases, result.steps)
+    last = stop_step(stop, result.steps)
     seen, best, step = _Seen(accelerator.device), _Best(), 0
     for phase, end in zip(phases, ends, strict=True):
         stream = streams[phase.task]
         trainer = PhaseTrainer(accelerator, model, anatomy, method, phase, end - step, stream.form, budget)
-        while step < end:
+        while step < min(end, last):
             batch = next(stream.batches)
             seen.add(batch, trainer.step(batch))
             step += 1
             when = f" at step {step} of {result.steps}"
-            validates = step % steps_per_epoch == 0 or step == end
+            validates = step % steps_per_epoch == 0 or step in (end, last)
             if validates or step % STEPS_BETWEEN_LOOKS == 0:
                 require_finite(seen.loss.item(), "training", when)
             progress(step, result.steps)
@@ -113,11 +122,14 @@ def train(
                     validation=scores,
                 )
                 result.history.append(line)
-                if phase is phases[-1]:
+                if end >= last:  # of the last phase
                     best.offer(line, stream.form.task.card.primary, partial(method.state, anatomy.model))
+        if step == last:
+            break
     # Before the checkpoint is loaded: of what was trained, a method may store a result alone.
     result.trainable = {name: p.numel() for name, p in anatomy.model.named_parameters() if p.requires_grad}
     method.load_state(anatomy.model, best.state)
+    result.steps = step
     result.best_step, result.validation, result.train_tokens = best.step, best.scores, int(seen.tokens)
     return result
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bench.failures import EXPECTED
 from bench.keeping import BrokenState, predictions_of, state_from_bytes
 from bench.lifeline import silent
 from bench.origin import Origin
-from bench.worker import EXPECTED, CellRun, quieten
+from bench.worker import CellRun, quieten
 from records.predictions import Predictions
 from records.record import Record
 from records.store import RecordStore, ResultsError

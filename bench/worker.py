@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,9 +25,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer  # no
 
 from bench import environment
 from bench.backbones import Backbone, BackboneError
-from bench.contract import DataError
 from bench.data import TaskData, demonstrations, eval_loader, prepare
 from bench.evaluation import ask
+from bench.failures import NotApplicable, failure, said
 from bench.forms.base import Form, NoSuchForm, Predicted
 from bench.forms.choice import form_of
 from bench.forms.heads import fit
@@ -40,17 +38,15 @@ from bench.keeping import is_kept, predictions_of, restore, state_to_bytes
 from bench.lifeline import Lifeline
 from bench.profiling import PeakMemory, count_parameters, profile
 from bench.registry import Kind, PluginError, Registry
-from bench.scoring import Diverged, ScoreError, checked_scores, require_finite
+from bench.scoring import checked_scores, require_finite
 from bench.training import Training, train
 from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Method
 from records import predictions
 from records.cell import Budget
 from records.record import DataUse, KeptFile, Record
-from records.redaction import redacted
 from records.store import RecordStore, ResultsError
-from records.text import one_line
-from tasks.base import Task, TaskUnavailable
+from tasks.base import Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -59,16 +55,6 @@ if TYPE_CHECKING:
 
 # How much general text tells what was forgotten, and in which windows.
 GENERAL_TEXT = Budget(train_examples=1, validation_examples=1, test_examples=32, batch_size=8, max_length=256)
-
-# Characters of the reason why a cell failed.
-LONGEST_REASON = 500
-
-# Exceptions whose message is meant for the user; of others the report shows the type as well.
-EXPECTED = (BackboneError, DataError, Diverged, PluginError, ScoreError, TaskUnavailable)
-
-
-class NotApplicable(Exception):
-    """The method does not apply to this backbone or task; the message is the reason."""
 
 
 def run(job: Job, line: Lifeline, threads: int) -> None:
@@ -121,9 +107,9 @@ def _train(job: Job, record: Record, line: Lifeline) -> Kept:
         record.environment = cell_run.environment()
         kept = cell_run.train(record)
     except (NotApplicable, NoSuchForm, UnsupportedBackbone) as reason:
-        record.status, record.reason = "n/a", _said(reason)
+        record.status, record.reason = "n/a", said(reason)
     except BaseException as error:
-        record.status, record.reason = "failed", _failure(error)
+        record.status, record.reason = "failed", failure(error)
     record.wall_seconds = time.perf_counter() - clock
     return kept
 
@@ -133,7 +119,7 @@ def _profiled(job: Job, store: RecordStore, empty: Record, line: Lifeline) -> Re
     try:
         record = store.read(job.cell.id, job.cell)
     except ResultsError as error:
-        empty.reason = _said(error)
+        empty.reason = said(error)
         return empty
     if record is None:
         empty.reason = "its record was gone before its cost could be profiled"
@@ -145,7 +131,7 @@ def _profiled(job: Job, store: RecordStore, empty: Record, line: Lifeline) -> Re
         record.profiled = {key: value for key, value in here.items() if record.environment.get(key) != value}
         cell_run.profile(record)
     except BaseException as error:
-        record.reason = f"no cost profile: {_failure(error)}"
+        record.reason = f"no cost profile: {failure(error)}"
     return record
 
 
@@ -227,7 +213,9 @@ class CellRun:
         """Trains and tests, writes into the record what came of it, and returns what is to be kept beside it."""
         cell, line = self.cell, self.line
         trains = bool(self.method.phases())
-        measures_forgetting = bool(cell.forgetting) and trains and self.form.head.kind == "language"
+        measures_forgetting = (
+            bool(cell.forgetting) and trains and self.form.head.kind == "language" and cell.stop is None
+        )
         if measures_forgetting:
             # Of the backbone itself: a method that starts elsewhere, as random prefixes do, has lost something already.
             before = self.general_loss(self.load()[0], " before tuning")
@@ -238,18 +226,29 @@ class CellRun:
         line.at("training" if trains else "validating")
         set_seed(cell.seed)
         training = train(
-            self.accelerator, anatomy, self.method, data, self.budget, cell.seed, line.progress, sources, line.alive
+            self.accelerator,
+            anatomy,
+            self.method,
+            data,
+            self.budget,
+            cell.seed,
+            line.progress,
+            sources,
+            line.alive,
+            cell.stop,
         )
-        line.at("testing")
-        found, asked = self.test(anatomy.model, data)
-        record.test = checked_scores(data.form.task, found.predictions, found.references)
-        if measures_forgetting:
-            record.forgetting = {"before": before, "after": self.general_loss(anatomy.model, " after tuning")}
+        kept = Kept()
+        if cell.stop is None:
+            line.at("testing")
+            found, asked = self.test(anatomy.model, data)
+            record.test = checked_scores(data.form.task, found.predictions, found.references)
+            if measures_forgetting:
+                record.forgetting = {"before": before, "after": self.general_loss(anatomy.model, " after tuning")}
+            kept = self._kept(anatomy.model, data, found, asked, record)
         record.validation, record.history = training.validation, training.history
         record.best_step = training.best_step
         record.parameters = count_parameters(anatomy.head, training.trainable, backbone)
-        record.data = _use_of(data, training)
-        kept = self._kept(anatomy.model, data, found, asked, record)
+        record.data = _use_of(data, training, tested=cell.stop is None)
         record.status = "trained"
         return kept
 
@@ -336,18 +335,18 @@ class CellRun:
         }
 
 
-def _use_of(data: TaskData, training: Training) -> DataUse:
+def _use_of(data: TaskData, training: Training, tested: bool) -> DataUse:
     return DataUse(
         train=len(data.train),
         validation=len(data.validation),
-        test=len(data.test),
+        test=len(data.test) if tested else 0,
         duplicates_removed=data.duplicates_removed,
         unknown_tokens=data.unknown_tokens,
         commits=data.commits,
         dropped=data.dropped,
         train_tokens=training.train_tokens,
         steps=training.steps,
-        unasked=unasked(data.test),
+        unasked=unasked(data.test) if tested else 0,
     )
 
 
@@ -359,30 +358,6 @@ def _precision(asked: str) -> str:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bf16" if fast and not torch.backends.mps.is_available() else "no"
-
-
-def _failure(error: BaseException) -> str:
-    """The reason for a record, after the traceback has gone to the log."""
-    with contextlib.suppress(Exception):  # the log's disk may be full, or its descriptor closed
-        print(redacted("".join(traceback.format_exception(error))), file=sys.stderr)
-    text = _said(error)
-    if isinstance(error, SystemExit):
-        code = redacted(repr(error.code))[:LONGEST_REASON]
-        return f"a plugin's code, or a library, ended the process: sys.exit({code}) {_place(error)}"
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in text:
-        return f"out of memory: {text}"
-    return text if isinstance(error, EXPECTED) else f"{type(error).__name__}: {text}"
-
-
-def _said(error: BaseException) -> str:
-    """An exception's text, fit for a record."""
-    return redacted(one_line(error, LONGEST_REASON))
-
-
-def _place(error: BaseException) -> str:
-    """Where an exception was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
 def _redirect_output(log: Path, append: bool) -> None:

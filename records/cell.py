@@ -14,6 +14,10 @@ ENGINE_REVISION = 4
 # Far beyond what anybody runs; counts stay small enough to multiply.
 MOST = 1_000_000_000
 
+# Fields that came later, with their defaults: they are identity only where they are set, so that older ids stay.
+_LATER = {"stop": None}
+_LATER_OF_BUDGET = {"micro_batch": None, "activation_checkpointing": False}
+
 FormName = Literal["head", "text"]
 Precision = Literal["auto", "bf16", "no"]
 
@@ -32,11 +36,24 @@ class Budget(BaseModel):
     max_target_length: int = Field(64, ge=1, le=MOST, description="tokens of a generated answer; longer ones are cut")
     warmup: float = Field(0.06, ge=0, lt=1, description="share of each phase's steps spent warming up")
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        le=MOST,
+        description="examples per pass of the model, whose gradients add up to a step's; all of them",
+    )
+    activation_checkpointing: bool = Field(
+        False, description="activations are computed again in the backward pass, which takes time and saves memory"
+    )
 
 
 class Cell(BaseModel):
     """One unit of work. Neither is identity: `label`, how the suite calls the method's configuration, and `adapter`,
     where files of the method's lie, as seen from the suite.
+
+    With `stop`, training ends after that share of its steps, rounded up, under the learning rates of the whole: a trial
+    of a search that is cut short. It is validated there and never tested, and what it leaves to go on from is filed
+    under `whole`, from which a later one with a larger share, or none, takes it up.
 
     Of a run that others made and published, `form`, `precision` and `budget` are None: what they say of it is among
     the hyperparameters and the task's options, under their own names."""
@@ -61,13 +78,23 @@ class Cell(BaseModel):
     seed: int
     precision: Precision | None
     budget: Budget | None
+    stop: float | None = Field(None, gt=0, le=1, description="share of the steps after which training stops")
 
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits."""
         identity = self.model_dump(mode="json", exclude={"label", "adapter"}) | {"engine_revision": ENGINE_REVISION}
+        for part, names in ((identity, _LATER), (identity["budget"] or {}, _LATER_OF_BUDGET)):
+            for name, default in names.items():
+                if name in part and part[name] == default:
+                    del part[name]
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def whole(self) -> Cell:
+        """The same without `stop`."""
+        return self.model_copy(update={"stop": None})
 
     def __str__(self) -> str:
         return f"{self.backbone} · {self.label} · {self.task} · seed {self.seed}"

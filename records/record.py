@@ -173,6 +173,17 @@ class Record(BaseModel):
         {}, description="nats per byte of general text: the backbone `before`, and `after` tuning"
     )
     history: list[Evaluation] = []
+    resumed_from: Count | None = Field(
+        None,
+        description="the optimiser step from which it went on, where an earlier process had been cut off or stopped",
+    )
+    earlier_seconds: Seconds = Field(0, description="of the earlier processes that it went on from, up to that step")
+    micro_batch: Count | None = Field(
+        None, description="examples per pass of the model, where memory did not suffice for what the budget asks for"
+    )
+    notes: list[Annotated[str, AfterValidator(redacted)]] = Field(
+        [], description="what a reader of the result should know of how the run went, a line each"
+    )
     data: DataUse | None = None
     parameters: Parameters | None = None
     cost: Cost | None = None

@@ -320,7 +320,7 @@ def _impossible(record: Record, cell_id: str, cell: Cell | None) -> str | None:
         return "describes another cell than the suite has under this id"
     if record.status == "broken" or record.schema_version != SCHEMA:
         return "was not written by a run"
-    if record.status in ("trained", "ok") and not record.test:
+    if record.status in ("trained", "ok") and not record.test and record.cell.stop is None:
         return f"has the status {record.status!r}, and no test scores"
     if record.forgetting and set(record.forgetting) != {"before", "after"}:
         return "has another forgetting than `before` and `after`"

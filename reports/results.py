@@ -20,6 +20,8 @@ from reports.scales import UNDEFINED, Scale, may_be_averaged, read_scale
 
 SCORED = ("trained", "ok")
 NOT_RUN = "not run"
+# A trial of a search that was cut short, as it was meant to be.
+STOPPED = "stopped"
 
 COST_COLUMNS = tuple(name for name in Cost.model_fields if name not in ("protocol", "phases"))
 PARAMETER_COLUMNS = {name: name if name == "percent" else f"{name}_parameters" for name in Parameters.model_fields}
@@ -30,9 +32,9 @@ class Results:
     """A results folder, read.
 
     `cells` has one row per cell of the suite, indexed by id: backbone, method, label, family, task, seed,
-    status (a record's, or "not run", or "undefined" where the record's score is), reason, `score` (the task's primary
-    test metric as `reports.scales` holds it, so that more is better; NaN if there is none), `validation_score`,
-    wall_seconds, `adapter_parameters`, `head_parameters`,
+    status (a record's, or "not run", "stopped", or "undefined" where the record's score is), reason, `score` (the
+    task's primary test metric as `reports.scales` holds it, so that more is better; NaN if there is none),
+    `validation_score`, wall_seconds, `adapter_parameters`, `head_parameters`,
     `total_parameters`, `backbone_parameters`, `percent`, `general_loss` (nats per byte of general text, by the bare
     backbone) and `forgotten` (how much it rose with tuning), and every figure of `records.record.Cost` under its
     own name (NaN where not measured). Machines drift by more than methods differ: `latency`, `merged_latency` and
@@ -263,7 +265,13 @@ def _row(cell: Cell, record: Record | None, manifest: Manifest, scales: dict[str
         return row
     row["score"] = _primary(record.test, cell.task, manifest, scales)
     row["validation_score"] = _primary(record.validation, cell.task, manifest, scales)
-    if row["score"] is None or math.isnan(row["score"]):
+    if cell.stop is not None:
+        row |= {
+            "score": None,
+            "status": STOPPED,
+            "reason": f"stopped at {cell.stop:.0%} of its steps, and never tested",
+        }
+    elif row["score"] is None or math.isnan(row["score"]):
         row |= {"status": UNDEFINED, "reason": _why_undefined(record.test, cell.task, manifest)}
     if record.forgetting.keys() >= {"before", "after"}:
         before = record.forgetting["before"]

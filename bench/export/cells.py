@@ -16,12 +16,13 @@ from bench.backbones.hub import Hub
 from bench.backbones.loading import architecture
 from bench.export import card, merged, native, peft
 from bench.export.base import TOLERANCE, ExportError, Learnt, difference, logits, probe
+from bench.failures import EXPECTED, NotApplicable
 from bench.keeping import BrokenState, predictions_of, state_from_bytes
 from bench.lifeline import Lifeline, silent
 from bench.origin import Origin
 from bench.scoring import checked_scores
 from bench.verifying import same_answers
-from bench.worker import EXPECTED, CellRun, NotApplicable, quieten
+from bench.worker import CellRun, quieten
 from records.store import ResultsError
 from records.text import one_line
 

@@ -37,9 +37,11 @@ CELL = Cell(
         {"forgetting": {"sotu": "1"}},
         {"seed": 1},
         {"precision": "no"},
+        {"stop": 0.25},
         *({"budget": Budget(**{name: value})} for name, value in {
             "train_examples": 7, "validation_examples": 7, "test_examples": 7, "epochs": 7, "batch_size": 7,
             "max_length": 9, "max_target_length": 7, "warmup": 0.5, "max_grad_norm": 7,
+            "micro_batch": 7, "activation_checkpointing": True,
         }.items()),
     ],
 )  # fmt: skip
@@ -50,8 +52,19 @@ def test_id_changes_with_everything_that_can_change_the_result(change):
 def test_every_budget_value_is_covered_above():
     assert set(Budget.model_fields) == {
         "train_examples", "validation_examples", "test_examples", "epochs", "batch_size", "max_length",
-        "max_target_length", "warmup", "max_grad_norm",
+        "max_target_length", "warmup", "max_grad_norm", "micro_batch", "activation_checkpointing",
     }  # fmt: skip
+
+
+def test_ids_of_before_a_field_came_stay():
+    """What these cells were called by versions without `stop`, `micro_batch` and `activation_checkpointing`."""
+    assert CELL.id == "d2b41eb5ba4a"
+    published = {"budget": None, "form": None, "precision": None}
+    assert CELL.model_copy(update=published).id == "76b4c1deb05f"
+
+
+def test_the_whole_of_a_trial_is_the_cell_without_an_early_end():
+    assert CELL.model_copy(update={"stop": 0.5}).whole.id == CELL.id
 
 
 def test_id_depends_neither_on_label_nor_on_a_place_nor_on_the_order_of_hyperparameters():

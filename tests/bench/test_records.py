@@ -17,6 +17,7 @@ from bench.display import status_table
 from records.cell import Budget, Cell
 from records.record import SCHEMA, Manifest, Record
 from records.store import BrokenRecord, RecordStore, ResultsError
+from reports import results
 
 
 def cell(**changes) -> Cell:
@@ -250,3 +251,26 @@ def test_a_disk_that_refuses_leaves_no_half_of_a_file(tmp_path, monkeypatch, num
     monkeypatch.undo()
     assert [path.name for path in tmp_path.glob("cells/*/*")] in ([], ["record.json"])
     assert store.read(cell().id) in (None, scored(cell()))
+
+
+def test_a_trial_that_was_stopped_is_no_broken_record_for_want_of_a_test_score(tmp_path):
+    store = RecordStore(tmp_path)
+    stopped, whole = (record(cell(stop=stop), status="trained", validation={"accuracy": 0.5}) for stop in (0.5, None))
+    store.write(stopped)
+    assert store.read(stopped.id, stopped.cell) == stopped
+    store.write(whole)
+    with pytest.raises(BrokenRecord, match="no test scores"):
+        store.read(whole.id)
+
+
+def test_a_report_calls_it_stopped_and_gives_it_no_score(tmp_path):
+    store = RecordStore(tmp_path)
+    stopped = record(cell(stop=0.25), status="trained", validation={"score": 0.5})
+    store.write(stopped)
+    cards = {"methods": {}, "tasks": {}, "backbones": {}}
+    store.write_manifest(
+        Manifest(suite={}, cells={stopped.id: stopped.cell}, cards=cards, environment={}, created="now")
+    )
+    row = results.read(tmp_path).cells.loc[stopped.id]
+    assert row["status"] == "stopped" and "25%" in row["reason"]
+    assert math.isnan(row["score"]) and row["validation_score"] == 0.5

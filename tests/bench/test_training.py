@@ -237,3 +237,32 @@ def test_every_step_and_every_batch_validated_on_is_a_sign_of_life(setup):
     train(made.accelerator, made.anatomy, method, made.data, BUDGET, 0, lambda *at: steps.append(at), alive=alive)
     assert steps == [(step, 15) for step in range(1, 16)]
     assert len(batches) == 3 * 2  # epochs, of 20 validation examples in batches of 16
+
+
+@pytest.mark.parametrize(("stop", "steps"), [(0.25, 4), (1 / 3, 5), (0.4, 6), (1.0, 15), (0.001, 1)])
+def test_a_training_that_stops_early_is_the_beginning_of_the_whole(setup, stop, steps):
+    """On the learning rates of the whole, so that up to there nothing is another: steps are rounded up."""
+    whole, made = setup(), setup()
+    expected = {line.step: line for line in whole.train(Full(lr=1e-3)).history}
+    method = Full(lr=1e-3)
+    method.adapt(made.anatomy, made.form.task)
+    torch.manual_seed(0)
+    result = train(made.accelerator, made.anatomy, method, made.data, BUDGET, 0, lambda *_: None, stop=stop)
+    assert result.steps == steps
+    assert [line.step for line in result.history] == sorted({*(s for s in (5, 10, 15) if s <= steps), steps})
+    for line in result.history:
+        if line.step in expected:
+            assert line == expected[line.step]
+    assert (
+        result.validation
+        == max(result.history, key=lambda e: (e.validation["accuracy"], -e.validation_loss)).validation
+    )
+
+
+def test_a_training_that_stops_in_an_early_phase_has_the_best_of_that_phase(setup):
+    made = setup()
+    method = TwoPhases(lr=1e-3)
+    method.adapt(made.anatomy, made.form.task)
+    result = train(made.accelerator, made.anatomy, method, made.data, BUDGET, 0, lambda *_: None, stop=0.4)
+    assert [(line.step, line.phase) for line in result.history] == [(5, "first"), (6, "first")]
+    assert result.best_step in (5, 6)

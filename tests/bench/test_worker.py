@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from bench import worker
+from bench.failures import NotApplicable
 from bench.job import Job
 from bench.lifeline import Lifeline
 from records.store import RecordStore
@@ -86,7 +87,7 @@ def test_whatever_ends_a_cells_work_is_its_reason(outcome, raised, reason):
 def test_a_profile_that_fails_keeps_the_scores(outcome, tmp_path):
     trained = record(cell(), status="trained", test={"accuracy": 0.5}, validation={"accuracy": 0.75})
     RecordStore(tmp_path).write(trained)
-    for error in (RuntimeError("no"), SystemExit(0), worker.NotApplicable("no")):
+    for error in (RuntimeError("no"), SystemExit(0), NotApplicable("no")):
         found = outcome(lambda error=error: raise_(error), "profile")
         assert found.status == "trained"
         assert found.test == trained.test
