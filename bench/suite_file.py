@@ -119,19 +119,20 @@ class SuiteFile(BaseModel):
             raise ValueError(f"{bare[0]!r}: a label stands after the @")
         return value
 
-
     @field_validator("tuning")
     @classmethod
     def _apart_from_what_is_reported(cls, value: Tuning | None, info: ValidationInfo) -> Tuning | None:
         if value is None:
             return None
         if shared := sorted({*value.seeds} & {*info.data.get("seeds", ())}):
-            raise ValueError(f"seed {shared[0]} is one of the suite's; a search has seeds of its own, as in seeds: [100]")
+            raise ValueError(f"seed {shared[0]} is one of the suite's; a search has seeds of its own, as in [100]")
         if value.task is not None and value.task not in (tasks := info.data.get("tasks", {value.task: {}})):
             raise ValueError(f"its task is one of the suite's: {', '.join(tasks)}")
         labels = info.data.get("methods", {})
         if twins := [label for label in labels if tuned_label(label) in labels]:
-            raise ValueError(f"{tuned_label(twins[0])!r} is what the search calls {twins[0]!r} once tuned; rename the method")
+            raise ValueError(
+                f"{tuned_label(twins[0])!r} is what the search calls {twins[0]!r} once tuned; rename the method"
+            )
         return value
 
 

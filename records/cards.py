@@ -90,9 +90,9 @@ class Range:
             raise ValueError(f"the range of {self.name!r} goes from a number above 0 to a higher one")
 
     def at(self, share: float) -> float:
-        """The value at a share of the way from low to high, on the logarithmic scale, to three digits: no two machines
+        """The value at a share of the way from low to high, on the logarithmic scale, to six digits: no two machines
         round it otherwise."""
-        return float(f"{self.low * (self.high / self.low) ** share:.2e}")
+        return float(f"{self.low * (self.high / self.low) ** share:.5e}")
 
     def place(self, value: float) -> float:
         """The inverse of `at`."""

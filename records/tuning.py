@@ -44,7 +44,9 @@ class Tuning(BaseModel):
     validation_examples: int | None = Field(None, ge=1, description="in place of the budget's")
     sampler: Sampler = Field("sobol", description="how trials are spread over a range: evenly, or by chance alone")
     rungs: tuple[Share, ...] = Field(
-        (0.1667, 0.5, 1.0), min_length=1, description="shares of the steps after which trials are compared; the last is 1"
+        (0.1667, 0.5, 1.0),
+        min_length=1,
+        description="shares of the steps after which trials are compared; the last is 1",
     )
     kept: tuple[Share, ...] = Field(
         (0.375, 0.25), description="after each rung but the last, the share of all trials that goes on"
@@ -82,8 +84,8 @@ class Tuning(BaseModel):
     @property
     def cost(self) -> float:
         """What a search takes, as a share of what its trials would if all were trained to their end."""
-        steps = sum(n * (rung - before) for n, rung, before in zip(self.counts, self.rungs, (0, *self.rungs)))
-        return steps / self.trials
+        further = [rung - before for rung, before in zip(self.rungs, (0.0, *self.rungs[:-1]), strict=True)]
+        return sum(n * steps for n, steps in zip(self.counts, further, strict=True)) / self.trials
 
 
 @dataclass(frozen=True)
@@ -228,9 +230,7 @@ def searches(
     return found
 
 
-def _reached(
-    cells: Sequence[tuple[str, Cell]], records: Mapping[str, Record], metric: Metric
-) -> dict[float, Reached]:
+def _reached(cells: Sequence[tuple[str, Cell]], records: Mapping[str, Record], metric: Metric) -> dict[float, Reached]:
     by_rung: dict[float, list[tuple[str, Cell]]] = {}
     for cell_id, cell in cells:
         by_rung.setdefault(cell.stop or 1.0, []).append((cell_id, cell))
@@ -239,7 +239,9 @@ def _reached(
         there = {cell.seed: record for i, cell in own if (record := records.get(i)) and record.status != "broken"}
         totals = {seed: _totals(record) for seed, record in there.items()}
         # Where it did not go on from the rung before, all of it was done again.
-        went_on = {seed: before[seed] for seed, record in there.items() if (record.resumed_from or 0) >= before[seed][0]}
+        went_on = {
+            seed: before[seed] for seed, record in there.items() if (record.resumed_from or 0) >= before[seed][0]
+        }
         found[rung] = Reached(
             cells=tuple(cell_id for cell_id, _ in own),
             steps=sum(total[0] - went_on.get(seed, (0, 0.0))[0] for seed, total in totals.items()),

@@ -55,16 +55,12 @@ def _tune(arguments: argparse.Namespace) -> int:
     resolved = ResolvedSuite.of(suite)
     results = usable_folder(arguments.results or RESULTS / resolved.name, write=True)
     search = SuiteSearch.of(resolved, results, arguments.full)
-    run = partial(_run, arguments, search)
-    while cells := search.open():
-        run(search.as_suite(cells))
-        search.write_manifest()
-        if lacking := cells.keys() & search.open().keys():
-            raise UsageError(f"{search.store.root}: {len(lacking)} trials have left no record, as {min(lacking)}")
+    search.carry_out(partial(_run, arguments, search))
     for line in said(search.standing()):
         print(printable(line))
     print(f"search: {results / FOLDER}")
-    print(f"next: bench run {shlex.quote(arguments.suite)}" + (f" --results {shlex.quote(str(results))}" if arguments.results else ""))
+    there = ["--results", str(results)] if arguments.results else []
+    print(f"next: {shlex.join(['bench', 'run', arguments.suite, *there])}")
     return 0
 
 

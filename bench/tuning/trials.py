@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,9 @@ class SuiteSearch:
     def of(cls, suite: ResolvedSuite, results: Path, full: bool = False) -> SuiteSearch:
         """Raises ResultsError where the suite asks for none, or has nothing to search."""
         if suite.file.tuning is None:
-            raise ResultsError(f"{suite.path}: asks for no search; give it the key `tuning`, as in `tuning: {{trials: 8}}`")
+            raise ResultsError(
+                f"{suite.path}: asks for no search; give it a key `tuning`, as in `tuning: {{trials: 8}}`"
+            )
         found = cls(suite, suite.file.tuning, RecordStore(results / FOLDER), full)
         if not found.spaces:
             raise ResultsError(f"{suite.path}: none of its methods has anything to search")
@@ -90,10 +92,20 @@ class SuiteSearch:
             }
         )
 
+    def carry_out(self, run: Callable[[ResolvedSuite], object]) -> None:
+        """Has each rung run, and what is open of it alone, until the search has ended. Raises ResultsError where a run
+        leaves no record of a cell."""
+        while cells := self.open():
+            run(self.as_suite(cells))
+            self.write_manifest()
+            if lacking := cells.keys() & self.open().keys():
+                raise ResultsError(f"{self.store.root}: {len(lacking)} trials have left no record, as {min(lacking)}")
+
     def open(self) -> dict[str, Cell]:
         """The cells that are to be run next, by id: all of a rung, then, when these are done, those of the next. A
         trial that failed has been tried."""
-        return {i: cell for i, cell in self.asked().items() if (r := self._record(i, cell)) is None or r.status == "broken"}
+        found = {cell_id: (cell, self._record(cell_id, cell)) for cell_id, cell in self.asked().items()}
+        return {i: cell for i, (cell, record) in found.items() if record is None or record.status == "broken"}
 
     def asked(self) -> dict[str, Cell]:
         """All cells up to the rungs that trials have got to, in the order in which they were drawn."""
@@ -106,7 +118,7 @@ class SuiteSearch:
                 rungs = standing[place].rungs
                 there = {trial.number for trial in rungs[index]} if index < len(rungs) else set()
                 for number, cells in enumerate(trials):
-                    if number in there or everybody and not standing[place].trials[number].hopeless:
+                    if number in there or (everybody and not standing[place].trials[number].hopeless):
                         found |= {cell.id: cell for cell in cells}
         return found
 

@@ -47,8 +47,8 @@ def search(tuning: Tuning, curves: list[list[float | None]], full: bool = False)
     records: dict[str, Record] = {}
     for index, rung in enumerate(tuning.rungs):
         (found,) = searches(tuning, SPACE, Cards(tasks={"colours": TASK}), cells, records)
-        there = range(len(curves)) if full else [trial.number for trial in found.rungs[index]]
-        for number in there:
+        reached = found.rungs[index] if index < len(found.rungs) else ()
+        for number in range(len(curves)) if full else [trial.number for trial in reached]:
             if index < len(curves[number]):
                 own = cell(rates[number], rung)
                 before = math.ceil(tuning.rungs[index - 1] * STEPS) if index else None
