@@ -92,12 +92,14 @@ class Tuning(BaseModel):
 class Reached:
     """How a trial stands at a rung: the mean over its seeds of the primary validation metric and of the validation
     loss. `score` is None where a seed has none, with the `reason`. `steps` and `seconds` are what all seeds together
-    took since the rung before, `examples` on how many each was validated."""
+    took since the rung before, `total` the steps since the trial's beginning, `examples` on how many each was
+    validated."""
 
     cells: tuple[str, ...]
     score: float | None = None
     loss: float = math.inf
     steps: int = 0
+    total: int = 0
     seconds: float = 0.0
     examples: int = 0
     reason: str = ""
@@ -245,6 +247,7 @@ def _reached(cells: Sequence[tuple[str, Cell]], records: Mapping[str, Record], m
         found[rung] = Reached(
             cells=tuple(cell_id for cell_id, _ in own),
             steps=sum(total[0] - went_on.get(seed, (0, 0.0))[0] for seed, total in totals.items()),
+            total=sum(total[0] for total in totals.values()),
             seconds=sum(total[1] - went_on.get(seed, (0, 0.0))[1] for seed, total in totals.items()),
             examples=max((record.data.validation or 0 for record in there.values() if record.data), default=0),
             reason=next((r.reason or r.status for r in there.values() if r.status in ("failed", "n/a")), ""),
