@@ -7,11 +7,11 @@ import inspect
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datasets import Dataset, DatasetDict, load_from_disk
@@ -26,6 +26,9 @@ from records.cell import Budget
 from tasks.base import Task
 from tasks.splits import apart, row_key
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 # A bucket of this many batches is sorted by length: wide enough to save most padding, narrow enough that
 # the order of examples stays close to random.
 BATCHES_PER_BUCKET = 20
@@ -33,6 +36,9 @@ BATCHES_PER_BUCKET = 20
 # Of texts in a tokenizer's language a few in a thousand tokens are unknown. Where more than half are, the model would
 # read gaps rather than texts: the tokenizer is another model's, or the texts are in a script that it lacks.
 MOST_UNKNOWN = 0.5
+
+# Where a batch that is too large to pass the model at once has its parts.
+MICRO_BATCHES = "micro_batches"
 
 # The file in a cached task's folder that tells where its raw data came from.
 ORIGIN = "origin.json"
@@ -231,10 +237,15 @@ class LengthBuckets(Sampler[list[int]]):
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
+        self.skipped = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order: called before each pass."""
         self.epoch = epoch
+
+    def skip(self, batches: int) -> None:
+        """The next pass begins after so many batches."""
+        self.skipped = batches
 
     def __len__(self) -> int:
         return -(-len(self.lengths) // self.batch_size)
@@ -249,15 +260,29 @@ class LengthBuckets(Sampler[list[int]]):
             part = part[np.argsort(self.lengths[part], kind="stable")]
             batches += [part[i : i + self.batch_size].tolist() for i in range(0, len(part), self.batch_size)]
         generator.shuffle(batches)
-        yield from batches
+        skipped, self.skipped = self.skipped, 0
+        yield from batches[skipped:]
 
 
 def train_loader(
-    split: Dataset, form: Form, batch_size: int, seed: int
+    split: Dataset, form: Form, batch_size: int, seed: int, micro_batch: int | None = None
 ) -> tuple[DataLoader[dict[str, Any]], LengthBuckets]:
-    """Endless use of a split: call `set_epoch` on the sampler before each pass over the loader."""
+    """Endless use of a split: call `set_epoch` on the sampler before each pass over the loader. Batches of more than
+    `micro_batch` examples have micro-batches beside them."""
     sampler = LengthBuckets([len(ids) for ids in split["input_ids"]], batch_size, seed)
-    return DataLoader(split, batch_sampler=sampler, collate_fn=form.collate), sampler
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return in_micro_batches(form.collate, rows, micro_batch or len(rows))
+
+    return DataLoader(split, batch_sampler=sampler, collate_fn=collate), sampler
+
+
+def in_micro_batches(make: Callable[[Any], dict[str, Any]], rows: Sequence[Any] | Tensor, size: int) -> dict[str, Any]:
+    """The batch that is made of the rows and, where they are more than `size`, those made of so many at a time."""
+    batch = make(rows)
+    if len(rows) <= size:
+        return batch
+    return batch | {MICRO_BATCHES: [make(rows[start : start + size]) for start in range(0, len(rows), size)]}
 
 
 def eval_loader(split: Dataset, form: Form, batch_size: int) -> DataLoader[dict[str, Any]]:

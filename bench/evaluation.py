@@ -2,16 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from bench.data import eval_loader
 from bench.forms.base import Form, Predicted
+from bench.memory import fitting
 from bench.scoring import checked_scores, require_finite
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from datasets import Dataset
     from torch import nn
+
+T = TypeVar("T")
+
+
+class FittingSplit:
+    """A split to ask a model about, in batches of at most `batch_size`, or of what memory allows."""
+
+    def __init__(self, accelerator: Accelerator, split: Dataset, form: Form, batch_size: int) -> None:
+        self.accelerator = accelerator
+        self.split = split
+        self.form = form
+        self.batch_size = batch_size
+        self._loaders: dict[int, Any] = {}
+
+    def each(self, work: Callable[[Iterable[dict[str, Any]]], T]) -> T:
+        """The work on the split's batches, from the first one again where one was too large. Raises OutOfMemory."""
+        asked = f"batches of {self.batch_size} examples of up to {self.form.max_length} tokens to evaluate"
+        self.batch_size, found = fitting(
+            self.batch_size, lambda size: work(self._loader(size)), asked, self.accelerator.device
+        )
+        return found
+
+    @property
+    def rows(self) -> Dataset:
+        """In the order in which they are asked about."""
+        found: Dataset = self._loader(self.batch_size).dataset
+        return found
+
+    def _loader(self, size: int) -> Any:
+        if size not in self._loaders:
+            self._loaders = {size: self.accelerator.prepare(eval_loader(self.split, self.form, size))}
+        return self._loaders[size]
 
 
 @torch.no_grad()

@@ -7,10 +7,9 @@ import sys
 import traceback
 from pathlib import Path
 
-import torch
-
 from bench.backbones import BackboneError
 from bench.contract import DataError
+from bench.memory import OutOfMemory, is_out_of_memory
 from bench.registry import PluginError
 from bench.scoring import Diverged, ScoreError
 from records.redaction import redacted
@@ -21,7 +20,7 @@ from tasks.base import TaskUnavailable
 LONGEST_REASON = 500
 
 # Exceptions whose message is meant for the user; of others the report shows the type as well.
-EXPECTED = (BackboneError, DataError, Diverged, PluginError, ScoreError, TaskUnavailable)
+EXPECTED = (BackboneError, DataError, Diverged, OutOfMemory, PluginError, ScoreError, TaskUnavailable)
 
 
 class NotApplicable(Exception):
@@ -36,7 +35,7 @@ def failure(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         code = redacted(repr(error.code))[:LONGEST_REASON]
         return f"a plugin's code, or a library, ended the process: sys.exit({code}) {_place(error)}"
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in text:
+    if is_out_of_memory(error):
         return f"out of memory: {text}"
     return text if isinstance(error, EXPECTED) else f"{type(error).__name__}: {text}"
 

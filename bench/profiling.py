@@ -21,6 +21,7 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.data import in_micro_batches
 from bench.forms.base import Form
 from bench.step import PhaseTrainer
 from methods.base import Method, Phase
@@ -97,6 +98,7 @@ def profile(
             PhaseTrainer(accelerator, model, anatomy, method, phase, STEPS, form, budget, constant_rate=True),
             phase,
             ids,
+            budget,
         )
         for phase in method.phases()
     ]
@@ -138,7 +140,8 @@ def profile(
 
 
 def _protocol(budget: Budget) -> dict[str, Any]:
-    return {
+    apart = {name: value for name in ("micro_batch", "activation_checkpointing") if (value := getattr(budget, name))}
+    return apart | {
         "train_batch": [budget.batch_size, budget.max_length],
         "inference_batch": [INFERENCE_BATCH, budget.max_length],
         "warm_up_steps": WARM_UP_STEPS,
@@ -171,24 +174,25 @@ def _of_all(phases: list[PhaseCost], tokens: int) -> dict[str, Any]:
     }
 
 
-def _train_cost(trainer: PhaseTrainer, phase: Phase, ids: Tensor) -> PhaseCost:
+def _train_cost(trainer: PhaseTrainer, phase: Phase, ids: Tensor, budget: Budget) -> PhaseCost:
     """What a step costs on a batch of such token ids (batch, length)."""
+    at_once = min(budget.micro_batch or len(ids), len(ids))
+
+    def batch() -> dict[str, Any]:
+        return in_micro_batches(trainer.form.synthetic, ids, at_once)
 
     def step() -> None:
-        trainer.step(trainer.form.synthetic(ids))
-
-    def forward() -> Tensor:
-        return trainer.loss(trainer.form.synthetic(ids))
+        trainer.step(batch())
 
     for _ in range(WARM_UP_STEPS):
         step()
     seconds = statistics.median(_timed(step, ids.device) for _ in range(TIMED_STEPS))
-    flops = _count_flops(lambda: trainer.accelerator.backward(forward()))
+    flops = _count_flops(lambda: trainer.backward(batch()))
     gradients = _bytes_of([parameter.grad for parameter in trainer.trained if parameter.grad is not None])
     optimizer = trainer.optimizer
     optimizer.zero_grad()
     with _saved_tensors(trainer.model) as saved:
-        loss = forward()
+        loss = trainer.loss(trainer.form.synthetic(ids[:at_once]))
     del loss
     states = [value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)]
     return PhaseCost(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench import environment
-from bench.durations import duration
+from bench.durations import duration, seconds_of
 from bench.job import Job, Stage
 from bench.launchers.base import LONGEST_LOG, End, Launcher, LaunchError, Running, Slot
 from bench.resolved_suite import ResolvedSuite
@@ -187,7 +187,8 @@ class Scheduler:
     def _queue(self, cell: Cell, stage: Stage, attempt: int = 1) -> None:
         plugins, keep = self.suite.plugin_files(cell), self.suite.file.keep
         queue = self.train if stage == "train" else self.profile
-        queue.append(Job(cell, stage, self.results, self.base, plugins, attempt, keep))
+        every = seconds_of(self.suite.file.checkpoint)
+        queue.append(Job(cell, stage, self.results, self.base, plugins, attempt, keep, every))
 
     def _fill(self) -> bool:
         """Starts what can start now; False where nothing is left to start."""

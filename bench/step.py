@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch.optim import AdamW, Optimizer
 from transformers import get_constant_schedule, get_linear_schedule_with_warmup
 
+from bench.data import MICRO_BATCHES
 from methods.base import Method, Phase
 
 if TYPE_CHECKING:
@@ -24,7 +27,8 @@ class PhaseTrainer:
 
     `model` is the anatomy's as the accelerator has prepared it. The optimiser is AdamW over what is trainable in the
     phase, the head included; its learning rates rise linearly from 0 within the budget's warm-up and fall to 0 again;
-    with `constant_rate` they stay what they are, as in a profile of a few steps.
+    with `constant_rate` they stay what they are, as in a profile of a few steps. `state` is what another's `state()`
+    was, in the same phase on a model adapted alike: it goes on from there.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class PhaseTrainer:
         form: Form,
         budget: Budget,
         constant_rate: bool = False,
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         self.accelerator = accelerator
         self.model = model
@@ -46,6 +51,9 @@ class PhaseTrainer:
         self.form = form
         self.max_grad_norm = budget.max_grad_norm
         method.on_phase(anatomy, phase, steps)
+        if state is not None:
+            method.load_progress(anatomy, state["method"])
+            _load_tensors(anatomy.model, state["tensors"])
         self.optimizer: Optimizer = accelerator.prepare(optimizer_of(anatomy, method, phase))
         self.schedule = (
             get_constant_schedule(self.optimizer)
@@ -53,6 +61,11 @@ class PhaseTrainer:
             else get_linear_schedule_with_warmup(self.optimizer, math.ceil(budget.warmup * steps), steps)
         )
         self.done = 0
+        self.lr = 0.0
+        if state is not None:
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.done, self.lr = state["done"], state["lr"]
         model.train()
 
     @property
@@ -64,18 +77,53 @@ class PhaseTrainer:
         """The batch's mean loss, with its graph."""
         return self.form.loss(self.model, batch)
 
+    def backward(self, batch: dict[str, Any]) -> Tensor:
+        """Adds the gradients of the batch's mean loss, micro-batch by micro-batch where it has them; returns that loss,
+        detached."""
+        total: Tensor | None = None
+        for part in batch.get(MICRO_BATCHES, [None]):
+            loss = self.loss(batch) if part is None else self.form.share_of_loss(self.model, part, batch)
+            self.accelerator.backward(loss)
+            total = loss.detach() if total is None else total + loss.detach()
+        assert total is not None
+        return total
+
     def step(self, batch: dict[str, Any]) -> Tensor:
         """One optimiser step on a batch; returns its loss, detached."""
-        loss = self.loss(batch)
-        self.accelerator.backward(loss)
+        loss = self.backward(batch)
         self.done += 1
         self.method.after_backward(self.anatomy, self.done)
         self.accelerator.clip_grad_norm_(self.trained, self.max_grad_norm)
+        self.lr = self.optimizer.param_groups[0]["lr"]
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
         self.method.after_step(self.anatomy, self.done, self.optimizer)
-        return loss.detach()
+        return loss
+
+    def state(self, names: Collection[str]) -> dict[str, Any] | None:
+        """All of the model and of the optimiser that the rest of the phase depends on, of parameters those of the
+        `names`; None where the method cannot tell what it keeps elsewhere."""
+        progress = self.method.progress(self.anatomy)
+        if progress is None:
+            return None
+        model = self.anatomy.model
+        parameters = {name: p.detach() for name, p in model.named_parameters() if name in names}
+        return {
+            "method": progress,
+            "tensors": parameters | dict(model.named_buffers()),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "done": self.done,
+            "lr": self.lr,
+        }
+
+
+@torch.no_grad()
+def _load_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    own = dict(model.named_parameters()) | dict(model.named_buffers())
+    for name, value in tensors.items():
+        own[name].copy_(value)
 
 
 def optimizer_of(anatomy: Anatomy, method: Method, phase: Phase) -> AdamW:

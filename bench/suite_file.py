@@ -74,11 +74,14 @@ class SuiteFile(BaseModel):
     profile: bool = Field(True, description="whether the cost of every cell is profiled; a search needs scores alone")
     keep: Keep = Keep()
     time_limit: str = Field("12 h", description="how long a cell may train, and be profiled; `none` is without end")
+    checkpoint: str = Field(
+        "5 min", description="how often a training is saved, to be gone on with where it is cut off; `none` is never"
+    )
     slurm: SlurmOptions = Field(SlurmOptions(), description="what `--launcher slurm` asks of the cluster for a job")
     tuning: Tuning | None = Field(None, description="how `bench tune` searches the methods' hyperparameters")
     plugins: list[Path] = []
 
-    @field_validator("time_limit", mode="before")
+    @field_validator("time_limit", "checkpoint", mode="before")
     @classmethod
     def _length_of_time(cls, value: Any) -> str:
         text = "none" if value is None else str(value)

@@ -6,25 +6,32 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bench.data import TaskData, eval_loader, train_loader
-from bench.evaluation import evaluate
+from bench.checkpoints import Checkpoints, UnusableCheckpoint, random_state, set_random_state
+from bench.data import TaskData, train_loader
+from bench.evaluation import FittingSplit, evaluate
+from bench.memory import is_out_of_memory
 from bench.scoring import require_finite
 from bench.step import PhaseTrainer
 from methods.base import Method, Phase
 from records.cell import Budget
 from records.record import Evaluation
+from records.text import reason
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from methods.anatomy import Anatomy
     from records.cards import Metric
 
+
+# Hands on batches, and says that the work goes on.
+Alive = Callable[[Iterable[dict[str, Any]]], Iterable[dict[str, Any]]]
 
 # Reading a loss waits for the device, so it is not done at every step.
 STEPS_BETWEEN_LOOKS = 10
@@ -41,6 +48,7 @@ class Training:
     best_step: int = 0
     validation: dict[str, float] = field(default_factory=dict)
     history: list[Evaluation] = field(default_factory=list)
+    resumed_from: int | None = None
 
 
 def phase_ends(phases: tuple[Phase, ...], steps: int) -> list[int]:
@@ -74,8 +82,10 @@ def train(
     seed: int,
     progress: Callable[[int, int], None],
     sources: Mapping[str, TaskData] | None = None,
-    alive: Callable[[Iterable[dict[str, Any]]], Iterable[dict[str, Any]]] = iter,
+    alive: Alive = iter,
     stop: float | None = None,
+    checkpoints: Checkpoints | None = None,
+    saved: Mapping[str, Any] | None = None,
 ) -> Training:
     """Trains an adapted model in place within the budget, and restores its best checkpoint: the one with
     the best validation score among those of the last phase, the lower validation loss breaking ties.
@@ -84,73 +94,209 @@ def train(
     validated. `progress` is called after every step with (steps done, steps in all), and `alive` hands on the batches
     that are validated on: whoever watches learns that the work goes on. With `stop`, training ends, and is validated,
     after that share of its steps, rounded up: the best checkpoint is then among those of the phase that was reached.
-    Raises Diverged where a loss is not finite.
+
+    It is saved to the `checkpoints` when they are due, and where it stops; `saved` is what another training of the same
+    cell had saved, which this one goes on from. Raises Diverged where a loss is not finite, UnusableCheckpoint where
+    there is no going on from what was saved.
     """
     tasks: list[tuple[str | None, TaskData]] = [(None, data), *(sources or {}).items()]
     streams = {name: TaskStream(accelerator, each, budget, seed) for name, each in tasks}
     model = accelerator.prepare(anatomy.model)
-    steps_per_epoch = streams[None].steps_per_epoch
-    phases = method.phases()
-    result = Training(steps=budget.epochs * steps_per_epoch if phases else 0)
-    if not phases:
-        _, result.validation = evaluate(model, alive(streams[None].validation), streams[None].form)
-        return result
-    ends = phase_ends(phases, result.steps)
-    last = stop_step(stop, result.steps)
-    seen, best, step = _Seen(accelerator.device), _Best(), 0
-    for phase, end in zip(phases, ends, strict=True):
-        stream = streams[phase.task]
-        trainer = PhaseTrainer(accelerator, model, anatomy, method, phase, end - step, stream.form, budget)
-        while step < min(end, last):
+    if not method.phases():
+        _, scores = streams[None].validate(model, alive)
+        return Training(steps=0, validation=scores)
+    course = _Course(accelerator, model, anatomy, method, streams, budget, stop)
+    course.progress, course.alive, course.checkpoints = progress, alive, checkpoints
+    course.run(saved)
+    return course.finish()
+
+
+class _Course:
+    """A training under way."""
+
+    progress: Callable[[int, int], None]
+    alive: Alive
+    checkpoints: Checkpoints | None
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        model: nn.Module,
+        anatomy: Anatomy,
+        method: Method,
+        streams: Mapping[str | None, TaskStream],
+        budget: Budget,
+        stop: float | None,
+    ) -> None:
+        self.accelerator = accelerator
+        self.model = model
+        self.anatomy = anatomy
+        self.method = method
+        self.streams = streams
+        self.budget = budget
+        self.steps_per_epoch = streams[None].steps_per_epoch
+        self.steps = budget.epochs * self.steps_per_epoch
+        self.last = stop_step(stop, self.steps)
+        self.stops = stop is not None
+        self.step = 0
+        self.resumed_from: int | None = None
+        self.trained: set[str] = set()  # the names of all parameters that were trained so far
+        self.seen, self.best = _Seen(accelerator.device), _Best()
+        self.history: list[Evaluation] = []
+
+    def run(self, saved: Mapping[str, Any] | None) -> None:
+        """Phase by phase, from the beginning or from what was saved, to the last step."""
+        if saved is not None and not 0 < saved["step"] <= self.last:
+            raise UnusableCheckpoint(f"it is of step {saved['step']}, and this training ends at {self.last}")
+        phases, begun = self.method.phases(), 0
+        for phase, end in zip(phases, phase_ends(phases, self.steps), strict=True):
+            if saved is not None and saved["step"] > end:
+                # Over before it was cut off: what is left of it is what it made of the model.
+                self.method.on_phase(self.anatomy, phase, end - begun)
+            else:
+                self._phase(phase, begun, end, saved)
+                saved = None
+            begun = end
+            if self.step == self.last:
+                break
+
+    def _phase(self, phase: Phase, begun: int, end: int, saved: Mapping[str, Any] | None) -> None:
+        stream = self.streams[phase.task]
+        trainer = self._trainer(phase, end - begun, stream, saved)
+        self.trained |= {name for name, p in self.anatomy.model.named_parameters() if p.requires_grad}
+        if saved is not None:
+            self._look(phase, end, trainer, stream)
+        while self.step < min(end, self.last):
             batch = next(stream.batches)
-            seen.add(batch, trainer.step(batch))
-            step += 1
-            when = f" at step {step} of {result.steps}"
-            validates = step % steps_per_epoch == 0 or step in (end, last)
-            if validates or step % STEPS_BETWEEN_LOOKS == 0:
-                require_finite(seen.loss.item(), "training", when)
-            progress(step, result.steps)
-            if validates:
-                loss, scores = evaluate(model, alive(stream.validation), stream.form, when=when)
-                model.train()
-                line = Evaluation(
-                    step=step,
-                    epoch=step / steps_per_epoch,
-                    phase=phase.name,
-                    train_loss=seen.mean_loss(),
-                    validation_loss=loss,
-                    validation=scores,
-                )
-                result.history.append(line)
-                if end >= last:  # of the last phase
-                    best.offer(line, stream.form.task.card.primary, partial(method.state, anatomy.model))
-        if step == last:
-            break
-    # Before the checkpoint is loaded: of what was trained, a method may store a result alone.
-    result.trainable = {name: p.numel() for name, p in anatomy.model.named_parameters() if p.requires_grad}
-    method.load_state(anatomy.model, best.state)
-    result.steps = step
-    result.best_step, result.validation, result.train_tokens = best.step, best.scores, int(seen.tokens)
-    return result
+            self.seen.add(batch, trainer.step(batch))
+            self.step += 1
+            if self.checkpoints is not None and (self.checkpoints.due or (self.stops and self.step == self.last)):
+                self._save(trainer)
+            self._look(phase, end, trainer, stream)
+
+    def _trainer(self, phase: Phase, steps: int, stream: TaskStream, saved: Mapping[str, Any] | None) -> PhaseTrainer:
+        state = None if saved is None else saved["trainer"]
+        parts = self.accelerator, self.model, self.anatomy, self.method
+        make = partial(PhaseTrainer, *parts, phase, steps, stream.form, self.budget)
+        if saved is None:
+            return make()
+        try:
+            trainer = make(state=state)
+            self._take_up(saved)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise UnusableCheckpoint(f"it does not fit: {reason(error)}") from error
+        return trainer
+
+    def _save(self, trainer: PhaseTrainer) -> None:
+        """Right after a step: what follows it is done again by whoever goes on from there."""
+        assert self.checkpoints is not None
+        if (state := trainer.state(self.trained)) is None:
+            return
+        self.checkpoints.write(
+            {
+                "step": self.step,
+                "micro_batch": self.budget.micro_batch,
+                "trainer": state,
+                "trained": sorted(self.trained),
+                "places": [(name, stream.epoch, stream.taken) for name, stream in self.streams.items()],
+                "seen": vars(self.seen),
+                "best": vars(self.best),
+                "history": [line.model_dump() for line in self.history],
+                "random": random_state(),
+            }
+        )
+
+    def _take_up(self, saved: Mapping[str, Any]) -> None:
+        for name, epoch, taken in saved["places"]:
+            self.streams[name].go_to(epoch, taken)
+        self.trained |= set(saved["trained"])
+        vars(self.seen).update(saved["seen"])
+        vars(self.best).update(saved["best"])
+        self.history = [Evaluation(**line) for line in saved["history"]]
+        self.step = self.resumed_from = saved["step"]
+        set_random_state(saved["random"])
+
+    def _look(self, phase: Phase, end: int, trainer: PhaseTrainer, stream: TaskStream) -> None:
+        """What follows a step: is the loss a number and, where an epoch or a phase ends, how good is the model."""
+        when = f" at step {self.step} of {self.steps}, at a learning rate of {trainer.lr:.3g}"
+        validates = self.step % self.steps_per_epoch == 0 or self.step in (end, self.last)
+        if validates or self.step % STEPS_BETWEEN_LOOKS == 0:
+            require_finite(self.seen.loss.item(), "training", when)
+        self.progress(self.step, self.steps)
+        if not validates:
+            return
+        loss, scores = stream.validate(self.model, self.alive, when)
+        self.model.train()
+        line = Evaluation(
+            step=self.step,
+            epoch=self.step / self.steps_per_epoch,
+            phase=phase.name,
+            train_loss=self.seen.mean_loss(),
+            validation_loss=loss,
+            validation=scores,
+        )
+        self.history.append(line)
+        if end >= self.last:  # the last phase that is reached
+            self.best.offer(line, stream.form.task.card.primary, partial(self.method.state, self.anatomy.model))
+
+    def finish(self) -> Training:
+        """Restores the best checkpoint."""
+        # Before that: of what was trained, a method may store a result alone.
+        trainable = {name: p.numel() for name, p in self.anatomy.model.named_parameters() if p.requires_grad}
+        self.method.load_state(self.anatomy.model, self.best.state)
+        return Training(
+            steps=self.step,
+            trainable=trainable,
+            train_tokens=int(self.seen.tokens),
+            best_step=self.best.step,
+            validation=self.best.scores,
+            history=self.history,
+            resumed_from=self.resumed_from,
+        )
 
 
 class TaskStream:
-    """What a phase trains and validates on: a task's batches without end, epoch after epoch in an order of its own."""
+    """What a phase trains and validates on: a task's batches without end, epoch after epoch in an order of its own, of
+    which so many of the present `epoch` were `taken`."""
 
     def __init__(self, accelerator: Accelerator, data: TaskData, budget: Budget, seed: int) -> None:
         self.form = data.form
-        loader, self._sampler = train_loader(data.train, self.form, budget.batch_size, seed)
+        loader, self._sampler = train_loader(data.train, self.form, budget.batch_size, seed, budget.micro_batch)
         self.steps_per_epoch = len(loader)
         self._loader = accelerator.prepare(loader)
-        self.validation = accelerator.prepare(eval_loader(data.validation, self.form, budget.batch_size * 2))
+        self._validation = FittingSplit(accelerator, data.validation, self.form, budget.batch_size * 2)
+        self.epoch, self.taken = 0, 0
         self.batches = self._endless()
 
     def _endless(self) -> Iterator[dict[str, Any]]:
-        epoch = 0
         while True:
-            self._sampler.set_epoch(epoch)
-            yield from self._loader
-            epoch += 1
+            self._loader.set_epoch(self.epoch)  # and, with it, the sampler's
+            for batch in self._loader:
+                self.taken += 1
+                yield batch
+            self.epoch, self.taken = self.epoch + 1, 0
+
+    def go_to(self, epoch: int, taken: int) -> None:
+        """As if all batches before had been taken: no random number but those of later passes is yet to be drawn."""
+        whole = taken == self.steps_per_epoch
+        self.epoch, self.taken = (epoch + 1, 0) if whole else (epoch, taken)
+        if not self.taken:
+            return
+        self._sampler.skip(taken)
+        # A pass draws where it begins, and this one has begun.
+        batch = next(self.batches)
+        self.taken -= 1
+        self.batches = chain(self._again(batch), self.batches)
+
+    def _again(self, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        self.taken += 1
+        yield batch
+
+    def validate(self, model: nn.Module, alive: Alive, when: str = "") -> tuple[float, dict[str, float]]:
+        """Mean loss and metrics on the validation split, as `evaluate` has them."""
+        return self._validation.each(lambda loader: evaluate(model, alive(loader), self.form, when=when))
 
 
 class _Seen:

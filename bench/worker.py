@@ -24,9 +24,11 @@ from pydantic import ValidationError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: F401
 
 from bench import environment
+from bench.attempts import trained
 from bench.backbones import Backbone, BackboneError
-from bench.data import TaskData, demonstrations, eval_loader, prepare
-from bench.evaluation import ask
+from bench.checkpoints import Checkpoints
+from bench.data import TaskData, demonstrations, prepare
+from bench.evaluation import FittingSplit, ask
 from bench.failures import NotApplicable, failure, said
 from bench.forms.base import Form, NoSuchForm, Predicted
 from bench.forms.choice import form_of
@@ -39,7 +41,7 @@ from bench.lifeline import Lifeline
 from bench.profiling import PeakMemory, count_parameters, profile
 from bench.registry import Kind, PluginError, Registry
 from bench.scoring import checked_scores, require_finite
-from bench.training import Training, train
+from bench.training import Training
 from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Method
 from records import predictions
@@ -81,6 +83,8 @@ def run(job: Job, line: Lifeline, threads: int) -> None:
     line.end_a_fork()
     record.finished = _now()
     store.write(record)
+    if record.status != "failed" and job.cell.stop is None:
+        store.checkpoint(record.id).unlink(missing_ok=True)
 
 
 def quieten() -> None:
@@ -151,6 +155,7 @@ class CellRun:
         assert self.cell.budget is not None and self.cell.form is not None and self.cell.precision is not None
         self.budget, self.form_name = self.cell.budget, self.cell.form
         self.accelerator = Accelerator(mixed_precision=_precision(self.cell.precision))
+        self.checkpoints = Checkpoints(RecordStore(job.results), self.cell, self.accelerator, job.checkpoint)
 
     @cached_property
     def task(self) -> Task:
@@ -201,6 +206,10 @@ class CellRun:
     def adapted(self) -> tuple[Anatomy, int]:
         """The adapted model, and the backbone's own number of parameters."""
         model, head = self.load()
+        if self.budget.activation_checkpointing:
+            if not model.supports_gradient_checkpointing:
+                raise NotApplicable(f"transformers has no activation checkpointing for {model.config.model_type}")
+            model.gradient_checkpointing_enable({"use_reentrant": False})
         backbone = sum(p.numel() for name, p in model.named_parameters() if name not in head)
         anatomy = Anatomy(model, head)
         if reason := self.method.unsupported(anatomy, self.task):
@@ -220,23 +229,7 @@ class CellRun:
             # Of the backbone itself: a method that starts elsewhere, as random prefixes do, has lost something already.
             before = self.general_loss(self.load()[0], " before tuning")
             self.accelerator.free_memory()
-        anatomy, backbone = self.adapted()
-        line.at("reading data")
-        data, sources = self.prepared(), self._sources()
-        line.at("training" if trains else "validating")
-        set_seed(cell.seed)
-        training = train(
-            self.accelerator,
-            anatomy,
-            self.method,
-            data,
-            self.budget,
-            cell.seed,
-            line.progress,
-            sources,
-            line.alive,
-            cell.stop,
-        )
+        anatomy, backbone, data, training = trained(self, record)
         kept = Kept()
         if cell.stop is None:
             line.at("testing")
@@ -254,9 +247,9 @@ class CellRun:
 
     def test(self, model: PreTrainedModel, data: TaskData) -> tuple[Predicted, Dataset]:
         """What the model makes of the test split, and the features in the order in which it was asked."""
-        loader = eval_loader(data.test, data.form, self.budget.batch_size * 2)
-        asked: Dataset = loader.dataset
-        return ask(model, self.line.alive(self.accelerator.prepare(loader)), data.form, "test"), asked
+        split = FittingSplit(self.accelerator, data.test, data.form, self.budget.batch_size * 2)
+        found = split.each(lambda loader: ask(model, self.line.alive(loader), data.form, "test"))
+        return found, split.rows
 
     def _kept(self, model: PreTrainedModel, data: TaskData, found: Predicted, asked: Dataset, record: Record) -> Kept:
         self.line.at("keeping what it answered and learnt")
@@ -291,7 +284,7 @@ class CellRun:
     def _prepared(self, form: Form, revision: str) -> TaskData:
         return prepare(form, self.budget, self.cell.seed, self.backbone.positions, revision)
 
-    def _sources(self) -> dict[str, TaskData]:
+    def sources(self) -> dict[str, TaskData]:
         """The other tasks on which the method has a phase."""
         found = {}
         for name, revision in self.cell.sources.items():
@@ -308,10 +301,10 @@ class CellRun:
         form = LanguageModelling(self._plugin("tasks", name, revision)(), self.tokenizer, GENERAL_TEXT.max_length)
         test = prepare(form, GENERAL_TEXT, 0, revision=revision).test
         model = self.accelerator.prepare(model)
-        loader = self.accelerator.prepare(eval_loader(test, form, GENERAL_TEXT.batch_size))
         model.eval()
+        split = FittingSplit(self.accelerator, test, form, GENERAL_TEXT.batch_size)
         with torch.no_grad():
-            found = [form.predict(model, batch) for batch in self.line.alive(loader)]
+            found = split.each(lambda loader: [form.predict(model, batch) for batch in self.line.alive(loader)])
         read: int = sum(count for each in found for _, count in each.references)
         loss = sum(each.loss for each in found)
         require_finite(loss, "general text's", when)
@@ -322,7 +315,8 @@ class CellRun:
         memory = PeakMemory(self.accelerator.device)
         anatomy, _ = self.adapted()
         plain, _ = self.load()
-        record.cost = profile(self.accelerator, memory, anatomy, self.method, plain.eval(), self.budget, self.form)
+        budget = self.budget.model_copy(update={"micro_batch": record.micro_batch or self.budget.micro_batch})
+        record.cost = profile(self.accelerator, memory, anatomy, self.method, plain.eval(), budget, self.form)
         record.status, record.reason = "ok", None
 
     def environment(self) -> dict[str, Any]:

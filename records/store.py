@@ -5,6 +5,7 @@ results/embedded/
   cells/<id>/record.json   what a cell leaves behind
   cells/<id>/log.txt       what it printed
   cells/<id>/predictions.parquet, state.safetensors   what its model answered, and what its method learnt
+  cells/<id>/checkpoint.pt   what its training is to go on from, until it has a record (bench.checkpoints)
   cells/<id>/published.json   the file that a record was read from, where others published it
   examples/<task>-<digest>.parquet   the texts of a task's test examples, once for all cells
   slurm/                   what was handed to a cluster (bench.launchers.journal), of no use once its jobs have ended
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 LONGEST = 256 * 2**20
 # Of what a method learnt: a model's whole weights at most.
 LONGEST_STATE = 64 * 2**30
+# Of a training that is under way, or was cut off.
+CHECKPOINT = "checkpoint.pt"
 # After the name of a file that is to take another's place.
 NEXT = ".next"
 # Of a log that is shown; the file may hold more.
@@ -78,6 +81,15 @@ class RecordStore:
         """Where a cell's log is, whether there is one or not."""
         return self.folder(cell_id) / "log.txt"
 
+    @staticmethod
+    def checkpoint_parts(cell_id: str) -> tuple[str, ...]:
+        """Where below the folder a cell's training is saved."""
+        return "cells", cell_id, CHECKPOINT
+
+    def checkpoint(self, cell_id: str) -> Path:
+        """Where a cell's training is saved while it is under way, whether it is or not."""
+        return self.folder(cell_id) / CHECKPOINT
+
     def read_log(self, cell_id: str, longest: int = LONGEST_LOG) -> str:
         """The last lines of what a cell printed, at most `longest` bytes of them, without terminal codes and
         secrets; empty where there is no log, or what has its name is none."""
@@ -98,7 +110,13 @@ class RecordStore:
         cells = self.root / "cells"
         if cells.is_symlink() or (cells.exists() and not cells.is_dir()):
             raise ResultsError(f"{cells}: is no folder, but what a run would write its records into; move it away")
-        patterns = (".manifest.json.*", "cells/*/.*.json.*", "cells/*/.*.parquet.*", "cells/*/.*.safetensors.*")
+        patterns = (
+            ".manifest.json.*",
+            "cells/*/.*.json.*",
+            "cells/*/.*.parquet.*",
+            "cells/*/.*.safetensors.*",
+            "cells/*/.*.pt.*",
+        )
         for pattern in (*patterns, "examples/.*.parquet.*"):
             for left in self.root.glob(pattern):
                 if left.is_symlink() or left.is_file():
@@ -111,7 +129,7 @@ class RecordStore:
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             files.move_aside(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for path in (folder / name for name in ("record.json", "log.txt", *get_args(KeptFile))):
+        for path in (folder / name for name in ("record.json", "log.txt", CHECKPOINT, *get_args(KeptFile))):
             if path.is_symlink() or (path.exists() and not path.is_file()):
                 files.move_aside(path)
 

@@ -17,7 +17,7 @@ Frobenius norms as in the authors' code (in the paper: of their squares).
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Any, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -68,7 +68,7 @@ class TripletUpdate(AddedUpdate):
         self.scale = alpha / rank
         self.dropout = dropout
         self.kept: Tensor | None = None  # which triplets the last choice left
-        self._smoothed: dict[str, MovingAverages] = {}
+        self.smoothed: dict[str, MovingAverages] = {}
 
     @override
     def change(self, x: Tensor) -> Tensor:
@@ -85,11 +85,11 @@ class TripletUpdate(AddedUpdate):
     def update_importance(self, beta1: float, beta2: float) -> None:
         """Takes the present gradients into account."""
         for name, parameter in self.named_parameters():
-            self._smoothed.setdefault(name, MovingAverages(parameter)).update(parameter, beta1, beta2)
+            self.smoothed.setdefault(name, MovingAverages(parameter)).update(parameter, beta1, beta2)
 
     def importance(self) -> Tensor:
         """Of each triplet (rank)."""
-        part = {name: smoothed.importance() for name, smoothed in self._smoothed.items()}
+        part = {name: smoothed.importance() for name, smoothed in self.smoothed.items()}
         return part["values"] + part["left"].mean(0) + part["right"].mean(1)
 
     @torch.no_grad()
@@ -195,6 +195,25 @@ class AdaLoRA(Method):
         kept = torch.zeros_like(scores).view(-1).index_fill_(0, scores.view(-1).topk(left).indices, 1.0)
         for update, mask in zip(updates, kept.view_as(scores), strict=True):
             update.kept = mask
+
+    @override
+    def progress(self, anatomy: Anatomy) -> dict[str, Any] | None:
+        """Of each update which triplets were left, and the moving averages."""
+        return {
+            name: {
+                "kept": update.kept,
+                "smoothed": {of: (each.sensitivity, each.variation) for of, each in update.smoothed.items()},
+            }
+            for name, update in _named_updates(anatomy.model).items()
+        }
+
+    @override
+    def load_progress(self, anatomy: Anatomy, progress: dict[str, Any]) -> None:
+        for name, update in _named_updates(anatomy.model).items():
+            update.kept = progress[name]["kept"]
+            for of, (sensitivity, variation) in progress[name]["smoothed"].items():
+                averages = update.smoothed[of] = MovingAverages(update.get_parameter(of))
+                averages.sensitivity, averages.variation = sensitivity, variation
 
     @override
     def merge(self, model: nn.Module) -> bool:

@@ -10,6 +10,8 @@ their training; here the source is one task, and both phases are paid from the o
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 from typing_extensions import override
 
@@ -43,6 +45,11 @@ class SPoT(PromptTuning):
     def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
         if phase.name == "tune":
             anatomy.rewind(anatomy.head)
+
+    @override
+    def progress(self, anatomy: Anatomy) -> dict[str, Any] | None:
+        """Nothing: what the head goes back to is drawn by the seed."""
+        return {}
 
     card = Card(
         name="spot",

@@ -7,16 +7,17 @@
 2. *tune*: train those k entries.
 
 Sung, Nair, Raffel. Training Neural Networks with Fixed Sparse Masks. NeurIPS 2021. The paper squares the gradient of
-every example; here it is that of every batch, which the engine has at hand, at one backward pass for all of its
-examples. The labels are those of the data (the empirical Fisher information). Both phases are paid from the one
-budget of optimiser steps. As for LT-SFT, normalisation is not among the n entries, so that the masks are of the
-same things.
+every example; here it is that of every batch (of every micro-batch, where a batch has them), which the engine has at
+hand, at one backward pass for all of its examples. The labels are those of the data (the empirical Fisher information).
+Both phases are paid from the one budget of optimiser steps. As for LT-SFT, normalisation is not among the n entries, so
+that the masks are of the same things.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -39,7 +40,7 @@ class SquaredGradients(nn.Module):
     def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
         super().__init__()
         self._summed = parameters
-        self._sums: dict[str, Tensor] = {}
+        self.sums: dict[str, Tensor] = {}
         self._hooks = [
             parameter.register_post_accumulate_grad_hook(partial(self._take, name))
             for name, parameter in parameters.items()
@@ -48,7 +49,7 @@ class SquaredGradients(nn.Module):
     def _take(self, name: str, parameter: Tensor) -> None:
         assert parameter.grad is not None
         square = parameter.grad.float().square()
-        self._sums[name] = self._sums[name].add_(square) if name in self._sums else square
+        self.sums[name] = self.sums[name].add_(square) if name in self.sums else square
         parameter.grad = None
 
     def finish(self) -> dict[str, Tensor]:
@@ -56,8 +57,8 @@ class SquaredGradients(nn.Module):
         for hook in self._hooks:
             hook.remove()
         for name, parameter in self._summed.items():
-            self._sums.setdefault(name, torch.zeros_like(parameter, dtype=torch.float32))
-        return {name: self._sums[name] for name in self._summed}
+            self.sums.setdefault(name, torch.zeros_like(parameter, dtype=torch.float32))
+        return {name: self.sums[name] for name in self._summed}
 
 
 class FishMask(SelectingMethod):
@@ -83,6 +84,20 @@ class FishMask(SelectingMethod):
         if phase.name == "select":
             anatomy.model.add_module("fisher", SquaredGradients(mask_candidates(anatomy)))
         super().on_phase(anatomy, phase, steps)
+
+    @override
+    def progress(self, anatomy: Anatomy) -> dict[str, Any] | None:
+        """While it selects, the sums so far."""
+        fisher = getattr(anatomy.model, "fisher", None)
+        return {**(super().progress(anatomy) or {}), "sums": fisher.sums if fisher is not None else {}}
+
+    @override
+    def load_progress(self, anatomy: Anatomy, progress: dict[str, Any]) -> None:
+        super().load_progress(anatomy, progress)
+        if progress["sums"]:
+            fisher = anatomy.model.get_submodule("fisher")
+            assert isinstance(fisher, SquaredGradients)
+            fisher.sums = dict(progress["sums"])
 
     @override
     def end_selection(self, anatomy: Anatomy) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from methods.composition.parameters import (
     add_sparse_delta,
     load_sparse_state,
     remove_sparse_deltas,
+    sparse_deltas,
     sparse_state,
     top_entries,
 )
@@ -25,6 +27,20 @@ from methods.composition.parameters import (
 
 class SparseMethod(Method):
     """Stores δ as positions and values, and merges by leaving it where it is, in the weights."""
+
+    @override
+    def progress(self, anatomy: Anatomy) -> dict[str, Any] | None:
+        """Which entries are trained, in the order of the weights."""
+        return {"indices": {name: delta.indices for name, delta in sparse_deltas(anatomy.model).items()}}
+
+    @override
+    def load_progress(self, anatomy: Anatomy, progress: dict[str, Any]) -> None:
+        """The entries that were chosen without training give way to those that were chosen by it."""
+        kinds = {type(delta) for delta in sparse_deltas(anatomy.model).values()}
+        remove_sparse_deltas(anatomy.model, merge=False)
+        for name, indices in progress["indices"].items():
+            (kind,) = kinds
+            add_sparse_delta(anatomy.model, name, indices, kind=kind)
 
     @override
     def merge(self, model: nn.Module) -> bool:

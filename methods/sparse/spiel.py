@@ -13,12 +13,13 @@ Ansell, Vulić, Sterz, Korhonen, Ponti. Scaling Sparse Fine-Tuning to Large Lang
 SpIEL-AG, of accumulated gradients; changed are all projections of all layers. As in the authors' code, moments of
 Adam are given to a new entry from the gradients that were accumulated for it. Deviations: their Adam counts an
 entry's steps from when it was grown, here its moments are scaled so that after the common correction they are what
-was accumulated; where layers share a weight, candidates come from the gradient of its last use.
+was accumulated; where layers share a weight, candidates come from the gradient of its last use, and where a batch has
+micro-batches, from that of the first of them.
 """
 
 from __future__ import annotations
 
-from typing import Self, get_args
+from typing import Any, Self, get_args
 
 import torch
 from pydantic import Field, model_validator
@@ -28,7 +29,13 @@ from typing_extensions import override
 
 from methods.anatomy import Anatomy, SiteName
 from methods.base import Card, Claim, LearningRate, Phase, Range, TaskInfo
-from methods.composition.parameters import SparseDelta, add_sparse_delta, random_entries, reparametrisations
+from methods.composition.parameters import (
+    SparseDelta,
+    add_sparse_delta,
+    random_entries,
+    reparametrisations,
+    sparse_deltas,
+)
 from methods.sparse.masked import SparseMethod
 
 
@@ -63,6 +70,11 @@ class GrowingDelta(SparseDelta):
             self.squares.addcmul_(self.step_sum, self.step_sum)
             self.step_sum.zero_()
             self.seen += 1
+
+    def growth(self) -> dict[str, Any]:
+        """All that changes in training beside parameter and buffers."""
+        names = ("steps", "accumulating", "seen", "candidates", "step_sum", "sums", "squares")
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
     @torch.no_grad()
     def regrow(self, weight: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -138,6 +150,19 @@ class SpIEL(SparseMethod):
         if step % self.every == 0:
             for delta, _ in _growing(anatomy):
                 delta.restart(True)
+
+    @override
+    def progress(self, anatomy: Anatomy) -> dict[str, Any] | None:
+        """The entries, and of the candidates what was seen of them so far."""
+        deltas = sparse_deltas(anatomy.model)
+        growth = {name: delta.growth() for name, delta in deltas.items() if isinstance(delta, GrowingDelta)}
+        return {**(super().progress(anatomy) or {}), "growth": growth}
+
+    @override
+    def load_progress(self, anatomy: Anatomy, progress: dict[str, Any]) -> None:
+        super().load_progress(anatomy, progress)
+        for name, delta in sparse_deltas(anatomy.model).items():
+            vars(delta).update(progress["growth"][name])
 
     card = Card(
         name="spiel",

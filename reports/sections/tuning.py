@@ -21,7 +21,7 @@ PLACE = "before"
 ORDER = 35
 
 RANK_OF_FIGURE, RANK_OF_TABLE, RANK_OF_SPACES = 50, 55, 25
-_SAMPLERS = {"sobol": "places that Sobol's sequence spreads evenly", "random": "places drawn at random"}
+_SAMPLERS = {"sobol": "those of Sobol's sequence, which lie evenly", "random": "drawn at random"}
 
 
 def part(analysis: Analysis, prose: Prose) -> Part:
@@ -44,8 +44,8 @@ def protocol(found: list[Tuned]) -> list[Text]:
     tasks = list(dict.fromkeys(each.search.task for each in found))
     names = listing(list(dict.fromkeys(r.name for each in found for r in each.search.space)))
     searched = say(
-        "Each method had {trials} for its hyperparameters ({names}), at the same {places} of its own range on a"
-        " logarithmic scale, on {tasks} with {seeds}, of which no result is reported.",
+        "Each method had {trials} for its hyperparameters ({names}), on {tasks} with {seeds}, of which no result is"
+        " reported. All tried the same places of their own ranges, on a logarithmic scale: {places}.",
         trials=plural(tuning.trials, "trial"),
         names=names,
         places=_SAMPLERS[tuning.sampler],
@@ -97,14 +97,18 @@ def choices(results: Results, found: list[Tuned]) -> list[Text]:
     worst = max(known, key=lambda each: each.missed or 0.0)
     scale = results.scale(worst.search.task)
     best = sum(not each.missed for each in known)
+    lost = say(
+        ", and at worst, for {label}, one that lies {missed} below it",
+        label=Code(worst.search.label),
+        missed=score(worst.missed or 0.0, scale, unit=True),
+    )
     held = say(
-        "All {trials} trials were trained to their end as well: the search chose the best of them in {best} of {all},"
-        " and at worst, for {label}, one that lies {missed} below it.",
+        "All {trials} trials were trained to their end as well: the search chose the best of them in {best} of"
+        " {all}{worst}.",
         trials=f"{sum(len(each.search.trials) for each in known):,}",
         best=numeral(best) if best else "none",
         all=plural(len(known), "search", "searches"),
-        label=Code(worst.search.label),
-        missed=score(worst.missed or 0.0, scale, unit=True),
+        worst=lost if worst.missed else "",
     )
     hits = [each.hit for each in known if each.hit is not None]
     within = say(

@@ -145,8 +145,8 @@ def test_the_report_says_what_was_searched_without_a_number_of_its_own(tmp_path:
     analysis = analysed(tmp_path, full=True)
     part = tuning.part(analysis, OURS)
     text = said(part).replace("\u00a0", " ")
-    assert "Each method had eight trials for its hyperparameters (lr), at the same places that Sobol" in text
-    assert "on rotten_tomatoes with seed 100, of which no result is reported" in text
+    assert "Each method had eight trials for its hyperparameters (lr), on rotten_tomatoes with seed 100, of" in text
+    assert "the same places of their own ranges, on a logarithmic scale: those of Sobol's sequence" in text
     assert "the best go on, 3 after 17 % and 2 after 50 %" in text
     spent = 2 * (8 * 32 + 3 * 63 + 2 * 94)
     assert f"took {spent:,} optimiser steps, 42 % of what their 16 trials take to the end" in text
