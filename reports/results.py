@@ -158,8 +158,23 @@ class Results:
 
     @property
     def reference(self) -> str | None:
-        """The label that others are compared with: full fine-tuning, where the suite has it."""
-        return next((label for label in self.labels if self.method_of(label) == "full"), None)
+        """The label that others are compared with: full fine-tuning, where the suite has it; tuned, where it was."""
+        found = [label for label in self.labels if self.method_of(label) == "full"]
+        return next((label for label in found if label in self.tuned), next(iter(found), None))
+
+    @property
+    def trials(self) -> int:
+        """How many trials a search gave each method; 1 where there was none, or their number cannot be read."""
+        asked = self.suite.get("tuning")
+        trials = asked.get("trials") if isinstance(asked, dict) else None
+        return trials if isinstance(trials, int) and trials > 0 else 1
+
+    @property
+    def tuned(self) -> dict[str, str]:
+        """The labels whose hyperparameters a search has found, each with that of the same as the suite gives it."""
+        told = self.suite.get("tuned")
+        pairs = told.items() if isinstance(told, dict) else ()
+        return {str(of): str(given) for of, given in pairs if of in self.labels and given in self.labels}
 
     def environments(self) -> list[tuple[dict[str, Any], list[str]]]:
         """The distinct environments of the records, each with the ids of its cells, the commonest first. Under

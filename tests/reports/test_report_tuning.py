@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import synthetic_results as synthetic
 
-from records.cards import Range
+from records.cards import Claim, Range
 from records.cell import Cell
 from records.record import DataUse, Record
 from records.tuning import Tuning, tuned_label
@@ -20,8 +20,10 @@ from reports.analysis.analysis import Analysis, analyse
 from reports.analysis.tuning import expected_best
 from reports.drawing import tuning as drawing
 from reports.drawing.theme import PAPER
+from reports.model.claim_words import caveats
 from reports.model.document import Part
 from reports.model.prose import OURS, join, plain
+from reports.render import macros
 from reports.results import read
 from reports.sections import report, tuning
 
@@ -178,8 +180,25 @@ def test_figures_are_drawn_and_the_whole_document_holds_them(tmp_path: Path):
 
 
 def test_default_and_tuned_are_two_entries(tmp_path: Path):
-    results = analysed(tmp_path).results
+    analysis = analysed(tmp_path)
+    results = analysis.results
     assert set(results.labels) == {"full", "full@tuned", "lora", "lora@tuned"}
+    scores = next(table for table in report.compose(analysis).tables if table.key == "scores")
+    assert {"lora", "lora@tuned"} <= set(scores.data["label"])
+    assert "lora@tuned" in macros.numbers(analysis)
+    # What is tuned is held against what is tuned, and is no sweep over rates.
+    assert results.reference == "full@tuned"
+    assert {contrast.label for contrast in analysis.contrasts} == {"full", "lora", "lora@tuned"}
+    assert analysis.sweeps == [] and analysis.sensitivities == []
+
+
+def test_claims_are_about_what_was_tuned(tmp_path: Path):
+    claim = Claim("On par with full fine-tuning.", "hu2022lora", "score", "full", "at least", margin=0.01)
+    root = write(tmp_path / "results")
+    synthetic.with_claims(root, {"lora": [synthetic.to_plain(claim)]})
+    (verdict,) = analyse(read(root)).verdicts
+    assert (verdict.label, verdict.other, verdict.trials) == ("lora@tuned", "full@tuned", 8)
+    assert "Its learning rate is the best of 8 on validation data." in caveats(verdict)
 
 
 def test_without_a_search_nothing_is_said(tmp_path: Path):
