@@ -42,6 +42,9 @@ class Tuning(BaseModel):
     task: str | None = Field(None, description="the one task to search on, for all; by default each has its own search")
     train_examples: int | None = Field(None, ge=1, description="in place of the budget's")
     validation_examples: int | None = Field(None, ge=1, description="in place of the budget's")
+    other_examples: bool = Field(
+        False, description="whether trials are validated on other examples than those that the suite's cells have"
+    )
     sampler: Sampler = Field("sobol", description="how trials are spread over a range: evenly, or by chance alone")
     rungs: tuple[Share, ...] = Field(
         (0.1667, 0.5, 1.0),

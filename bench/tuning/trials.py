@@ -5,6 +5,7 @@ Every method gets the same number of trials, at the same places of its own range
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import warnings
 from collections.abc import Callable, Iterator
@@ -87,6 +88,7 @@ class SuiteSearch:
                 "hyperparameters": base.hyperparameters | values,
                 "seed": seed,
                 "stop": rung,
+                "validation_from": base.budget.validation_examples if self.tuning.other_examples else None,
                 "forgetting": {},
                 "budget": base.budget.model_copy(update=changed),
             }
@@ -98,8 +100,20 @@ class SuiteSearch:
         while cells := self.open():
             run(self.as_suite(cells))
             self.write_manifest()
-            if lacking := cells.keys() & self.open().keys():
+            following = self.open()
+            if lacking := cells.keys() & following.keys():
                 raise ResultsError(f"{self.store.root}: {len(lacking)} trials have left no record, as {min(lacking)}")
+            if not self.full or not following:
+                self._tidy({cell.whole.id for cell in following.values()})
+
+    def _tidy(self, going_on: set[str]) -> None:
+        """Removes what trials left to go on from, but for those that do: a checkpoint is as large as a model."""
+        for cell in self.asked().values():
+            if cell.whole.id not in going_on:
+                checkpoint = self.store.checkpoint(cell.whole.id)
+                checkpoint.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # there is none, or more in it
+                    checkpoint.parent.rmdir()
 
     def open(self) -> dict[str, Cell]:
         """The cells that are to be run next, by id: all of a rung, then, when these are done, those of the next. A
@@ -151,6 +165,7 @@ class SuiteSearch:
             "spaces": spaces,
             "seeds": list(self.tuning.seeds),
             "profile": False,
+            "name": f"{self.suite.name}-search",
             "command": shlex.join(["bench", "tune", where]),
         }
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.contract import DataError
+from bench.data import prepare
+from bench.forms.choice import form_of
 from bench.resolved_suite import ResolvedSuite
 from bench.suite import Suite, SuiteError
 from bench.tuning.trials import SuiteSearch, drawn, space_of
@@ -15,10 +18,11 @@ from bench.tuning.tuned import with_tuned
 from bench.tuning.words import said
 from records import tuning
 from records.cards import MethodCard, Range
+from records.cell import Budget
 from records.record import DataUse, Manifest, Record
 from records.store import RecordStore, ResultsError
 from records.tuning import Tuning
-from tests.conftest import read_records
+from tests.conftest import PLUGINS, read_records
 
 METHODS = {"full": {"lr": 1e-3}, "lora": {"lr": 1e-3, "rank": 2}}
 # Of 16 steps: four to 4, two to 8, one to 16.
@@ -78,6 +82,34 @@ def test_trials_are_on_their_own_examples_and_never_tested(write_suite):
     assert {(cell.budget.train_examples, cell.budget.validation_examples) for cell in trials} == {(48, 70)}
     assert {(cell.budget.train_examples, cell.budget.validation_examples) for cell in reported} == {(64, 40)}
     assert all(cell.stop is not None for cell in trials)
+    assert {cell.validation_from for cell in trials} == {None}
+
+
+def test_trials_may_be_validated_on_examples_that_the_suite_does_not_have(write_suite):
+    suite = write_suite(methods=METHODS, tuning=TUNING | {"other_examples": True})
+    trials = [cell for rung in search_of(suite).trials(1.0).values() for trial in rung for cell in trial]
+    assert {cell.validation_from for cell in trials} == {40}
+
+
+def test_validation_examples_after_the_first_are_others_in_the_same_order(tiny_backbone, monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    import colours
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_backbone)
+    budget = Budget(train_examples=8, validation_examples=60, test_examples=8, max_length=32)
+    form = form_of(colours.Colours(), tokenizer, budget, "head", (), False)
+
+    def drawn_from(first: int | None, count: int) -> list[str]:
+        one = prepare(form, budget.model_copy(update={"validation_examples": count}), 0, validation_from=first)
+        return one.validation["example"]
+
+    whole = drawn_from(None, 60)
+    assert drawn_from(40, 20) == whole[40:]
+    assert len(drawn_from(70, 60)) == 10  # of 80 in all
+    with pytest.raises(DataError, match="has 80 validation examples, of which none is left after the first 80"):
+        drawn_from(80, 60)
 
 
 def test_one_task_may_stand_for_all(write_suite):

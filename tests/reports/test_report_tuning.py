@@ -66,7 +66,10 @@ def write(root: Path, curves: Mapping[str, Sequence] = {"lora": LORA, "full": FU
     synthetic.write(root, cells, [synthetic.record(cell) for cell in cells], suite=suite)
     spaces = {label: [asdict(each) for each in space] for label, space in SPACES.items()}
     synthetic.write(
-        root / "tuning", trials, records, suite=suite | {"spaces": spaces, "seeds": [100], "profile": False}
+        root / "tuning",
+        trials,
+        records,
+        suite=suite | {"name": "embedded-tuned-search", "spaces": spaces, "seeds": [100], "profile": False},
     )
     return root
 
@@ -79,13 +82,13 @@ def _best(trials: list[int], scores: list[float | None], n: int) -> list[int]:
 def _record(cell: Cell, score: float | None, before: float) -> Record:
     assert cell.stop is not None
     if score is None:
-        why = "the training loss is nan"
-        return Record(id=cell.id, cell=cell, status="failed", reason=why, started="", finished="", wall_seconds=1)
-    return Record(
-        id=cell.id, cell=cell, status="trained", started="", finished="", wall_seconds=60 * (cell.stop - before),
-        earlier_seconds=60 * before, resumed_from=math.ceil(before * STEPS) if before else None,
-        validation={"accuracy": score}, data=DataUse(steps=math.ceil(cell.stop * STEPS), validation=400),
-    )  # fmt: skip
+        return synthetic.record(cell, "failed", reason="the training loss is nan")
+    changed = {
+        "wall_seconds": 60 * (cell.stop - before), "earlier_seconds": 60 * before,
+        "resumed_from": math.ceil(before * STEPS) if before else None, "test": {}, "validation": {"accuracy": score},
+        "data": DataUse(train=2000, steps=math.ceil(cell.stop * STEPS), validation=400),
+    }  # fmt: skip
+    return synthetic.record(cell, "trained").model_copy(update=changed)
 
 
 def analysed(root: Path, **options) -> Analysis:
