@@ -36,8 +36,9 @@ class Claim:
 
     The claim holds between configurations that agree in `matched` (hyperparameters, or `adapter_parameters`
     to within a tenth). With `varies`, a hyperparameter, the comparator is the same method with the next smaller
-    value of it (False is smaller than True) and all others equal, learning rate aside. Only tasks of kind
-    `task_kind` count, and cells of at most `max_train_examples`, where the paper restricts itself so.
+    value of it (False is smaller than True, a list than one that has all of it and more) and all others equal,
+    learning rate aside. Only tasks of kind `task_kind` count, and cells of at most `max_train_examples`, where the
+    paper restricts itself so.
     `untestable` says what a test would take, where no suite can make it.
 
     Raises ValueError on a measure, relation, kind, margin or factor that is none.

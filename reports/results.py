@@ -34,7 +34,7 @@ class Results:
     `cells` has one row per cell of the suite, indexed by id: backbone, method, label, family, task, seed,
     status (a record's, or "not run", "stopped", or "undefined" where the record's score is), reason, `score` (the
     task's primary test metric as `reports.scales` holds it, so that more is better; NaN if there is none),
-    `validation_score`, wall_seconds, `adapter_parameters`, `head_parameters`,
+    `validation_score`, wall_seconds, `best_lr` (where a search has found it), `adapter_parameters`, `head_parameters`,
     `total_parameters`, `backbone_parameters`, `percent`, `general_loss` (nats per byte of general text, by the bare
     backbone) and `forgotten` (how much it rose with tuning), and every figure of `records.record.Cost` under its
     own name (NaN where not measured). Machines drift by more than methods differ: `latency`, `merged_latency` and
@@ -253,6 +253,7 @@ _NUMBERS = (
     "score",
     "validation_score",
     "wall_seconds",
+    "best_lr",
     "general_loss",
     "forgotten",
     *PARAMETER_COLUMNS.values(),
@@ -276,6 +277,10 @@ def _row(cell: Cell, record: Record | None, manifest: Manifest, scales: dict[str
     if record is None:
         return row | {"status": NOT_RUN, "reason": None}
     row |= {"status": record.status, "reason": record.reason, "wall_seconds": record.wall_seconds}
+    told = manifest.suite.get("tuned")
+    if isinstance(told, dict) and cell.label in told:
+        rate = cell.hyperparameters.get("lr")
+        row["best_lr"] = rate if isinstance(rate, (int, float)) else None
     if record.status not in SCORED:
         return row
     row["score"] = _primary(record.test, cell.task, manifest, scales)

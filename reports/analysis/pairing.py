@@ -138,13 +138,20 @@ def _smaller(setting: Setting) -> tuple[str | None, str]:
         label: other.hyperparameters[varies]
         for label, other in setting.entrants.items()
         if (other.method, other.fixed(varies)) == (own.method, own.fixed(varies)) and len(setting.cells(label))
-        if value is not None and other.hyperparameters[varies] < value
+        if value is not None and _is_smaller(other.hyperparameters[varies], value)
     }
     if value is False:
         return None, f"This configuration has {varies} turned off."
     if not found:
         return None, f"The suite has no second configuration that has a smaller {varies} and all else equal."
-    return max(found, key=found.__getitem__), ""
+    return max(found, key=lambda label: len(found[label]) if isinstance(value, list) else found[label]), ""
+
+
+def _is_smaller(one: Any, other: Any) -> bool:
+    """Of lists, such as targets, whether the other has all of it, and more."""
+    if isinstance(one, list) and isinstance(other, list):
+        return set(one) < set(other)
+    return bool(one < other)
 
 
 def pairs_of(setting: Setting, other: str) -> pd.DataFrame:

@@ -175,7 +175,11 @@ def test_a_search_is_run_rung_by_rung_and_its_choice_is_a_second_entry(bench, wr
     searches = {search.label: search for search in found_in(results)}
     for search in searches.values():
         assert search.finished and search.chosen is not None
+        # Two trials to 8 of 16 steps, of which one goes on: what was trained is not trained again.
+        assert search.spent[0] == 2 * 8 + 8
         assert f"{search.label} · colours: lr {search.chosen.values['lr']:g} (validation accuracy" in done.stdout
+
+    assert not [path for path in (results / "tuning").rglob("*") if "checkpoint" in path.name]
 
     assert bench("run", suite).returncode == 0
     reported = {record["cell"]["label"]: record["cell"] for record in read_records(results).values()}

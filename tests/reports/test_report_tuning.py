@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -202,6 +202,24 @@ def test_claims_are_about_what_was_tuned(tmp_path: Path):
     (verdict,) = analyse(read(root)).verdicts
     assert (verdict.label, verdict.other, verdict.trials) == ("lora@tuned", "full@tuned", 8)
     assert "Its learning rate is the best of 8 on validation data." in caveats(verdict)
+
+
+def test_the_ratio_of_best_rates_is_judged_where_both_were_searched(tmp_path: Path):
+    """In these results LoRA's is 2.37e-3 and that of full fine-tuning 1.19e-4: twenty times."""
+    claim = Claim("About ten times.", "hu2022lora", "best_lr", "full", "equal", factor=10, margin=2)
+    half = replace(claim, margin=0.5)
+    root = write(tmp_path / "results")
+    synthetic.with_claims(root, {"lora": [synthetic.to_plain(claim), synthetic.to_plain(half)]})
+    wide, narrow = analyse(read(root)).verdicts
+    assert wide.effect == pytest.approx(RATES["lora"][5] / RATES["full"][5])
+    assert (wide.verdict, narrow.verdict) == ("supported", "contradicted")
+    path = root / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["suite"]["tuned"]
+    path.write_text(json.dumps(manifest))
+    verdict = analyse(read(root)).verdicts[0]
+    assert verdict.verdict == "not testable here"
+    assert verdict.reason == "The learning rate that the search found of lora was not measured."
 
 
 def test_without_a_search_nothing_is_said(tmp_path: Path):
