@@ -36,8 +36,13 @@ def with_tuned(suite: ResolvedSuite, results: Path) -> ResolvedSuite:
     methods = suite.as_resolved["methods"] | {
         cell.label: cell.hyperparameters for cell in reversed(cells.values()) if cell.label in twins
     }
-    resolved = suite.as_resolved | {"methods": methods, "tuned": twins}
-    return suite.model_copy(update={"cells": cells, "plugins": plugins, "as_resolved": resolved})
+    changed = {
+        "cells": cells,
+        "plugins": plugins,
+        "file": suite.file.model_copy(update={"methods": suite.file.methods | {label: {} for label in twins}}),
+        "as_resolved": suite.as_resolved | {"methods": methods, "tuned": twins},
+    }
+    return suite.model_copy(update=changed)
 
 
 def _twin(cell: Cell, found: Search) -> Cell | None:

@@ -14,7 +14,7 @@ import pandas as pd
 from reports.analysis.analysis import Analysis
 from reports.analysis.tuning import Tuned
 from reports.model.resources import TEMPLATES
-from reports.model.writing import count, decimal, plural, score, spread, with_spread
+from reports.model.writing import count, decimal, learning_rate, plural, score, spread, with_spread
 from reports.results import environment_of, select
 
 LINE = 120
@@ -139,7 +139,7 @@ def page(template: str, runs: Mapping[str, Analysis | None]) -> str:
         "fixed": decimal,
         "signed": lambda value, digits: decimal(value, digits, signed=True),
         "rate": rate,
-        "short_rate": lambda value: rate(float(f"{value:.2e}")),
+        "short_rate": learning_rate,
         "count": count,
         "duration": duration,
         "wrapped": wrapped,

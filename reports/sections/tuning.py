@@ -13,7 +13,7 @@ from reports.analysis.tuning import NEAR, Tuned
 from reports.drawing import tuning as drawing
 from reports.model.document import Code, Column, Number, Part, Row, Section, Slide, Source, Table, Text, ranked
 from reports.model.prose import Prose, join, say
-from reports.model.writing import count, decimal, numeral, plural, score, spread, unit_for
+from reports.model.writing import count, decimal, learning_rate, numeral, plural, score, spread, unit_for
 from reports.results import Results
 from reports.sections.rows import Cell, shown
 
@@ -127,7 +127,17 @@ def spaces(found: list[Tuned]) -> Table:
     for label, each in own.items():
         for of in each.search.space:
             why = Source(of.text, of.source) if of.source else of.text
-            rows.append(Row((label, of.name, Number(_rate(of.low), of.low), Number(_rate(of.high), of.high), why)))
+            rows.append(
+                Row(
+                    (
+                        label,
+                        of.name,
+                        Number(learning_rate(of.low), of.low),
+                        Number(learning_rate(of.high), of.high),
+                        why,
+                    )
+                )
+            )
             line = {"label": label, "hyperparameter": of.name, "low": of.low, "high": of.high}
             data.append(line | {"why": of.text, "source": of.source, "searches": several[label]})
     columns = (
@@ -179,7 +189,7 @@ def _found(results: Results, each: Tuned) -> tuple[Cell, ...]:
     error = None if each.error is None else spread(each.error, scale.unit)
     found = Number(score(each.score, scale), scale.raw(each.score), error, cells=each.cells)
     return (
-        _number(each, _rate(value), value),
+        _number(each, learning_rate(value), value),
         found,
         "yes" if each.at_edge else "no",
         _points(results, each, each.fall),
@@ -220,12 +230,6 @@ def _line(results: Results, each: Tuned) -> dict[str, Any]:
         "scores": " ".join(str(each.scores.get(trial.number, "")) for trial in search.trials),
         "expected": " ".join(f"{value:.6g}" for value in each.expected), "cells": " ".join(each.cells),
     }  # fmt: skip
-
-
-def _rate(value: float) -> str:
-    """To three digits, as suites have it: 5e-5, 1.46e-3."""
-    mantissa, exponent = f"{value:.2e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def _percent(share: float) -> str:

@@ -151,6 +151,15 @@ def test_ids_are_those_of_a_suite_without_a_search(write_suite):
     assert "tuning" not in plain.resolved()
 
 
+def test_a_plan_tells_the_search_and_both_entries(bench, write_suite):
+    search, cells, *_ = bench("plan", write_suite(methods=METHODS, tuning={"trials": 8})).stdout.splitlines()
+    said = (
+        "search (bench tune): at most 26 cells, 8 trials for each of 2 searches, with 42 % of the steps of whole ones"
+    )
+    assert search == said
+    assert cells.startswith("tiny: 4 cells (1 backbone × 4 methods × 1 task × 1 seed)")
+
+
 def test_a_suite_without_a_search_has_nothing_to_tune(bench, write_suite):
     done = bench("tune", write_suite())
     assert done.returncode == 1

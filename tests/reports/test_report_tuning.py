@@ -179,6 +179,11 @@ def test_figures_are_drawn_and_the_whole_document_holds_them(tmp_path: Path):
     assert seconds[-1] == pytest.approx(analysis.tuned[0].seconds, rel=0.01)
     document = report.compose(analysis)
     assert {"tuning", "search-spaces"} <= {table.key for table in document.tables}
+    trials = next(table for table in document.tables if table.key == "trials")
+    assert len(trials.rows) == 16 and trials.data["chosen"].sum() == 2
+    assert [str(getattr(cell, "text", cell)) for cell in trials.rows[8 + 5].cells] == [
+        "lora", "2.37e-3", "100\u00a0%", "81.0", "chosen",
+    ]  # fmt: skip
     assert "tuning" in {each.key for each in document.figures}
 
 
