@@ -83,12 +83,13 @@ class Checkpoints:
         self.earlier_seconds = saved["seconds"]
         return dict(saved["training"])
 
-    def write(self, training: dict[str, Any]) -> None:
-        """Takes the place of the one before. A disk that refuses costs the checkpoint, and not the training."""
+    def write(self, training: dict[str, Any], stops: bool = False) -> None:
+        """Takes the place of the one before. A disk that refuses costs the checkpoint, and not the training. Where it
+        `stops`, the time so far is told by its own record."""
         start = time.monotonic()
         saved = {
             "writer": self.writer,
-            "seconds": self.earlier_seconds + start - self._begun,
+            "seconds": 0.0 if stops else self.earlier_seconds + start - self._begun,
             "training": training,
         }
         try:
@@ -102,7 +103,7 @@ class Checkpoints:
     def remove(self) -> None:
         """Once nobody will go on from it."""
         self.earlier_seconds, self._begun = 0.0, time.monotonic()
-        self.store.checkpoint(self.cell.id).unlink(missing_ok=True)
+        self.store.remove_checkpoint(self.cell.id)
 
 
 def random_state() -> dict[str, Any]:

@@ -114,7 +114,7 @@ class RunDisplay:
         self.cells, self.slots, self.suite, self.profiles = cells, slots, suite, profiles
         for record in finished:
             if record.status != "n/a":
-                self.time_left.learn(record.cell, "train", record.wall_seconds)
+                self.time_left.learn(record.cell, "train", record.seconds)
             if record.status == "trained" and profiles:
                 self.trained.add(record.id)
             else:

@@ -32,7 +32,8 @@ def add_commands(commands: Any) -> None:
     prune = commands.add_parser("prune", help="remove what cells have kept beside their records")
     prune.add_argument("results", help="a results folder, or a suite's name")
     for name, what in (("predictions", "answers to test examples"), ("states", "what methods have learnt"),
-                       ("texts", "the test examples themselves")):  # fmt: skip
+                       ("texts", "the test examples themselves"),
+                       ("checkpoints", "what trainings that were cut off or stopped would go on from")):  # fmt: skip
         prune.add_argument(f"--{name}", action="store_true", help=what)
     prune.set_defaults(command=_prune)
 
@@ -93,10 +94,10 @@ def _prune(arguments: argparse.Namespace) -> int:
     from bench.scheduler import only_one
 
     asked = {"predictions.parquet": arguments.predictions, "state.safetensors": arguments.states,
-             "examples": arguments.texts}  # fmt: skip
+             "examples": arguments.texts, "checkpoints": arguments.checkpoints}  # fmt: skip
     names: Any = [name for name, wanted in asked.items() if wanted]
     if not names:
-        raise UsageError("say what to remove: --states, --predictions, --texts (one or more of them)")
+        raise UsageError("say what to remove: --states, --predictions, --texts --checkpoints (one or more of them)")
     store = store_of(arguments.results)
     store.manifest()
     with only_one(store.root):

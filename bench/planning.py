@@ -203,7 +203,7 @@ class _Clock:
                 self._learn(record, record.environment.get("processor") == here)
 
     def _learn(self, record: Record, here: bool) -> None:
-        if record.cell.budget is None:
+        if record.cell.budget is None or record.cell.stop is not None:
             return
         cell = Planned.of(record.cell)
         if record.parameters and record.parameters.backbone:
@@ -216,7 +216,7 @@ class _Clock:
             steps = sum(phase.step_seconds for phase in record.cost.phases)
             profile = OVERHEAD + PROFILED_STEPS * steps + PROFILED_PASSES * record.cost.inference_seconds
         for key in (_kind(cell), (*_kind(cell), cell.label)):
-            self.known.setdefault(key, []).append((record.wall_seconds, profile, here))
+            self.known.setdefault(key, []).append((record.seconds, profile, here))
 
     def of(self, cell: Planned) -> tuple[_Took | None, str]:
         """With what it rests on."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,6 +24,9 @@ from records.text import described, escaped, one_line
 from records.vocabulary import Kind as TaskKind
 from records.vocabulary import nearest
 from tasks.base import Task, TaskUnavailable
+
+if TYPE_CHECKING:
+    from methods.anatomy import Anatomy
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -312,12 +315,27 @@ class _Reader:
             anatomy = self.attempt(("backbones", index), backbone.anatomy)
             if anatomy is None:
                 continue
+            self.check_recomputing(axes, backbone.spec, anatomy)
             for label, entry in axes.methods.items():
                 place = ("methods", label)
                 if strange := elsewhere(backbone.spec, entry.method.trained_on):
                     self.fault(place, strange)
                 elif message := self.attempt(place, partial(entry.method.out_of_range, anatomy)):
                     self.fault(place, message)
+
+    def check_recomputing(self, axes: Axes, spec: str, anatomy: Anatomy) -> None:
+        """Of some architectures transformers cannot compute activations again."""
+        if anatomy.model.supports_gradient_checkpointing:
+            return
+        for name, entry in axes.tasks.items():
+            if entry.budget.activation_checkpointing:
+                own = "activation_checkpointing" in axes.file.tasks[name]
+                place = ("tasks", name) if own else ("budget",)
+                kind = anatomy.config.model_type
+                self.fault(
+                    (*place, "activation_checkpointing"),
+                    f"transformers has none for {kind}, which {spec} is; leave it out, or make micro_batch smaller",
+                )
 
     def check_twins(self, methods: Mapping[str, MethodEntry]) -> None:
         """Two labels of one configuration would be one cell under two names."""

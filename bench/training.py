@@ -165,13 +165,16 @@ class _Course:
         trainer = self._trainer(phase, end - begun, stream, saved)
         self.trained |= {name for name, p in self.anatomy.model.named_parameters() if p.requires_grad}
         if saved is not None:
+            if end < self.last:
+                self.best = _Best()  # a trial that was to stop in this phase has chosen from it, and the whole does not
             self._look(phase, end, trainer, stream)
         while self.step < min(end, self.last):
             batch = next(stream.batches)
             self.seen.add(batch, trainer.step(batch))
             self.step += 1
-            if self.checkpoints is not None and (self.checkpoints.due or (self.stops and self.step == self.last)):
-                self._save(trainer)
+            stops = self.stops and self.step == self.last
+            if self.checkpoints is not None and (self.checkpoints.due or stops):
+                self._save(trainer, self.checkpoints, stops)
             self._look(phase, end, trainer, stream)
 
     def _trainer(self, phase: Phase, steps: int, stream: TaskStream, saved: Mapping[str, Any] | None) -> PhaseTrainer:
@@ -189,12 +192,11 @@ class _Course:
             raise UnusableCheckpoint(f"it does not fit: {reason(error)}") from error
         return trainer
 
-    def _save(self, trainer: PhaseTrainer) -> None:
+    def _save(self, trainer: PhaseTrainer, checkpoints: Checkpoints, stops: bool) -> None:
         """Right after a step: what follows it is done again by whoever goes on from there."""
-        assert self.checkpoints is not None
         if (state := trainer.state(self.trained)) is None:
             return
-        self.checkpoints.write(
+        checkpoints.write(
             {
                 "step": self.step,
                 "micro_batch": self.budget.micro_batch,
@@ -205,7 +207,8 @@ class _Course:
                 "best": vars(self.best),
                 "history": [line.model_dump() for line in self.history],
                 "random": random_state(),
-            }
+            },
+            stops,
         )
 
     def _take_up(self, saved: Mapping[str, Any]) -> None:

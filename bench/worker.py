@@ -84,7 +84,7 @@ def run(job: Job, line: Lifeline, threads: int) -> None:
     record.finished = _now()
     store.write(record)
     if record.status != "failed" and job.cell.stop is None:
-        store.checkpoint(record.id).unlink(missing_ok=True)
+        store.remove_checkpoint(record.id)
 
 
 def quieten() -> None:

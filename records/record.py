@@ -177,7 +177,9 @@ class Record(BaseModel):
         None,
         description="the optimiser step from which it went on, where an earlier process had been cut off or stopped",
     )
-    earlier_seconds: Seconds = Field(0, description="of the earlier processes that it went on from, up to that step")
+    earlier_seconds: Seconds = Field(
+        0, description="of the processes that were cut off before, which left no record, up to that step"
+    )
     micro_batch: Count | None = Field(
         None, description="examples per pass of the model, where memory did not suffice for what the budget asks for"
     )
@@ -193,6 +195,11 @@ class Record(BaseModel):
     rescored: dict[str, Rescored] = Field({}, description="metrics of `test` that were computed after the run")
     kept: dict[KeptFile, Digest] = Field({}, description="the files that were kept beside it, with their digests")
     published: Published | None = Field(None, description="of a run that others made")
+
+    @property
+    def seconds(self) -> float:
+        """What training and evaluation took, in all of its processes that have no record of their own."""
+        return self.wall_seconds + self.earlier_seconds
 
 
 class Manifest(BaseModel):

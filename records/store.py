@@ -90,6 +90,11 @@ class RecordStore:
         """Where a cell's training is saved while it is under way, whether it is or not."""
         return self.folder(cell_id) / CHECKPOINT
 
+    def remove_checkpoint(self, cell_id: str) -> None:
+        """Once nobody will go on from it; what a disk does not let go stays."""
+        with contextlib.suppress(OSError):
+            self.checkpoint(cell_id).unlink(missing_ok=True)
+
     def read_log(self, cell_id: str, longest: int = LONGEST_LOG) -> str:
         """The last lines of what a cell printed, at most `longest` bytes of them, without terminal codes and
         secrets; empty where there is no log, or what has its name is none."""
@@ -180,7 +185,7 @@ class RecordStore:
                 found[name] = (self.folder(record.id) / name).lstat().st_size
         return found
 
-    def prune(self, names: Collection[KeptFile | Literal["examples"]]) -> Iterator[Path]:
+    def prune(self, names: Collection[KeptFile | Literal["examples", "checkpoints"]]) -> Iterator[Path]:
         """Removes files that cells have kept, and those of any kind that no record speaks of; yields what is gone. The
         caller holds the folder's lock. Raises OSError."""
         manifest = self.manifest()
@@ -196,8 +201,9 @@ class RecordStore:
             if record is not None and record.status != "broken" and (gone := [n for n in names if n in record.kept]):
                 kept = {name: digest for name, digest in record.kept.items() if name not in gone}
                 self.write(record.model_copy(update={"kept": kept}))
-        if "examples" in names:
-            for path in sorted(self.root.glob("examples/*.parquet")):
+        patterns = {"examples": "examples/*.parquet", "checkpoints": f"cells/*/{CHECKPOINT}"}
+        for pattern in (pattern for name, pattern in patterns.items() if name in names):
+            for path in sorted(self.root.glob(pattern)):
                 path.unlink()
                 yield path
 

@@ -239,19 +239,19 @@ def _reached(cells: Sequence[tuple[str, Cell]], records: Mapping[str, Record], m
     by_rung: dict[float, list[tuple[str, Cell]]] = {}
     for cell_id, cell in cells:
         by_rung.setdefault(cell.stop or 1.0, []).append((cell_id, cell))
-    found, before = {}, dict.fromkeys((cell.seed for _, cell in cells), (0, 0.0))
+    found, before = {}, dict.fromkeys((cell.seed for _, cell in cells), 0)
     for rung, own in sorted(by_rung.items()):
         there = {cell.seed: record for i, cell in own if (record := records.get(i)) and record.status != "broken"}
-        totals = {seed: _totals(record) for seed, record in there.items()}
+        totals = {seed: record.data.steps if record.data else 0 for seed, record in there.items()}
         # Where it did not go on from the rung before, all of it was done again.
         went_on = {
             seed: before[seed] for seed, record in there.items() if (record.resumed_from or 0) >= before[seed][0]
         }
         found[rung] = Reached(
             cells=tuple(cell_id for cell_id, _ in own),
-            steps=sum(total[0] - went_on.get(seed, (0, 0.0))[0] for seed, total in totals.items()),
-            total=sum(total[0] for total in totals.values()),
-            seconds=sum(total[1] - went_on.get(seed, (0, 0.0))[1] for seed, total in totals.items()),
+            steps=sum(total - went_on.get(seed, 0) for seed, total in totals.items()),
+            total=sum(totals.values()),
+            seconds=sum(record.seconds for record in there.values()),
             examples=max((record.data.validation or 0 for record in there.values() if record.data), default=0),
             reason=next((r.reason or r.status for r in there.values() if r.status in ("failed", "n/a")), ""),
             done=len(there) == len(own),
@@ -262,11 +262,6 @@ def _reached(cells: Sequence[tuple[str, Cell]], records: Mapping[str, Record], m
             found[rung] = replace(found[rung], score=score, loss=loss)
         before |= totals
     return found
-
-
-def _totals(record: Record) -> tuple[int, float]:
-    """Steps and seconds from the beginning of a trial."""
-    return record.data.steps if record.data else 0, record.wall_seconds + record.earlier_seconds
 
 
 def _score(record: Record, metric: Metric) -> tuple[float, float]:

@@ -276,7 +276,7 @@ def _row(cell: Cell, record: Record | None, manifest: Manifest, scales: dict[str
     row: dict[str, Any] = {name: getattr(cell, name) for name in _IDENTITY}
     if record is None:
         return row | {"status": NOT_RUN, "reason": None}
-    row |= {"status": record.status, "reason": record.reason, "wall_seconds": record.wall_seconds}
+    row |= {"status": record.status, "reason": record.reason, "wall_seconds": record.seconds}
     told = manifest.suite.get("tuned")
     if isinstance(told, dict) and cell.label in told:
         rate = cell.hyperparameters.get("lr")

@@ -141,12 +141,12 @@ def _parameters(record: Record) -> str:
 def _cost(record: Record) -> str:
     cost, device = record.cost, record.environment.get("device", "an unknown device")
     if cost is None or cost.train_flops is None or cost.inference_flops is None:
-        return f"{record.wall_seconds:.0f} s of training and testing on {device}; not profiled"
+        return f"{record.seconds:.0f} s of training and testing on {device}; not profiled"
     stored, peak = (cost.stored_bytes or 0) / 1e6, (cost.peak_memory_bytes or 0) / 1e6
     return (
         f"{cost.train_flops / 1e9:.3g} GFLOP a training step, {cost.inference_flops / 1e9:.3g} a batch of inference,"
         f" {stored:.3g} MB stored, {peak:.0f} MB at most in memory;"
-        f" {record.wall_seconds:.0f} s of training and testing on {device}"
+        f" {record.seconds:.0f} s of training and testing on {device}"
     )
 
 

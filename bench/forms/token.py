@@ -203,6 +203,16 @@ class ExtractiveQA(Form):
         return _span_loss(self._logits(model, batch), spans) / (spans != IGNORED).sum().clamp(min=1)
 
     @override
+    def share_of_loss(self, model: nn.Module, part: dict[str, Any], batch: dict[str, Any]) -> Tensor:
+        # Padding is among the places that are chosen from, so that a part is padded as the whole batch is.
+        from torch.nn import functional as F
+
+        more = batch["input_ids"].shape[1] - part["input_ids"].shape[1]
+        fillings = {"input_ids": self.pad, "attention_mask": 0, "token_type_ids": self.tokenizer.pad_token_type_id}
+        wide = {name: F.pad(part[name], (0, more), value=fillings[name]) for name in fillings if name in part}
+        return super().share_of_loss(model, part | wide, batch)
+
+    @override
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         import torch
 

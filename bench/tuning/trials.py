@@ -110,10 +110,9 @@ class SuiteSearch:
         """Removes what trials left to go on from, but for those that do: a checkpoint is as large as a model."""
         for cell in self.asked().values():
             if cell.whole.id not in going_on:
-                checkpoint = self.store.checkpoint(cell.whole.id)
-                checkpoint.unlink(missing_ok=True)
+                self.store.remove_checkpoint(cell.whole.id)
                 with contextlib.suppress(OSError):  # there is none, or more in it
-                    checkpoint.parent.rmdir()
+                    self.store.folder(cell.whole.id).rmdir()
 
     def open(self) -> dict[str, Cell]:
         """The cells that are to be run next, by id: all of a rung, then, when these are done, those of the next. A

@@ -56,7 +56,7 @@ def facts(results: Results) -> Facts:
     records = results.records.values()
     environments = [record.environment for record in records if record.environment]
     methods = [results.method_of(label) for label in results.labels]
-    seconds = [record.wall_seconds for record in records]
+    seconds = [record.seconds for record in records]
     scored = [record for record in records if record.status in SCORED]
     trained = results.scored["total_parameters"].dropna()
     statuses = results.cells["status"].value_counts()

@@ -37,7 +37,7 @@ class Run:
         ended = max(datetime.fromisoformat(record.finished) for record in records)
         self.date = began.date().isoformat()
         self.elapsed = (ended - began).total_seconds()
-        self.trained = sum(record.wall_seconds for record in records)
+        self.trained = sum(record.seconds for record in records)
 
     def rows(self, label: str, task: str) -> pd.DataFrame:
         """The scored cells of a configuration on a task."""

@@ -46,6 +46,16 @@ def told(results: Results) -> list[Text]:
             ),
             say("Means over the seeds that remain may be biased: a run does not fail at random."),
         ]
+    if fitted := [record for record in results.records.values() if record.micro_batch]:
+        smallest = min(record.micro_batch or 0 for record in fitted)
+        said.append(
+            say(
+                "Of {cells} the batches did not fit into memory at once, and passed the model in parts, of {smallest}"
+                " examples at least: same batches, same number of steps.",
+                cells="one cell" if len(fitted) == 1 else f"{len(fitted)} cells",
+                smallest=str(smallest),
+            )
+        )
     if waiting:
         cells = f"{waiting} cells have" if waiting > 1 else f"{waiting} cell has"
         said.append(say("{cells} a score but no cost profile yet.", cells=cells))

@@ -11,14 +11,15 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from bench.backbones import Backbone
-from bench.checkpoints import Checkpoints
+from bench.checkpoints import Checkpoints, UnusableCheckpoint
 from bench.data import TaskData, prepare
 from bench.evaluation import FittingSplit, ask
 from bench.forms.base import Head
 from bench.forms.sequence import Classification
 from bench.training import phase_ends, train
 from methods.anatomy import Anatomy
-from methods.base import Method
+from methods.base import Method, Phase
+from methods.baselines.full import Full
 from records.cell import Budget
 from records.store import RecordStore
 from tests.bench.test_records import cell
@@ -124,3 +125,135 @@ def test_a_training_that_was_cut_off_ends_as_the_whole(lab, name, cut):
     found = lab.train(method, resume=True)
     assert found[0].resumed_from == cut
     assert_the_same(found, whole)
+
+
+def test_what_is_written_by_other_code_is_not_gone_on_with(lab):
+    """Nor is a file that is none; each is said in words, and the training is begun anew by whoever asked."""
+    with pytest.raises(Cut):
+        lab.train(METHODS["lora"], cut=4, saves=(3,))
+    checkpoints = Checkpoints(lab.store, cell(), Accelerator(cpu=True), None)
+    assert checkpoints.read()["step"] == 3 and checkpoints.earlier_seconds > 0
+    path = lab.store.checkpoint(cell().id)
+    for name in ("torch", "transformers", "precision", "cell"):
+        other = Checkpoints(lab.store, cell(), Accelerator(cpu=True), None)
+        other.writer |= {name: "another"}
+        with pytest.raises(UnusableCheckpoint, match=f"written with {name} .*, and here is another"):
+            other.read()
+    whole = path.read_bytes()
+    for broken in (b"", b"no archive", whole[:1000], whole[: len(whole) // 2]):
+        path.write_bytes(broken)
+        with pytest.raises(UnusableCheckpoint, match="cannot be read"):
+            checkpoints.read()
+    path.unlink()
+    assert checkpoints.read() is None
+
+
+def test_a_checkpoint_runs_no_code(lab, tmp_path):
+    import pickle
+
+    class Wicked:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "was run"), "w"))
+
+    path = lab.store.checkpoint(cell().id)
+    path.parent.mkdir(parents=True)
+    for content in (pickle.dumps(Wicked()), None):
+        if content is None:
+            torch.save({"writer": Wicked()}, path)
+        else:
+            path.write_bytes(content)
+        with pytest.raises(UnusableCheckpoint, match="cannot be read"):
+            Checkpoints(lab.store, cell(), Accelerator(cpu=True), None).read()
+    assert not (tmp_path / "was run").exists()
+
+
+def test_what_does_not_fit_the_method_is_told_from_what_does(lab):
+    with pytest.raises(Cut):
+        lab.train(METHODS["lora"], cut=4, saves=(3,))
+    for other in ("pfeiffer", "adalora"):
+        with pytest.raises(UnusableCheckpoint, match="does not fit"):
+            lab.train(METHODS[other], resume=True)
+    with pytest.raises(UnusableCheckpoint, match="is of step 3, and this training ends at 2"):
+        lab.train(METHODS["lora"], resume=True, stop=0.2)
+
+
+def test_a_method_that_does_not_tell_what_it_keeps_is_not_saved(lab):
+    """Its training is begun anew, which is dear, and right."""
+
+    class Counts(Full):
+        card = dataclasses.replace(Full.card, name="counts")
+
+        def after_step(self, anatomy, step, optimizer):
+            vars(anatomy).setdefault("steps", []).append(step)
+
+    with pytest.raises(Cut):
+        lab.train(Counts(), cut=4, saves=(1, 2, 3))
+    assert not lab.store.checkpoint(cell().id).exists()
+
+
+def test_what_an_earlier_phase_trained_is_saved_in_a_later_one(lab):
+    """Full fine-tuning, then the head alone: by then the backbone is frozen, and not what it was."""
+
+    class TwoPhases(Full):
+        card = dataclasses.replace(Full.card, name="two_phases")
+
+        def phases(self):
+            return (Phase("all", 0.5), Phase("head", 0.5))
+
+        def on_phase(self, anatomy, phase, steps):
+            if phase.name == "head":
+                anatomy.freeze()
+
+        def progress(self, anatomy):
+            return {}
+
+    whole = lab.train(TwoPhases(lr=1e-3))
+    with pytest.raises(Cut):
+        lab.train(TwoPhases(lr=1e-3), cut=8, saves=(7,))
+    assert_the_same(lab.train(TwoPhases(lr=1e-3), resume=True), whole)
+
+
+@pytest.mark.parametrize("name", ["lora", "lt_sft"])
+def test_a_trial_that_is_stopped_is_gone_on_with_as_if_it_never_had_been(lab, name):
+    """From rung to rung, and to the whole, which has no line of the trials' own validations in its history."""
+    method = METHODS[name]
+    whole = lab.train(method)
+    first = lab.train(method, stop=0.25)
+    assert (first[0].steps, first[0].resumed_from) == (3, None)
+    reader = Checkpoints(lab.store, cell(), Accelerator(cpu=True), None)
+    assert reader.read()["step"] == 3 and reader.earlier_seconds == 0  # its time is told by the trial's own record
+    second = lab.train(method, stop=0.6, resume=True)
+    assert (second[0].steps, second[0].resumed_from) == (6, 3)
+    alone = lab.train(method, stop=0.6)
+    assert_the_same(second, alone)
+    last = lab.train(method, resume=True)
+    assert last[0].resumed_from == 6
+    assert_the_same(last, whole)
+
+
+def test_what_a_trial_chose_in_an_early_phase_is_not_the_wholes_choice(lab):
+    """It stopped after the first epoch of a selection, which had been validated, and was the best until then."""
+    method = METHODS["lt_sft"].model_copy(update={"select_share": 0.8})
+    whole = lab.train(method)
+    trial = lab.train(method, stop=0.7)
+    assert trial[0].best_step in (5, 7) and trial[0].history[-1].phase == "select"
+    saved = Checkpoints(lab.store, cell(), Accelerator(cpu=True), None).read()
+    assert saved["best"]["step"] == 5
+    assert_the_same(lab.train(method, resume=True), whole)
+    assert whole[0].best_step == 10
+
+
+def test_saving_changes_nothing_and_a_disk_that_refuses_costs_the_checkpoint_alone(lab, monkeypatch, capsys):
+    method = METHODS["spiel"]
+    whole = lab.train(method)
+    assert_the_same(lab.train(method, saves=range(1, 11)), whole)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    path = lab.store.checkpoint(cell().id)
+    path.unlink()
+    monkeypatch.setattr("os.fsync", full)
+    assert_the_same(lab.train(method, saves=range(1, 11)), whole)
+    assert list(path.parent.iterdir()) == []
+    assert "no checkpoint could be written: [Errno 28] No space left" in capsys.readouterr().err

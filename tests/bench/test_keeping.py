@@ -207,7 +207,10 @@ def test_merged_models_are_scored_on_the_way_back(bench, results):
 def test_pruning_removes_what_is_asked_and_no_score(bench, results):
     before = read_records(results)
     assert bench("prune", results).returncode == 1
-    assert bench("prune", results, "--states", "--texts").returncode == 0
+    left = results / "cells" / next(iter(before)) / "checkpoint.pt"
+    left.write_bytes(b"of a training that was cut off")
+    assert bench("prune", results, "--states", "--texts").returncode == 0 and left.exists()
+    assert bench("prune", results, "--checkpoints").returncode == 0 and not left.exists()
     after = read_records(results)
     assert all(record["kept"].keys() == {"predictions.parquet"} for record in after.values())
     assert not list(results.glob("cells/*/state.safetensors")) and not list(results.glob("examples/*"))

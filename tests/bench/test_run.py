@@ -12,6 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.launchers.base import Slot
+from bench.launchers.local import LocalLauncher
+from bench.resolved_suite import ResolvedSuite
+from bench.scheduler import Scheduler
+from bench.suite import Suite
+from records.store import RecordStore
+from tests.bench.test_scheduler import Listener
 from tests.conftest import PLUGINS, bench_command, bench_environ, read_records, scores, wait_until
 
 FAULTY = [str(PLUGINS / "colours.py"), str(PLUGINS / "faulty.py")]
@@ -142,12 +149,69 @@ def test_what_goes_wrong_is_recorded_with_its_reason_and_the_rest_goes_on(bench,
     assert "not finite at step" in records["diverges"]["reason"]
     assert "killed by SIGKILL" in records["dies"]["reason"]
     assert records["dies"]["attempts"] == 2
-    assert records["hungry"]["reason"].startswith("out of memory")
+    assert records["hungry"]["reason"].startswith("out of memory: batches of 8 examples of up to 32 tokens to train on")
     assert records["refuses"]["reason"] == "this backbone has no flux capacitor"
     shown = bench("show", records["raises"]["id"][:6])
     assert "in after_step" in shown.stdout  # the log holds the traceback
     status = bench("status", "tiny")
     assert "this backbone has no flux capacitor" in status.stdout
+
+
+def test_a_killed_worker_goes_on_from_its_checkpoint_to_the_same_result(bench, write_suite, tmp_path):
+    marker = tmp_path / "died"
+    suite = write_suite(
+        methods={"dies_once": {"marker": str(marker)}}, plugins=FAULTY, checkpoint="0.001 s", profile=False
+    )
+    assert bench("run", suite, "--results", "cut").returncode == 0
+    assert marker.exists()
+    assert bench("run", suite, "--results", "whole").returncode == 0
+    [cut], [whole] = (read_records(tmp_path / name).values() for name in ("cut", "whole"))
+    assert scores(tmp_path / "cut") == scores(tmp_path / "whole")
+    assert cut["attempts"] == 2 and 1 <= cut["resumed_from"] <= 4  # it died within the fifth step
+    assert (whole["attempts"], whole["resumed_from"], whole["earlier_seconds"]) == (1, None, 0)
+    assert cut["earlier_seconds"] > 0
+    assert {path.name for path in (tmp_path / "cut" / "cells" / cut["id"]).iterdir()} == set(cut["kept"]) | {
+        "record.json", "log.txt",
+    }  # fmt: skip
+
+
+def test_a_trial_that_stops_leaves_the_rest_to_its_whole(bench, write_suite, tmp_path, tests_cache, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", str(tests_cache))
+    path = write_suite(methods={"full": {"lr": 1e-3}}, profile=False)
+    assert bench("run", path, "--results", "alone").returncode == 0
+    suite = ResolvedSuite.of(Suite.load(str(path)))
+    [whole] = suite.cells.values()
+    stopped = whole.model_copy(update={"stop": 0.3})
+    plugins = {stopped.id: suite.plugin_files(whole)}
+    trial = suite.model_copy(update={"cells": {stopped.id: stopped}, "plugins": plugins})
+    store = RecordStore(tmp_path / "searched")
+    [record] = Scheduler(trial, store, LocalLauncher(), [Slot(0, 1)]).run(Listener())
+    assert (record.status, record.reason, record.data.steps) == ("trained", None, 5)  # of 16
+    assert record.validation and not record.test and not record.kept and record.data.test == 0
+    assert store.checkpoint(whole.id).exists()
+    assert bench("run", path, "--results", "searched").returncode == 0
+    found = store.read(whole.id)
+    assert (found.resumed_from, found.earlier_seconds) == (5, 0)  # which the trial's own record tells
+    assert not store.checkpoint(whole.id).exists()
+    assert scores(tmp_path / "searched")[whole.id] == scores(tmp_path / "alone")[whole.id]
+
+
+def test_what_does_not_fit_into_memory_is_trained_with_fewer_examples_at_a_time(bench, write_suite, tmp_path):
+    """As if it had been asked for so from the first, profile included."""
+    budget = {"train_examples": 30, "validation_examples": 8, "test_examples": 8, "epochs": 2, "batch_size": 8}
+    for name, more in (("fitted", {}), ("asked", {"micro_batch": 2})):
+        suite = write_suite(name, methods=["greedy"], plugins=FAULTY, budget=budget | more)
+        assert bench("run", suite).returncode == 0
+    [fitted], [asked] = (read_records(tmp_path / "results" / name).values() for name in ("fitted", "asked"))
+    assert fitted["id"] != asked["id"]
+    for key in ("status", "test", "validation", "history", "best_step"):
+        assert fitted[key] == asked[key]
+    assert fitted["data"]["steps"] == 8
+    assert (fitted["micro_batch"], asked["micro_batch"]) == (2, None)
+    assert "8 examples at a time did not fit into memory: it was trained with 2 at a time" in fitted["notes"][0]
+    assert asked["notes"] == []
+    assert fitted["cost"]["protocol"] == asked["cost"]["protocol"]
+    assert fitted["cost"]["protocol"]["micro_batch"] == 2
 
 
 def test_killed_in_the_middle_the_same_command_finishes_with_the_same_scores(bench, start, long_suite, tmp_path):

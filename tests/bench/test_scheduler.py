@@ -54,7 +54,8 @@ class Listener:
 def suite_of(folder: Path, *labels: str, profile: bool = False, name: str = "mine.yaml") -> SimpleNamespace:
     cells = {each.id: each for each in (cell(label=label, seed=seed) for seed, label in enumerate(labels))}
     return SimpleNamespace(
-        name="mine", path=folder / name, file=SimpleNamespace(profile=profile, keep=Keep()), cells=cells,
+        name="mine", path=folder / name, cells=cells,
+        file=SimpleNamespace(profile=profile, keep=Keep(), checkpoint="none"),
         plugin_files=lambda cell: (), resolved=lambda: {"name": "mine", "command": f"bench run {folder / name}"},
         cards=Cards,
     )  # fmt: skip

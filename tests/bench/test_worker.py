@@ -10,6 +10,7 @@ import sys
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from bench import worker
 from bench.failures import NotApplicable
@@ -113,17 +114,21 @@ def test_forgetting_of_a_model_that_diverged_is_no_number(monkeypatch):
         def predict(self, model, batch):
             return Predicted(next(losses), 1, [0.0], [(1, 1)])
 
+    class Split:
+        def each(self, work):
+            return work([None, None])
+
     class Fake:
         cell = cell(forgetting={"general": "1"})
         tokenizer = None
         line = type("Line", (), {"at": lambda *_: None, "alive": lambda self, items: items})()
-        accelerator = type("Accelerator", (), {"prepare": lambda self, value: value})()
+        accelerator = Accelerator(cpu=True)
 
         def _plugin(self, *_):
             return lambda: None
 
     monkeypatch.setattr(worker, "LanguageModelling", lambda *_: Form())
     monkeypatch.setattr(worker, "prepare", lambda *_, **__: type("TaskData", (), {"test": None})())
-    monkeypatch.setattr(worker, "eval_loader", lambda *_: [None, None])
+    monkeypatch.setattr(worker, "FittingSplit", lambda *_: Split())
     with pytest.raises(Diverged, match="general text's loss is not finite after tuning"):
         worker.CellRun.general_loss(Fake(), torch.nn.Linear(1, 1), " after tuning")

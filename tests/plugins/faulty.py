@@ -53,6 +53,37 @@ class Dies(Everything):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class DiesOnce(Everything):
+    """At a step, unless the file that it leaves then is there already."""
+
+    card = dataclasses.replace(CARD, name="dies_once")
+    marker: str
+    at: int = 5
+
+    def after_step(self, anatomy, step, optimizer):
+        if step == self.at and not os.path.exists(self.marker):
+            open(self.marker, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def progress(self, anatomy):
+        return {}
+
+
+class Greedy(Everything):
+    """Trains on so many examples at a time: more do not fit into the memory."""
+
+    card = dataclasses.replace(CARD, name="greedy")
+    most: int = 2
+
+    def adapt(self, anatomy, task):
+        super().adapt(anatomy, task)
+        anatomy.model.register_forward_pre_hook(self._allocate, with_kwargs=True)
+
+    def _allocate(self, model, args, inputs):
+        if model.training and len(inputs["input_ids"]) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 PiB")
+
+
 class Hungry(Everything):
     card = dataclasses.replace(CARD, name="hungry")
 

@@ -54,8 +54,7 @@ def search(tuning: Tuning, curves: list[list[float | None]], full: bool = False)
                 before = math.ceil(tuning.rungs[index - 1] * STEPS) if index else None
                 took = 10 * tuning.rungs[index - 1] if index else 0
                 score = curves[number][index]
-                records[own.id] = record(own, score, resumed_from=before, earlier_seconds=took,
-                                         wall_seconds=10 * rung - took)  # fmt: skip
+                records[own.id] = record(own, score, resumed_from=before, wall_seconds=10 * rung - took)
     (found,) = searches(tuning, SPACE, Cards(tasks={"colours": TASK}), cells, records)
     return found
 
@@ -99,9 +98,9 @@ def test_what_did_not_go_on_from_the_rung_before_was_paid_again():
         return searches(tuning, SPACE, Cards(tasks={"colours": TASK}), cells, {r.id: r for r in records})[0].spent
 
     assert spent() == (30 + 30 + 60, pytest.approx(5 + 5 + 10))
-    assert spent(resumed_from=30, earlier_seconds=5, wall_seconds=6) == (30 + 30 + 30, pytest.approx(5 + 5 + 6))
+    assert spent(resumed_from=30, wall_seconds=6) == (30 + 30 + 30, pytest.approx(5 + 5 + 6))
     # Cut off once more on its way: what it had done since the rung counts.
-    assert spent(resumed_from=45, earlier_seconds=8, wall_seconds=3) == (30 + 30 + 30, pytest.approx(5 + 5 + 6))
+    assert spent(resumed_from=45, earlier_seconds=3, wall_seconds=3) == (30 + 30 + 30, pytest.approx(5 + 5 + 6))
 
 
 def test_a_trial_that_failed_was_tried_and_cannot_win():

@@ -123,6 +123,15 @@ def test_two_protocols_are_never_averaged(tmp_path: Path):
     assert all(table["n"].max() == 2 for table in tables)
 
 
+def test_what_did_not_fit_into_memory_at_once_is_said_where_cells_are_missing(tmp_path: Path):
+    cells = synthetic.grid(["full", "lora"], ["bbc_news"])
+    records = [synthetic.record(each) for each in cells]
+    assert unfinished.told(read(synthetic.write(tmp_path / "all", cells, records))) == []
+    records[0].micro_batch = 4
+    [said] = unfinished.told(read(synthetic.write(tmp_path / "parts", cells, records)))
+    assert "Of one cell the batches did not fit into memory at once" in str(said) and "of 4 examples" in str(said)
+
+
 def test_two_backbones_keep_their_numbers_apart(tmp_path: Path):
     small = synthetic.grid(["full", "lora"], ["bbc_news"])
     large = [c.model_copy(update={"backbone": "hub:large"}) for c in small]

@@ -84,7 +84,7 @@ def _record(cell: Cell, score: float | None, before: float) -> Record:
     if score is None:
         return synthetic.record(cell, "failed", reason="the training loss is nan")
     changed = {
-        "wall_seconds": 60 * (cell.stop - before), "earlier_seconds": 60 * before,
+        "wall_seconds": 60 * (cell.stop - before),
         "resumed_from": math.ceil(before * STEPS) if before else None, "test": {}, "validation": {"accuracy": score},
         "data": DataUse(train=2000, steps=math.ceil(cell.stop * STEPS), validation=400),
     }  # fmt: skip
