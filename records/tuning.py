@@ -244,9 +244,7 @@ def _reached(cells: Sequence[tuple[str, Cell]], records: Mapping[str, Record], m
         there = {cell.seed: record for i, cell in own if (record := records.get(i)) and record.status != "broken"}
         totals = {seed: record.data.steps if record.data else 0 for seed, record in there.items()}
         # Where it did not go on from the rung before, all of it was done again.
-        went_on = {
-            seed: before[seed] for seed, record in there.items() if (record.resumed_from or 0) >= before[seed][0]
-        }
+        went_on = {seed: before[seed] for seed, record in there.items() if (record.resumed_from or 0) >= before[seed]}
         found[rung] = Reached(
             cells=tuple(cell_id for cell_id, _ in own),
             steps=sum(total - went_on.get(seed, 0) for seed, total in totals.items()),
