@@ -18,6 +18,7 @@ from bench import __version__, cluster, estimate_table, evidence, exchange, term
 from bench.durations import seconds_of
 from bench.export import commands as export_commands
 from bench.folders import RESULTS, UsageError, cell_of, expanded, path_of, store_of, usable_folder
+from bench.tuning import commands as tuning_commands
 from records.record import Record
 from records.store import RecordStore, ResultsError
 from records.text import printable
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     list_.set_defaults(command=_list)
 
     cluster.add_commands(commands)
+    tuning_commands.add_commands(commands, _positive, _length_of_time)
     evidence.add_commands(commands)
     exchange.add_commands(commands)
     estimate_table.add_command(commands)
@@ -132,8 +134,10 @@ def _run(arguments: argparse.Namespace) -> int:
     from bench import plan_lines
     from bench.display import RunDisplay
     from bench.launchers.local import slots
+    from bench.resolved_suite import ResolvedSuite
     from bench.scheduler import Scheduler
     from bench.suite import SuiteError
+    from bench.tuning.tuned import with_tuned
 
     here = Path.cwd()
     try:
@@ -141,6 +145,8 @@ def _run(arguments: argparse.Namespace) -> int:
     except SuiteError as error:
         raise UsageError(str(error)) from None
     os.chdir(here)  # from where paths are seen, wherever a plugin has gone
+    if suite is not None and suite.file.tuning is not None:
+        suite = with_tuned(ResolvedSuite.of(suite), expanded(arguments.results or RESULTS / suite.name))
     if suite is None or arguments.dry_run:
         return cluster.dry_run(arguments, suite)
     store = RecordStore(usable_folder(arguments.results or RESULTS / suite.name, write=True))

@@ -70,21 +70,33 @@ class TaskData:
 
 
 def prepare(
-    form: Form, budget: Budget, seed: int, positions: int | None = None, revision: str | None = None
+    form: Form,
+    budget: Budget,
+    seed: int,
+    positions: int | None = None,
+    revision: str | None = None,
+    validation_from: int | None = None,
 ) -> TaskData:
-    """Training examples are drawn by seed; validation and test examples are the same for all seeds. `revision` is the
-    task's as its cells have it, which says more of a plugin than the class knows: what it imports.
+    """Training examples are drawn by seed; validation and test examples are the same for all seeds, but for those
+    validation examples that come after the first `validation_from`. `revision` is the task's as its cells have it,
+    which says more of a plugin than the class knows: what it imports.
 
     Raises DataError where the task's data is not as `Task.load` promises, where the tokenizer knows less than half of
     the training texts' tokens, and where an example needs more than the backbone's `positions`.
     """
     data, origin, texts = _tokenised(form, revision or str(form.task.revision))
 
-    def draw(split: str, count: int, generator: np.random.Generator) -> Dataset:
-        return data[split].select(generator.permutation(len(data[split]))[:count])
+    def draw(split: str, count: int, generator: np.random.Generator, first: int = 0) -> Dataset:
+        return data[split].select(generator.permutation(len(data[split]))[first : first + count])
 
     train = draw("train", budget.train_examples, _training_order(seed))
-    validation = draw("validation", budget.validation_examples, np.random.default_rng(0))
+    validation = draw("validation", budget.validation_examples, np.random.default_rng(0), validation_from or 0)
+    if not len(validation):
+        raise DataError(
+            f"task {form.task.name} has {len(data['validation']):,} validation examples, of which none is left after"
+            f" the first {validation_from:,}, which are the suite's own: lower its validation_examples, or search"
+            " without other_examples"
+        )
     test = draw("test", budget.test_examples, np.random.default_rng(0))
     unknown = unknown_share(form.tokenizer, train["input_ids"])
     if unknown is not None and unknown > MOST_UNKNOWN:

@@ -9,10 +9,12 @@ from bench.durations import SECONDS
 from bench.planning import Found, Plan, Planned, crossed, plan, standing
 from bench.resolved_suite import ResolvedSuite
 from bench.suite import Suite, find
+from bench.suite_file import SuiteFile
 from records.cards import Cards
 from records.record import Record
 from records.store import NoResults, RecordStore, ResultsError
 from records.text import listing, printable
+from records.tuning import tuned_label
 
 Folder = tuple[RecordStore, list[Record], Cards]
 
@@ -22,6 +24,9 @@ def of_file(name_or_path: str, results: Path | None, slots: int | None) -> list[
     SuiteError, and ResultsError on a results folder that was named and cannot be read."""
     path = find(name_or_path)
     file, budgets = suite_reader.read_file(path)
+    search = [_search(file)] if file.tuning else []
+    if file.tuning:  # at most: what only prompts has nothing to search
+        file = file.model_copy(update={"methods": file.methods | {tuned_label(label): {} for label in file.methods}})
     try:
         folder: Folder | None = _read(results.expanduser() if results else Path("results") / path.stem)
     except NoResults:
@@ -29,7 +34,18 @@ def of_file(name_or_path: str, results: Path | None, slots: int | None) -> list[
             raise
         folder = None
     done = standing(file, folder[1] if folder else [])
-    return lines(plan(path.stem, file, list(crossed(file, budgets)), done, folder, slots))
+    return [*search, *lines(plan(path.stem, file, list(crossed(file, budgets)), done, folder, slots))]
+
+
+def _search(file: SuiteFile) -> str:
+    """What comes first where hyperparameters are searched."""
+    assert file.tuning is not None
+    searches = len(file.backbones) * len(file.methods) * (1 if file.tuning.task else len(file.tasks))
+    cells = searches * sum(file.tuning.counts) * len(file.tuning.seeds)
+    return (
+        f"search (bench tune): at most {cells:,} cells, {file.tuning.trials} trials for each of {searches:,} searches,"
+        f" with {100 * file.tuning.cost:.0f} % of the steps of whole ones"
+    )
 
 
 def of_suite(suite: Suite | ResolvedSuite, results: Path, slots: int) -> list[str]:

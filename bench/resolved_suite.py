@@ -28,8 +28,10 @@ class ResolvedSuite(BaseModel):
     noted: list[str]
 
     @classmethod
-    def of(cls, suite: Suite) -> ResolvedSuite:
+    def of(cls, suite: Suite | ResolvedSuite) -> ResolvedSuite:
         """Everything of it that is needed to run its cells."""
+        if isinstance(suite, ResolvedSuite):
+            return suite
         plugins = {cell_id: files for cell_id, cell in suite.cells.items() if (files := suite.plugin_files(cell))}
         return cls(
             path=suite.path, file=suite.file, cells=suite.cells, all_cards=suite.cards(), plugins=plugins,

@@ -119,7 +119,8 @@ class Suite:
 
     def resolved(self) -> dict[str, Any]:
         """The suite with every default filled in, for the manifest."""
-        return self.file.model_dump(mode="json", exclude={"slurm"}) | {
+        tuning = {} if self.file.tuning else {"tuning"}
+        return self.file.model_dump(mode="json", exclude={"slurm", *tuning}) | {
             "name": self.name,
             "methods": {label: method.hyperparameters for label, method in self.axes.methods.items()},
             "command": shlex.join(["bench", "run", self.name if self.path.parent == BUILT_IN else str(self.path)]),

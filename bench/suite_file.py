@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from bench.cluster_options import SlurmOptions
 from bench.durations import seconds_of
 from bench.yaml_lines import Place
 from records.cell import Budget, FormName
 from records.text import composed
+from records.tuning import Tuning, tuned_label
 from records.vocabulary import nearest
 
 # NumPy's generators of old, which libraries draw from, take no other.
@@ -77,6 +78,7 @@ class SuiteFile(BaseModel):
         "5 min", description="how often a training is saved, to be gone on with where it is cut off; `none` is never"
     )
     slurm: SlurmOptions = Field(SlurmOptions(), description="what `--launcher slurm` asks of the cluster for a job")
+    tuning: Tuning | None = Field(None, description="how `bench tune` searches the methods' hyperparameters")
     plugins: list[Path] = []
 
     @field_validator("time_limit", "checkpoint", mode="before")
@@ -118,6 +120,22 @@ class SuiteFile(BaseModel):
         _refuse_twins(value, lambda name: composed(name).casefold(), "in case alone")
         if bare := [label for label in value if label.endswith("@")]:
             raise ValueError(f"{bare[0]!r}: a label stands after the @")
+        return value
+
+    @field_validator("tuning")
+    @classmethod
+    def _apart_from_what_is_reported(cls, value: Tuning | None, info: ValidationInfo) -> Tuning | None:
+        if value is None:
+            return None
+        if shared := sorted({*value.seeds} & {*info.data.get("seeds", ())}):
+            raise ValueError(f"seed {shared[0]} is one of the suite's; a search has seeds of its own, as in [100]")
+        if value.task is not None and value.task not in (tasks := info.data.get("tasks", {value.task: {}})):
+            raise ValueError(f"its task is one of the suite's: {', '.join(tasks)}")
+        labels = info.data.get("methods", {})
+        if twins := [label for label in labels if tuned_label(label) in labels]:
+            raise ValueError(
+                f"{tuned_label(twins[0])!r} is what the search calls {twins[0]!r} once tuned; rename the method"
+            )
         return value
 
 
@@ -190,6 +208,7 @@ _PARTS: dict[str, tuple[type[BaseModel], str]] = {
     "budget": (Budget, "budget value"),
     "keep": (Keep, "key of keep"),
     "slurm": (SlurmOptions, "key of slurm"),
+    "tuning": (Tuning, "key of tuning"),
 }
 
 

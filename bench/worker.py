@@ -280,10 +280,10 @@ class CellRun:
 
     def prepared(self) -> TaskData:
         """The cell's task, drawn by its budget and seed."""
-        return self._prepared(self.form, self.cell.task_revision)
+        return self._prepared(self.form, self.cell.task_revision, self.cell.validation_from)
 
-    def _prepared(self, form: Form, revision: str) -> TaskData:
-        return prepare(form, self.budget, self.cell.seed, self.backbone.positions, revision)
+    def _prepared(self, form: Form, revision: str, validation_from: int | None = None) -> TaskData:
+        return prepare(form, self.budget, self.cell.seed, self.backbone.positions, revision, validation_from)
 
     def sources(self) -> dict[str, TaskData]:
         """The other tasks on which the method has a phase."""

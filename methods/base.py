@@ -14,10 +14,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import override
 
 from methods.papers import with_papers
-from records.cards import Claim
+from records.cards import Claim, Range
 from records.cards import MethodCard as Card
 
-__all__ = ["Card", "Claim", "LearningRate", "Method", "MethodBase", "NotInPeft", "PeftForm", "Phase", "TaskInfo"]
+__all__ = [
+    "Card",
+    "Claim",
+    "LearningRate",
+    "Method",
+    "MethodBase",
+    "NotInPeft",
+    "PeftForm",
+    "Phase",
+    "Range",
+    "TaskInfo",
+]
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

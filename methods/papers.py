@@ -12,11 +12,12 @@ PAPERS = Papers(Path(__file__).parent / "papers.bib")
 
 
 def with_papers(card: MethodCard) -> MethodCard:
-    """The card with the entries that it and its claims cite. One that brings its own `bibtex` stays as it is.
+    """The card with the entries that it, its claims and its search cite. One with its own `bibtex` stays as it is.
 
     Raises ValueError on a key that papers.bib lacks.
     """
     keys = [*card.citation.split(","), *(claim.source for claim in card.claims)]
+    keys += [each.source for each in card.search if each.source]
     if card.bibtex or not card.citation:
         return card
     try:

@@ -36,8 +36,9 @@ class Claim:
 
     The claim holds between configurations that agree in `matched` (hyperparameters, or `adapter_parameters`
     to within a tenth). With `varies`, a hyperparameter, the comparator is the same method with the next smaller
-    value of it (False is smaller than True) and all others equal, learning rate aside. Only tasks of kind
-    `task_kind` count, and cells of at most `max_train_examples`, where the paper restricts itself so.
+    value of it (False is smaller than True, a list than one that has all of it and more) and all others equal,
+    learning rate aside. Only tasks of kind `task_kind` count, and cells of at most `max_train_examples`, where the
+    paper restricts itself so.
     `untestable` says what a test would take, where no suite can make it.
 
     Raises ValueError on a measure, relation, kind, margin or factor that is none.
@@ -73,11 +74,39 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Range:
+    """Where a search looks for a hyperparameter: from `low` to `high`, on a logarithmic scale.
+
+    `text` says why there, as what a paper tried; `source` is that paper's key in the card's bibliography, empty where
+    the choice is ours. Raises ValueError on limits that are none."""
+
+    name: Text
+    low: FiniteFloat
+    high: FiniteFloat
+    text: Text
+    source: Text = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low < self.high < math.inf:
+            raise ValueError(f"the range of {self.name!r} goes from a number above 0 to a higher one")
+
+    def at(self, share: float) -> float:
+        """The value at a share of the way from low to high, on the logarithmic scale, to six digits: no two machines
+        round it otherwise."""
+        return float(f"{self.low * (self.high / self.low) ** share:.5e}")
+
+    def place(self, value: float) -> float:
+        """The inverse of `at`."""
+        return math.log(value / self.low) / math.log(self.high / self.low)
+
+
+@dataclass(frozen=True)
 class MethodCard:
     """`formula` is LaTeX without dollar signs; `summary` one plain paragraph (no mark-up); `citation` the key of an
     entry in `bibtex` (several with commas between), which holds every entry that the card and its claims cite. A
-    `family` that `records.vocabulary.FAMILIES` lacks is one of its own. `quantised` says whether the method works on a
-    backbone whose weights are quantised; None: that is not known."""
+    `family` that `records.vocabulary.FAMILIES` lacks is one of its own. `search` is where `bench tune` looks for
+    hyperparameters; where it is empty, around the learning rate that the suite gives. `quantised` says whether the
+    method works on a backbone whose weights are quantised; None: that is not known."""
 
     name: Text
     title: Text
@@ -88,6 +117,7 @@ class MethodCard:
     citation: Text
     bibtex: Bibliography = ""
     claims: tuple[Claim, ...] = ()
+    search: tuple[Range, ...] = ()
     quantised: bool | None = None
 
 

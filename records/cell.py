@@ -15,7 +15,7 @@ ENGINE_REVISION = 4
 MOST = 1_000_000_000
 
 # Fields that came later, with their defaults: they are identity only where they are set, so that older ids stay.
-_LATER = {"stop": None}
+_LATER = {"stop": None, "validation_from": None}
 _LATER_OF_BUDGET = {"micro_batch": None, "activation_checkpointing": False}
 
 FormName = Literal["head", "text"]
@@ -79,6 +79,9 @@ class Cell(BaseModel):
     precision: Precision | None
     budget: Budget | None
     stop: float | None = Field(None, gt=0, le=1, description="share of the steps after which training stops")
+    validation_from: int | None = Field(
+        None, ge=1, le=MOST, description="how many validation examples are left to other cells, and not drawn"
+    )
 
     @property
     def id(self) -> str:

@@ -139,6 +139,8 @@ QUANTITIES: dict[str, Quantity] = {
         Quantity("steps_to_target", "Steps to target",
                  "number of steps to the best validation score that both reach", "count", "timed", profiled=False,
                  claimable=True, listed=False),
+        Quantity("best_lr", "Learning rate that was found", "learning rate that the search found", "ratio", "counted",
+                 profiled=False, claimable=True, listed=False),
         Quantity("wall_seconds", "Wall time of the cell", "wall time of the cell", "seconds", "timed",
                  profiled=False),
         Quantity("general_loss", "Loss on general text", "loss on general text", "nats", "score", profiled=False,

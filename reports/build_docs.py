@@ -28,12 +28,8 @@ PAGES: dict[str, tuple[str, ...]] = {
     "embedded": ("embedded",),
     "families": ("families", "masks"),
     "decoder": ("decoder",),
-    "learning-rates": (
-        "learning-rates",
-        "learning-rates-refined",
-        "learning-rates-families",
-        "learning-rates-decoder",
-    ),
+    # Each is the folder `tuning` in the results of a suite: `make docs RECORDS=results/embedded-tuned/tuning`.
+    "learning-rates": ("embedded-tuned-search", "families-tuned-search", "decoder-tuned-search"),
 }
 SUITES = tuple(suite for suites in PAGES.values() for suite in suites)
 

@@ -35,7 +35,7 @@ class Results:
     `cells` has one row per cell of the suite, indexed by id: backbone, method, label, family, task, seed,
     status (a record's, or "not run", "stopped", or "undefined" where the record's score is), reason, `score` (the
     task's primary test metric as `reports.scales` holds it, so that more is better; NaN if there is none),
-    `validation_score`, wall_seconds, `adapter_parameters`, `head_parameters`,
+    `validation_score`, wall_seconds, `best_lr` (where a search has found it), `adapter_parameters`, `head_parameters`,
     `total_parameters`, `backbone_parameters`, `percent`, `general_loss` (nats per byte of general text, by the bare
     backbone) and `forgotten` (how much it rose with tuning), and every figure of `records.record.Cost` under its
     own name (NaN where not measured). Machines drift by more than methods differ: `latency`, `merged_latency` and
@@ -160,8 +160,23 @@ class Results:
 
     @property
     def reference(self) -> str | None:
-        """The label that others are compared with: full fine-tuning, where the suite has it."""
-        return next((label for label in self.labels if self.method_of(label) == "full"), None)
+        """The label that others are compared with: full fine-tuning, where the suite has it; tuned, where it was."""
+        found = [label for label in self.labels if self.method_of(label) == "full"]
+        return next((label for label in found if label in self.tuned), next(iter(found), None))
+
+    @property
+    def trials(self) -> int:
+        """How many trials a search gave each method; 1 where there was none, or their number cannot be read."""
+        asked = self.suite.get("tuning")
+        trials = asked.get("trials") if isinstance(asked, dict) else None
+        return trials if isinstance(trials, int) and trials > 0 else 1
+
+    @property
+    def tuned(self) -> dict[str, str]:
+        """The labels whose hyperparameters a search has found, each with that of the same as the suite gives it."""
+        told = self.suite.get("tuned")
+        pairs = told.items() if isinstance(told, dict) else ()
+        return {str(of): str(given) for of, given in pairs if of in self.labels and given in self.labels}
 
     def environments(self) -> list[tuple[dict[str, Any], list[str]]]:
         """The distinct environments of the records, each with the ids of its cells, the commonest first. Under
@@ -254,6 +269,7 @@ _NUMBERS = (
     "score",
     "validation_score",
     "wall_seconds",
+    "best_lr",
     "general_loss",
     "forgotten",
     *PARAMETER_COLUMNS.values(),
@@ -278,6 +294,10 @@ def _row(cell: Cell, record: Record | None, manifest: Manifest, scales: dict[str
     if record is None:
         return row | {"status": NOT_RUN, "reason": None}
     row |= {"status": record.status, "reason": record.reason, "wall_seconds": record.seconds}
+    told = manifest.suite.get("tuned")
+    if isinstance(told, dict) and cell.label in told:
+        rate = cell.hyperparameters.get("lr")
+        row["best_lr"] = rate if isinstance(rate, (int, float)) else None
     if record.status not in SCORED:
         return row
     row["score"] = _primary(record.test, cell.task, manifest, scales)

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from methods.adapters.pfeiffer import insert_adapters
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, Method, TaskInfo
+from methods.base import Card, Claim, Method, Range, TaskInfo
 from methods.composition.functions import Nonlinearity
 
 
@@ -58,6 +58,7 @@ class AdapterDrop(Method):
             " there. What the lower layers compute cannot be adapted."
         ),
         citation="ruckle2021adapterdrop",
+        search=(Range("lr", 1e-4, 1e-2, "two decades around the default"),),
         claims=(
             Claim(
                 text="Dropping adapters from lower layers costs little in quality.",

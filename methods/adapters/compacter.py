@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, Method, TaskInfo
+from methods.base import Card, Claim, Method, Range, TaskInfo
 from methods.composition.functions import NONLINEARITIES, Nonlinearity, Residual, insert_sequential_adapter
 
 
@@ -114,6 +114,7 @@ class Compacter(Method):
             " the same cost of computation. They cannot be folded into the backbone."
         ),
         citation="mahabadi2021compacter",
+        search=(Range("lr", 1e-3, 1e-1, "two decades from the default, as earlier searches of ours found"),),
         claims=(
             Claim(
                 text="On par with full fine-tuning.",

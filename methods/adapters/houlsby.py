@@ -16,7 +16,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, Method, TaskInfo
+from methods.base import Card, Claim, Method, Range, TaskInfo
 from methods.composition.functions import Bottleneck, Nonlinearity, Residual, insert_sequential_adapter
 
 
@@ -51,6 +51,7 @@ class Houlsby(Method):
             " add two small matrix products per block to every pass."
         ),
         citation="houlsby2019adapters",
+        search=(Range("lr", 3e-5, 3e-3, "the paper tried 3e-5, 3e-4 and 3e-3", "houlsby2019adapters"),),
         claims=(
             Claim(
                 text="Within 0.4 points of full fine-tuning.",

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, PeftForm, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, PeftForm, Range, TaskInfo
 from methods.composition.exchange import ADAPTER, INSIDE, beside_parts, projections, updated_modules
 from methods.composition.parameters import LinearUpdate, add_linear_update, merge_linear_updates
 
@@ -109,6 +109,7 @@ class IA3(Method):
             " hidden space can be made larger or smaller, but not mixed."
         ),
         citation="liu2022tfew",
+        search=(Range("lr", 1e-3, 1e-1, "the paper used 3e-3", "liu2022tfew"),),
         claims=(
             Claim(
                 text="Scores higher than full fine-tuning when examples are few.",

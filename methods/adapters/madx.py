@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from methods.adapters.pfeiffer import insert_adapters
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, Method, TaskInfo
+from methods.base import Card, Claim, Method, Range, TaskInfo
 from methods.composition.functions import Bottleneck, Nonlinearity
 
 
@@ -107,6 +107,7 @@ class MADX(Method):
             " the backbone, and gradients have to reach the embeddings."
         ),
         citation="pfeiffer2020madx",
+        search=(Range("lr", 1e-4, 1e-2, "the paper used 1e-4", "pfeiffer2020madx"),),
         claims=(
             Claim(
                 text="Invertible adapters at the embeddings help transfer to other languages.",

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from methods.adapters.parallel_adapter import insert_parallel_adapters
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, NotInPeft, PeftForm, TaskInfo
+from methods.base import Card, Claim, LearningRate, NotInPeft, PeftForm, Range, TaskInfo
 from methods.composition.functions import Nonlinearity
 from methods.prompts.prefix_tuning import PrefixTuning
 
@@ -54,6 +54,7 @@ class MAM(PrefixTuning):
             " folded into the backbone, so both add to the cost of every pass."
         ),
         citation="he2022unified",
+        search=(Range("lr", 1e-4, 1e-2, "two decades around the default"),),
         claims=(
             Claim(
                 text="Matches full fine-tuning.",

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, Method, TaskInfo
+from methods.base import Card, Claim, Method, Range, TaskInfo
 from methods.composition.functions import Bottleneck, Nonlinearity, insert_parallel_adapter
 
 
@@ -59,6 +59,7 @@ class ParallelAdapter(Method):
             " layer to every pass."
         ),
         citation="he2022unified",
+        search=(Range("lr", 1e-4, 1e-2, "two decades around the default"),),
         claims=(
             Claim(
                 text="Beside the feed-forward block an adapter does better than after it.",

@@ -19,7 +19,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, Layer
-from methods.base import Card, Claim, Method, TaskInfo
+from methods.base import Card, Claim, Method, Range, TaskInfo
 from methods.composition.functions import Bottleneck, Nonlinearity, Residual, insert_sequential_adapter
 
 
@@ -47,6 +47,7 @@ class Pfeiffer(Method):
             " two small matrix products per layer to every pass."
         ),
         citation="pfeiffer2021adapterfusion",
+        search=(Range("lr", 1e-4, 1e-2, "the paper used 1e-4", "pfeiffer2021adapterfusion"),),
         claims=(
             Claim(
                 text="One adapter per layer, after the feed-forward block, does as well as two.",

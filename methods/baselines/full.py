@@ -12,7 +12,7 @@ from torch import nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, LearningRate, Method, TaskInfo
+from methods.base import Card, LearningRate, Method, Range, TaskInfo
 
 
 class Full(Method):
@@ -42,4 +42,5 @@ class Full(Method):
             " costs what the backbone costs."
         ),
         citation="devlin2019bert",
+        search=(Range("lr", 5e-6, 5e-4, "the paper tried 2e-5, 3e-5 and 5e-5", "devlin2019bert"),),
     )

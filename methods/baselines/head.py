@@ -12,7 +12,7 @@ from torch import nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, Range, TaskInfo
 
 
 class Head(Method):
@@ -45,6 +45,7 @@ class Head(Method):
             " for each task."
         ),
         citation="devlin2019bert",
+        search=(Range("lr", 3e-3, 3e-1, "two decades from below the default, as earlier searches of ours found"),),
         claims=(
             Claim(
                 text="Fine-tuning the whole model scores higher than using it as a fixed feature extractor.",

@@ -13,7 +13,7 @@ from torch import nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, Layer
-from methods.base import Card, Claim, LearningRate, Method, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, Range, TaskInfo
 
 
 class TopLayers(Method):
@@ -53,6 +53,7 @@ class TopLayers(Method):
             " costs."
         ),
         citation="lee2019elsa",
+        search=(Range("lr", 5e-5, 5e-3, "two decades from the default, as earlier searches of ours found"),),
         claims=(
             Claim(
                 text="Nine tenths of the quality of full fine-tuning when only a fourth of the layers is tuned.",

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, Method, TaskInfo
+from methods.base import Card, Claim, Method, Range, TaskInfo
 from methods.composition.functions import Nonlinearity, insert_parallel_adapter
 from methods.composition.inputs import by_name
 from methods.hypernetworks.generation import AdapterGenerator, GeneratedAdapter, read_tasks
@@ -146,6 +146,7 @@ class Hyperdecoder(Method):
             " its own."
         ),
         citation="ivison2022hyperdecoders",
+        search=(Range("lr", 1e-4, 1e-2, "two decades around the default"),),
         claims=(
             Claim(
                 text="Weights generated for each input score higher than weights generated for each task.",

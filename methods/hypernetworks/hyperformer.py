@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, Method, TaskInfo
+from methods.base import Card, Claim, Method, Range, TaskInfo
 from methods.composition.functions import Nonlinearity, Residual, insert_sequential_adapter
 from methods.hypernetworks.generation import (
     AdapterGenerator,
@@ -104,6 +104,7 @@ class HyperFormer(Method):
             " step; at inference it is done once, and what remains is the cost of adapters."
         ),
         citation="mahabadi2021hyperformer",
+        search=(Range("lr", 1e-4, 1e-2, "the paper used 3e-4", "mahabadi2021hyperformer"),),
         claims=(
             Claim(
                 text="Generating the adapters scores higher than training separate ones.",

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Method, TaskInfo
+from methods.base import Card, Method, Range, TaskInfo
 from methods.composition.parameters import AddedUpdate, add_linear_update, merge_linear_updates
 from methods.composition.targets import Targets, missing_target, rank_out_of_range
 from methods.hypernetworks.generation import (
@@ -156,4 +156,5 @@ class HyperLoRA(Method):
             " they stay beside the weights. This is a combination of published methods, without a paper of its own."
         ),
         citation="ha2017hypernetworks,mahabadi2021hyperformer,hu2022lora",
+        search=(Range("lr", 1e-4, 1e-2, "two decades around the default"),),
     )

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, Range, TaskInfo
 from methods.composition.inputs import Prefix, insert_prefixes
 from methods.hypernetworks.generation import Batch, GeneratedWeights, Hypernetwork, read_tasks, weight_generator
 
@@ -169,6 +169,7 @@ class HyperPrompt(Method):
             " keys and values are generated once."
         ),
         citation="he2022hyperprompt",
+        search=(Range("lr", 3e-4, 3e-2, "two decades around the default"),),
         claims=(
             Claim(
                 text="Generated keys and values score higher than prompt tuning.",

@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site
-from methods.base import Card, Claim, Method, PeftForm, Phase, TaskInfo
+from methods.base import Card, Claim, Method, PeftForm, Phase, Range, TaskInfo
 from methods.composition.exchange import Factors, low_rank_form
 from methods.composition.parameters import (
     AddedUpdate,
@@ -267,6 +267,7 @@ class AdaLoRA(Method):
             " costs what the backbone costs."
         ),
         citation="zhang2023adalora",
+        search=(Range("lr", 5e-4, 5e-2, "the paper used 5e-4 to 2.2e-3 on GLUE", "zhang2023adalora"),),
         claims=(
             Claim(
                 text="Scores higher than LoRA at the same budget of parameters.",

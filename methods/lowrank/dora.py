@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site, bias_of, weight_of
-from methods.base import Card, Claim, PeftForm, TaskInfo
+from methods.base import Card, Claim, PeftForm, Range, TaskInfo
 from methods.composition.exchange import ADAPTER, INSIDE, beside_parts, low_rank_form, updated_modules
 from methods.composition.parameters import add_linear_update
 from methods.lowrank.lora import LoRA, LowRankUpdate
@@ -91,6 +91,7 @@ class DoRA(LoRA):
             " of the weight, and inference costs what the backbone costs."
         ),
         citation="liu2024dora",
+        search=(Range("lr", 1e-4, 1e-2, "the paper used 1e-4 and 2e-4", "liu2024dora"),),
         claims=(
             Claim(
                 text="Scores higher than LoRA at the same rank.",

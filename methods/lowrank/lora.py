@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site
-from methods.base import Card, Claim, Method, PeftForm, TaskInfo
+from methods.base import Card, Claim, Method, PeftForm, Range, TaskInfo
 from methods.composition.exchange import low_rank_form
 from methods.composition.parameters import AddedUpdate, add_linear_update, linear_updates, merge_linear_updates
 from methods.composition.targets import Targets, missing_target, rank_out_of_range
@@ -125,6 +125,7 @@ class LoRA(LowRankMethod):
             " the weights after training; inference then costs what the backbone costs."
         ),
         citation="hu2022lora",
+        search=(Range("lr", 1e-4, 1e-2, "the paper used 2e-4 to 5e-4 on GLUE", "hu2022lora"),),
         claims=(
             Claim(
                 text="On par with or better than full fine-tuning.",
@@ -186,6 +187,34 @@ class LoRA(LowRankMethod):
                 relation="lower",
                 scope="RoBERTa and GPT-2 on GLUE, Llama with 7 billion parameters",
                 varies="lr_ratio",
+            ),
+            Claim(
+                text="The best learning rate is about ten times that of full fine-tuning.",
+                source="schulman2025lora",
+                measure="best_lr",
+                comparator="full",
+                relation="equal",
+                factor=10,
+                margin=2,
+                scope="Llama 3 and Qwen 3 models, supervised fine-tuning and reinforcement learning",
+            ),
+            Claim(
+                text="Applied to all layers it scores higher than on attention alone.",
+                source="schulman2025lora",
+                measure="score",
+                comparator="lora",
+                relation="higher",
+                scope="Llama 3 and Qwen 3 models, also with as many parameters",
+                varies="targets",
+            ),
+            Claim(
+                text="Larger batches cost it more than full fine-tuning.",
+                source="schulman2025lora",
+                measure="score",
+                comparator="full",
+                relation="lower",
+                scope="Llama 3 models, batches of some hundred examples",
+                untestable="A suite has one batch size for each task: it takes two suites, side by side.",
             ),
             Claim(
                 text="A critic's claim: no more stable from run to run than full fine-tuning.",

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, Site, weight_of
-from methods.base import Card, Claim, PeftForm, TaskInfo
+from methods.base import Card, Claim, PeftForm, Range, TaskInfo
 from methods.composition.exchange import Factors, low_rank_form
 from methods.composition.parameters import add_linear_update, linear_updates
 from methods.lowrank.lora import LowRankMethod, LowRankUpdate
@@ -107,6 +107,7 @@ class PiSSA(LowRankMethod):
             " be added back to the weights after training."
         ),
         citation="meng2024pissa",
+        search=(Range("lr", 1e-4, 1e-2, "two decades around the default"),),
         claims=(
             Claim(
                 text="Scores higher than LoRA at the same rank.",

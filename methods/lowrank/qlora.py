@@ -23,7 +23,7 @@ from transformers.pytorch_utils import Conv1D
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, SiteName, weight_of
-from methods.base import Card, Claim, PeftForm, TaskInfo
+from methods.base import Card, Claim, PeftForm, Range, TaskInfo
 from methods.composition.parameters import merge_linear_updates
 from methods.composition.targets import Targets, missing_target
 from methods.lowrank.lora import LoRA
@@ -170,6 +170,7 @@ class QLoRA(LoRA):
             " Embeddings and normalisation stay as they are."
         ),
         citation="dettmers2023qlora",
+        search=(Range("lr", 1e-4, 1e-2, "the paper used 1e-4 and 2e-4", "dettmers2023qlora"),),
         quantised=True,
         claims=(
             Claim(

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, PeftForm, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, PeftForm, Range, TaskInfo
 from methods.composition.exchange import ADAPTER, INSIDE, beside_parts, projections, updated_modules
 from methods.composition.parameters import AddedUpdate, add_linear_update, merge_linear_updates
 from methods.composition.targets import Targets, missing_target
@@ -152,6 +152,7 @@ class VeRA(Method):
             " computation rather than parameters. The product can be added to the weights after training."
         ),
         citation="kopiczko2024vera",
+        search=(Range("lr", 1e-3, 1e-1, "the paper used 2e-3 to 1e-2 on GLUE", "kopiczko2024vera"),),
         claims=(
             Claim(
                 text="LoRA's quality.",

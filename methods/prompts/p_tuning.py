@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, PeftForm, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, PeftForm, Range, TaskInfo
 from methods.composition.exchange import prompt_form
 from methods.composition.inputs import Prompt, insert_prompt, length_out_of_range
 from methods.composition.parameter_cache import ParameterCache
@@ -138,6 +138,7 @@ class PTuning(Method):
             " what it costs with prompt tuning."
         ),
         citation="liu2021ptuning",
+        search=(Range("lr", 5e-4, 5e-2, "two decades from half the default, as earlier searches of ours found"),),
         claims=(
             Claim(
                 text="A prompt from an encoder scores higher than one that is trained directly.",

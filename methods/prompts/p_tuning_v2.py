@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from methods.base import Card, Claim
+from methods.base import Card, Claim, Range
 from methods.prompts.prefix_tuning import PrefixTuning
 
 
@@ -44,6 +44,7 @@ class PTuningV2(PrefixTuning):
             " inference. A network that produces them while training is an option."
         ),
         citation="liu2022ptuningv2",
+        search=(Range("lr", 5e-3, 5e-1, "the authors' code uses 5e-3 to 1e-2", "liu2022ptuningv2"),),
         claims=(
             Claim(
                 text="Comparable to full fine-tuning across scales and tasks.",

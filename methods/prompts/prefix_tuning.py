@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, PeftForm, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, PeftForm, Range, TaskInfo
 from methods.composition.exchange import prefix_form
 from methods.composition.inputs import Prefix, insert_prefixes
 
@@ -157,6 +157,7 @@ class PrefixTuning(Method):
             " Optionally they are produced by a small network while training, which is then discarded."
         ),
         citation="li2021prefix",
+        search=(Range("lr", 5e-3, 5e-1, "two decades from half the default, as earlier searches of ours found"),),
         claims=(
             Claim(
                 text="Comparable to full fine-tuning when there is ample training data.",

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, PeftForm, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, PeftForm, Range, TaskInfo
 from methods.composition.exchange import prompt_form
 from methods.composition.inputs import Prompt, insert_prompt, length_out_of_range
 
@@ -104,6 +104,7 @@ class PromptTuning(Method):
             " inference."
         ),
         citation="lester2021prompt",
+        search=(Range("lr", 5e-3, 5e-1, "the upper part of the paper's range, 1e-3 to 5e-1", "lester2021prompt"),),
         claims=(
             Claim(
                 text="On small models prompt tuning lags behind full fine-tuning.",

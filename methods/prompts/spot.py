@@ -16,7 +16,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, Phase, TaskInfo
+from methods.base import Card, Claim, Phase, Range, TaskInfo
 from methods.prompts.prompt_tuning import PromptTuning
 
 
@@ -64,6 +64,7 @@ class SPoT(PromptTuning):
             " A source prompt can be learnt once and used for many tasks, which the budget here does not credit."
         ),
         citation="vu2022spot",
+        search=(Range("lr", 5e-3, 5e-1, "the paper used 0.3", "vu2022spot"),),
         claims=(
             Claim(
                 text="Starting from a source task's prompt scores higher than prompt tuning alone.",

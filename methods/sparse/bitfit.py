@@ -15,7 +15,7 @@ from torch import nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Method, TaskInfo
+from methods.base import Card, Claim, LearningRate, Method, Range, TaskInfo
 
 
 class BitFit(Method):
@@ -53,6 +53,7 @@ class BitFit(Method):
             " Architectures without biases, such as Llama, offer nothing to train."
         ),
         citation="benzaken2022bitfit",
+        search=(Range("lr", 1e-4, 1e-2, "the paper tried 1e-4 to 1e-3", "benzaken2022bitfit"),),
         claims=(
             Claim(
                 text="With small to medium training data, training the biases alone is competitive with full"

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Phase, TaskInfo
+from methods.base import Card, Claim, LearningRate, Phase, Range, TaskInfo
 from methods.composition.parameters import mask_candidates, reparametrisations, reparametrise, restore
 from methods.sparse.masked import MaskedMethod
 
@@ -147,6 +147,7 @@ class DiffPruning(MaskedMethod):
             " positions and values. They are added to the weights, so inference costs what the backbone costs."
         ),
         citation="guo2021diffpruning",
+        search=(Range("lr", 5e-6, 5e-4, "two decades around the default"),),
         claims=(
             Claim(
                 text="Matches full fine-tuning while changing 0.5 % of the parameters.",

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, LearningRate, Phase, TaskInfo
+from methods.base import Card, Claim, LearningRate, Phase, Range, TaskInfo
 from methods.composition.parameters import mask_candidates
 from methods.sparse.masked import SelectingMethod
 
@@ -124,6 +124,7 @@ class FishMask(SelectingMethod):
             " and values. They are added to the weights, so inference costs what the backbone costs."
         ),
         citation="sung2021fish",
+        search=(Range("lr", 5e-5, 5e-3, "two decades around the default"),),
         claims=(
             Claim(
                 text="The entries of largest Fisher information are a better choice than random ones.",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, Method, PeftForm, TaskInfo
+from methods.base import Card, Claim, Method, PeftForm, Range, TaskInfo
 from methods.composition.exchange import ADAPTER, INSIDE
 
 
@@ -52,6 +52,7 @@ class LayerNormTuning(Method):
             " task, and inference costs what the backbone costs."
         ),
         citation="qi2022lntuning",
+        search=(Range("lr", 5e-4, 5e-2, "two decades from half the default, as earlier searches of ours found"),),
         claims=(
             Claim(
                 text="Scores higher than other methods that train less than a thousandth of the parameters.",

@@ -18,7 +18,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, Claim, TaskInfo
+from methods.base import Card, Claim, Range, TaskInfo
 from methods.composition.parameters import mask_candidates
 from methods.sparse.masked import SelectingMethod
 
@@ -56,6 +56,7 @@ class LTSFT(SelectingMethod):
             " what the backbone costs."
         ),
         citation="ansell2022ltsft",
+        search=(Range("lr", 1e-5, 1e-3, "two decades around the default"),),
         claims=(
             Claim(
                 text="The entries that move furthest in full fine-tuning are a better choice than random ones.",

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing_extensions import override
 
 from methods.anatomy import Anatomy
-from methods.base import Card, LearningRate, TaskInfo
+from methods.base import Card, LearningRate, Range, TaskInfo
 from methods.composition.parameters import mask_candidates, random_entries, split_entries
 from methods.sparse.masked import MaskedMethod
 
@@ -44,4 +44,5 @@ class RandomMask(MaskedMethod):
             " They are added to the weights, so inference costs what the backbone costs."
         ),
         citation="ansell2022ltsft",
+        search=(Range("lr", 5e-5, 5e-3, "two decades around the default"),),
     )

@@ -28,7 +28,7 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from methods.anatomy import Anatomy, SiteName
-from methods.base import Card, Claim, LearningRate, Phase, TaskInfo
+from methods.base import Card, Claim, LearningRate, Phase, Range, TaskInfo
 from methods.composition.parameters import (
     SparseDelta,
     add_sparse_delta,
@@ -178,6 +178,7 @@ class SpIEL(SparseMethod):
             " so inference costs what the backbone costs."
         ),
         citation="ansell2024spiel",
+        search=(Range("lr", 5e-5, 5e-3, "two decades around the default"),),
         claims=(
             Claim(
                 text="Often better than LoRA at the same number of parameters.",

@@ -32,6 +32,7 @@ from reports.analysis import scores as scoring
 from reports.analysis import secondary as secondaries
 from reports.analysis import sensitivity as sensitivities
 from reports.analysis import sweeps as sweeping
+from reports.analysis import tuning as searching
 from reports.analysis.claims import Verdict
 from reports.analysis.contrasts import Contrast, Overall, Tested
 from reports.analysis.focus import focus
@@ -41,6 +42,7 @@ from reports.model.references import Entry, references_of, run_entry
 from reports.model.topics import Topic, chosen
 from reports.outcomes import Outcomes, read_all
 from reports.results import Results
+from reports.searches import read_searches
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,11 @@ class Analysis:
     def sensitivities(self) -> list[sensitivities.Sensitivity]:
         """Of configurations that were run with more than one learning rate."""
         return sensitivities.sensitivity(self.results)
+
+    @cached_property
+    def tuned(self) -> list[searching.Tuned]:
+        """What was searched of the configurations of the main part, and found."""
+        return searching.tuned(self.results, read_searches(self.results))
 
     @cached_property
     def standings(self) -> list[ranks.Standing]:

@@ -22,7 +22,8 @@ TUNED = frozenset({"lr", "weight_decay"})
 @dataclass(frozen=True)
 class Entrant:
     """A label as it takes part in comparisons on one backbone. `trials` counts the labels that differ from it in
-    what is tuned alone; of these it has the highest mean validation score, as befits a search."""
+    what is tuned alone; of these it has the highest mean validation score, as befits a search. Of what a search has
+    tuned, `trials` are that search's, and what the suite gave it instead takes no part."""
 
     label: str
     method: str
@@ -41,16 +42,18 @@ def entrants(results: Results, backbone: str) -> dict[str, Entrant]:
     rows = rows.assign(training_memory_bytes=rows[list(MEMORY)].sum(axis=1, skipna=False))
     found: list[Entrant] = []
     by_label = {str(label): cells for label, cells in rows.groupby("label", sort=False)}
+    given = {before for label, before in results.tuned.items() if label in by_label}
     for label in results.labels:
-        if label not in by_label:
+        if label not in by_label or label in given:
             continue
         cell = results.manifest.cells[str(by_label[label].index[0])]
-        new = Entrant(label, cell.method, cell.hyperparameters, by_label[label], 1)
+        trials = results.trials if label in results.tuned else 1
+        new = Entrant(label, cell.method, cell.hyperparameters, by_label[label], trials)
         for at, old in enumerate(found):
             if (old.method, old.fixed()) == (new.method, new.fixed()):
                 means = [each.cells["validation_score"].mean() for each in (old, new)]
                 better = new if means[1] > means[0] or np.isnan(means[0]) else old
-                found[at] = replace(better, trials=old.trials + 1)
+                found[at] = replace(better, trials=old.trials + new.trials)
                 break
         else:
             found.append(new)
@@ -135,13 +138,20 @@ def _smaller(setting: Setting) -> tuple[str | None, str]:
         label: other.hyperparameters[varies]
         for label, other in setting.entrants.items()
         if (other.method, other.fixed(varies)) == (own.method, own.fixed(varies)) and len(setting.cells(label))
-        if value is not None and other.hyperparameters[varies] < value
+        if value is not None and _is_smaller(other.hyperparameters[varies], value)
     }
     if value is False:
         return None, f"This configuration has {varies} turned off."
     if not found:
         return None, f"The suite has no second configuration that has a smaller {varies} and all else equal."
-    return max(found, key=found.__getitem__), ""
+    return max(found, key=lambda label: len(found[label]) if isinstance(value, list) else found[label]), ""
+
+
+def _is_smaller(one: Any, other: Any) -> bool:
+    """Of lists, such as targets, whether the other has all of it, and more."""
+    if isinstance(one, list) and isinstance(other, list):
+        return set(one) < set(other)
+    return bool(one < other)
 
 
 def pairs_of(setting: Setting, other: str) -> pd.DataFrame:

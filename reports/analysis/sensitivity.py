@@ -42,9 +42,11 @@ class Sensitivity:
 
 def sensitivity(results: Results) -> list[Sensitivity]:
     """One entry per backbone, task and configuration that was run with two learning rates or more, in the suite's
-    order."""
+    order; what a search has found is no such rate."""
     found = []
-    scored = results.cells[results.cells["validation_score"].notna()]
+    scored = results.cells[
+        results.cells["validation_score"].notna() & ~results.cells["label"].isin(list(results.tuned))
+    ]
     for backbone in results.backbones:
         for task in results.tasks:
             cells = select(scored, backbone=backbone, task=task)

@@ -53,7 +53,7 @@ def learning_rates(results: Results) -> list[Line]:
 
     def key(cell_id: str) -> tuple[str, float] | None:
         cell = results.manifest.cells[cell_id]
-        rate = cell.hyperparameters.get("lr")
+        rate = None if cell.label in results.tuned else cell.hyperparameters.get("lr")
         rest = {k: v for k, v in cell.hyperparameters.items() if k != "lr"}
         same = json.dumps([cell.method, rest, cell.backbone, cell.task, budget_of(cell)], sort_keys=True)
         return (same, float(rate)) if isinstance(rate, (int, float)) and rate > 0 else None

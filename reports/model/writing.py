@@ -64,6 +64,12 @@ def three_digits(value: float) -> str:
     return decimal(value, max(0, 2 - math.floor(math.log10(abs(value)))))
 
 
+def learning_rate(value: float) -> str:
+    """To three digits, as suites have it: "5e-5", "1.46e-3"."""
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
 def ratio(value: float) -> str:
     """A ratio without its sign "×": "1.046", "0.620", "12.3"."""
     return decimal(value, 3) if NEAR_ONE[0] <= value < NEAR_ONE[1] else three_digits(value)

@@ -12,8 +12,9 @@ import jinja2
 import pandas as pd
 
 from reports.analysis.analysis import Analysis
+from reports.analysis.tuning import Tuned
 from reports.model.resources import TEMPLATES
-from reports.model.writing import count, decimal, plural, with_spread
+from reports.model.writing import count, decimal, learning_rate, plural, score, spread, with_spread
 from reports.results import environment_of, select
 
 LINE = 120
@@ -95,22 +96,33 @@ class Run:
         found = next((each for each in self.analysis.limits.sampling if each.task == task), None)
         return 100 * found.error if found else None
 
-    def trials(self) -> dict[str, dict[str, tuple[float, float]]]:
-        """Of a search over one task: by method, and then by what stands after the @, learning rate and validation
-        score."""
-        found: dict[str, dict[str, tuple[float, float]]] = {}
-        for label in self.results.manifest.suite.get("methods", {}):
-            method, _, name = label.partition("@")
-            rate = self.hyperparameter(label)
-            if rate is not None:
-                value = self.mean(label, self.tasks[0], "validation_score")
-                found.setdefault(method, {})[name] = (rate, value)
-        return found
+    @property
+    def searches(self) -> list[Tuned]:
+        """What was searched, where the run is a search."""
+        return self.analysis.tuned
 
-    @staticmethod
-    def best(found: dict[str, tuple[float, float]]) -> float:
-        """The learning rate with the highest validation score; of equals the lowest."""
-        return min(found.values(), key=lambda trial: (-trial[1], trial[0]))[0]
+    def validation(self, search: Tuned) -> str:
+        """The chosen trial's score, with its standard error over examples where that is known."""
+        scale = self.results.scale(search.search.task)
+        error = "" if search.error is None else f" ± {spread(search.error, scale.unit)}"
+        return score(search.score, scale) + error
+
+    def points(self, search: Tuned, held: float | None) -> str:
+        """A difference of scores, in the unit in which they are written."""
+        return "–" if held is None else spread(held, self.results.scale(search.search.task).unit)
+
+    def tried(self, search: Tuned) -> list[tuple[float, str]]:
+        """The value of every trial, from the lowest, and its score where it ended, with that place where it was early;
+        the chosen one in bold."""
+        name, scale = search.search.space[0].name, self.results.scale(search.search.task)
+        found = []
+        for trial in sorted(search.search.trials, key=lambda trial: trial.values[name]):
+            end = 1.0 if trial.at(1.0).done else search.search.stopped(trial)
+            value = trial.at(end).score
+            said = "failed" if value is None else score(scale.raw(value), scale)
+            said += f" ({decimal(100 * end, 0)} %)" if end < 1 and value is not None else ""
+            found.append((trial.values[name], f"**{said}**" if trial == search.chosen else said))
+        return found
 
 
 def page(template: str, runs: Mapping[str, Analysis | None]) -> str:
@@ -127,6 +139,7 @@ def page(template: str, runs: Mapping[str, Analysis | None]) -> str:
         "fixed": decimal,
         "signed": lambda value, digits: decimal(value, digits, signed=True),
         "rate": rate,
+        "short_rate": learning_rate,
         "count": count,
         "duration": duration,
         "wrapped": wrapped,
