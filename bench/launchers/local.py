@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from bench import environment
-from bench.launchers import server
+from bench.launchers import leftovers, server
 from bench.launchers.base import End, LaunchError, Slot
 from bench.lifeline import NOT_WRITTEN, Lifeline, die_with, watch_scheduler
 from records.text import described
@@ -146,24 +146,25 @@ class LocalLauncher:
         self.running: dict[int, Running] = {}
 
     def begin(self, results: Path) -> None:
-        """Nothing of an earlier run is left: its workers have ended with it."""
+        """Workers of an earlier run have ended with it; what they had started is ended here."""
+        leftovers.end_them(results)
 
     def start(self, job: Job, slot: Slot) -> None:
         """Raises LaunchError where no process can be started."""
         receive, send = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_enter, args=(self._work, job, send, slot), name=job.cell.id)
-        self._launch(process)
+        self._launch(process, job.results)
         send.close()
         handle = None
         with contextlib.suppress(psutil.Error):  # it may have ended already
             handle = psutil.Process(process.pid)
         self.running[slot.index] = Running(job, slot, process, receive, handle)
 
-    def _launch(self, process: Any) -> None:
+    def _launch(self, process: Any, results: Path) -> None:
         """A server that has died since the last start is replaced, once."""
         for last in (False, True):
             try:
-                with _environment_of_server():
+                with _environment_of_server(results):
                     process.start()
                 return
             except (EOFError, OSError) as error:
@@ -209,13 +210,15 @@ class LocalLauncher:
             job.kill()
         for job in jobs:
             job.join()
+        leftovers.end_them()
         self.running.clear()
 
 
 @contextlib.contextmanager
-def _environment_of_server() -> Iterator[None]:
-    """What a server reads that is started now: whose it is, and that the current folder is not on its path."""
-    added = {server.SCHEDULER: str(os.getpid()), server.SAFE_PATH: "1"}
+def _environment_of_server(results: Path) -> Iterator[None]:
+    """What a server reads that is started now: whose it is, and that the current folder is not on its path. By the mark
+    are known all processes that come of it."""
+    added = {server.SCHEDULER: str(os.getpid()), server.SAFE_PATH: "1", leftovers.RUN: leftovers.mark(results)}
     before = {name: os.environ.get(name) for name in added}
     os.environ.update(added)
     try:

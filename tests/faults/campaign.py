@@ -25,7 +25,8 @@ NOTHING: Callable[[Place], object] = lambda place: None  # noqa: E731
 class Injection:
     """One of a `kind`: a `fault` at a point of the first run, or `damage` to a folder whose run was cut short, before
     it. `setting` is called in every run's process; `beside` starts something beside the first run, and says what of
-    that is wrong. `mends` is what a user does who has read what the first run said."""
+    that is wrong. `mends` is what a user does who has read what the first run said. What is `orphaned` may outlive a
+    scheduler that was killed, until the next run."""
 
     kind: str
     fault: Fault | None = None
@@ -34,6 +35,7 @@ class Injection:
     beside: Callable[[Place], Iterator[str]] | None = None
     mends: Callable[[Place], object] = NOTHING
     own_cell_only: bool = False
+    orphaned: bool = False
     reason: str = ""
 
 
@@ -87,7 +89,7 @@ class Campaign:
         if injection.fault is not None and not place.done.exists():
             outcome.reached = False
             return outcome
-        outcome.wrong += _wrong_of_a_run(ended, place)
+        outcome.wrong += _wrong_of_a_run(ended, place, injection.orphaned)
         records = _records(place)
         outcome.wrong += [f"{each.cell} has failed without a reason" for each in records if _unsaid(each)]
         if injection.own_cell_only and injection.fault is not None:
@@ -114,7 +116,9 @@ class Campaign:
             outcome.wrong.append(f"no results at the end: {error}")
             return
         after = finished(place.results)
-        outcome.wrong += [f"{cell} was finished, and was computed again" for cell in before if after.get(cell) != before[cell]]
+        outcome.wrong += [
+            f"{cell} was finished, and was computed again" for cell in before if after.get(cell) != before[cell]
+        ]
         outcome.wrong += _differences(now, self.left)
         if (names := _names(place.folder / "cache")) != self.cache:
             outcome.wrong.append(f"left in the cache: {names}")
@@ -135,13 +139,14 @@ def _unsaid(record: Record) -> bool:
     return record.status == "failed" and not record.reason
 
 
-def _wrong_of_a_run(ended: Ended, place: Place) -> list[str]:
+def _wrong_of_a_run(ended: Ended, place: Place, orphaned: bool = False) -> list[str]:
     wrong = []
     if ended.status is None:
         wrong.append("the run hung")
     if "Traceback" in ended.said:
         wrong.append("a traceback was printed")
-    wrong += [f"process {each.pid} was left: {' '.join(each.cmdline())[:60]}" for each in place.left_running()]
+    if not orphaned:
+        wrong += [f"process {each.pid} was left: {each.name()}" for each in place.left_running()]
     if ended.status not in (0, 1, None) and ended.status > 0:
         wrong.append(f"the run ended with status {ended.status}")
     return wrong

@@ -1,4 +1,4 @@
-"""Stands in for bench.worker: cells of a tenth of a second, which keep files and read a cache as real ones do, and whose
+"""Stands in for bench.worker: cells of a tenth of a second, which keep files and read a cache as real ones do. Their
 results follow from their seeds alone. Imports no torch."""
 
 from __future__ import annotations

@@ -31,9 +31,10 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Fault:
-    """At the `number`-th `call` (one of WRITES, "fork", "step", "read", or all of WRITES as "disk", or "any") of a process in this `role`: the `action` of `tests.faults.actions` with its
-    `argument`, once in a run. A worker is that of the cell with the seed `cell`, any of them where that is None. What
-    is `lasting` is an error that all calls of the kind in all processes meet from there on."""
+    """At the `number`-th `call` of a process in this `role`: the `action` of `tests.faults.actions` with its
+    `argument`, once in a run. A call is one of WRITES, "fork", "step" or "read"; all of WRITES are "disk", all of them
+    "any". A worker is that of the cell with the seed `cell`, any of them where that is None. What is `lasting` is an
+    error that all calls of the kind in all processes meet from there on."""
 
     role: Role
     call: str

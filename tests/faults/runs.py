@@ -134,9 +134,8 @@ def _stopped(scheduler: int) -> Iterator[psutil.Process]:
 def _marked(mark: str) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
-                if process.environ().get(MARK) == mark:
-                    yield process
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == mark:
+                yield process
 
 
 def _run(place: Place, fault: Fault | None) -> int:
