@@ -6,6 +6,8 @@ The schema has a number. A file of a newer one is refused, one of an older one i
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -182,6 +184,14 @@ class Record(BaseModel):
     rescored: dict[str, Rescored] = Field({}, description="metrics of `test` that were computed after the run")
     kept: dict[KeptFile, Digest] = Field({}, description="the files that were kept beside it, with their digests")
     published: Published | None = Field(None, description="of a run that others made")
+
+
+def precisions(records: Iterable[Record]) -> dict[str, int]:
+    """In which arithmetic cells were trained, and how many of them, the commonest first: `auto` is that of the machine
+    on which a cell ran. Those that do not say are left out."""
+    found = (record.environment.get("precision") for record in records if record.test)
+    counts = Counter("fp32" if name == "no" else one_line(name, 20) for name in found if name)
+    return dict(counts.most_common())
 
 
 class Manifest(BaseModel):

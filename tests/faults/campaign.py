@@ -41,10 +41,10 @@ class Injection:
 
 @dataclass
 class Outcome:
-    """What came of one: what became of the disturbed run, in words, and what is `wrong`. One that was not `reached` is
-    none: the run had fewer such calls."""
+    """What came of one of a `kind`: what became of the disturbed run, in words, and what is `wrong`. One that was not
+    `reached` is none: the run had fewer such calls."""
 
-    injection: Injection
+    kind: str
     became: str
     reached: bool = True
     wrong: list[str] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Campaign:
         process = place.start(injection.fault)
         beside = list(injection.beside(place)) if injection.beside is not None else []
         ended = place.end(process)
-        outcome = Outcome(injection, _became(ended, place), wrong=beside, said=ended.said)
+        outcome = Outcome(injection.kind, _became(ended, place), wrong=beside, said=ended.said)
         if injection.fault is not None and not place.done.exists():
             outcome.reached = False
             return outcome

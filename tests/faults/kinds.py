@@ -9,7 +9,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -223,13 +223,13 @@ def kinds() -> list[tuple[Role, Kind]]:
     return found
 
 
-def at_random(campaign: Campaign, seed: int, count: int) -> Iterator[Outcome]:
-    """So many injections, of each kind in turn, at points that are drawn."""
-    drawn = random.Random(seed)
+def at_random(campaign: Campaign, seed: int, numbers: Iterable[int]) -> Iterator[Outcome]:
+    """The injections with these numbers, of each kind in turn. Each has points of its own, whatever goes before."""
     found = kinds()
-    order = drawn.sample(found, len(found))
-    for index in range(count):
-        role, kind = order[index % len(order)]
+    order = random.Random(seed).sample(found, len(found))
+    for number in numbers:
+        drawn = random.Random(f"{seed} {number}")
+        role, kind = order[number % len(order)]
         yield reached(campaign, kind(drawn), drawn.randint(1, CALLS[role]), drawn)
 
 
@@ -242,14 +242,14 @@ SERIES: list[tuple[Role, str, str]] = [
 ]  # fmt: skip
 
 
-def one_after_another(campaign: Campaign, series: list[tuple[Role, str, str]]) -> Iterator[Outcome]:
-    """The first call fails, then the second, and so on until a run makes fewer."""
-    for role, call, name in series:
-        for lasting in (False, True):
-            for number in range(1, 100):
-                fault = Fault(role, call, number, "error", name, cell=1 if role == "worker" else None, lasting=lasting)
-                said = "every later one, too" if lasting else "that one alone"
-                outcome = campaign.inject(Injection(f"{call} of the {role}, {said}", fault))
-                if not outcome.reached:
-                    break
-                yield outcome
+def one_after_another(campaign: Campaign, role: Role, call: str, said: str) -> Iterator[Outcome]:
+    """The first such call fails, then the second, and so on until a run makes fewer; that one alone, and then all that
+    follow, too."""
+    for lasting in (False, True):
+        kind = f"{call}, {_named(role)}: " + ("each from the n-th on" if lasting else "the n-th")
+        for number in range(1, 200):
+            fault = Fault(role, call, number, "error", said, cell=1 if role == "worker" else None, lasting=lasting)
+            outcome = campaign.inject(Injection(kind, fault))
+            if not outcome.reached:
+                break
+            yield outcome

@@ -9,6 +9,7 @@ import io
 import json
 import multiprocessing.util
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ WRITES = ("open", "write", "fsync", "replace", "mkdir", "unlink")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 _NAMES = {
-    "write": "write", "fsync": "fsync", "replace": "replace", "rename": "replace", "mkdir": "mkdir",
+    "fsync": "fsync", "replace": "replace", "rename": "replace", "mkdir": "mkdir",
     "unlink": "unlink", "fork": "fork",
 }  # fmt: skip
 
@@ -112,13 +113,18 @@ def arm(role: Role, results: Path, cell: int | None = None) -> None:
 def _count_calls() -> None:
     for name, call in _NAMES.items():
         setattr(os, name, _counted(getattr(os, name), call))
-    os_open = os.open
+    os_open, os_write = os.open, os.write
+
+    def write(descriptor: int, data: Any) -> int:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # and no pipe, which has no disk that could be full
+            reach("write")
+        return os_write(descriptor, data)
 
     def opened(path: Any, flags: int, *arguments: Any, **keywords: Any) -> int:
         reach("open" if flags & WRITING else "read")
         return os_open(path, flags, *arguments, **keywords)
 
-    os.open = opened
+    os.open, os.write = opened, write
     io.open = builtins.open = _opened(io.open)  # type: ignore[assignment]
     multiprocessing.util.spawnv_passfds = _counted(multiprocessing.util.spawnv_passfds, "fork")  # type: ignore[attr-defined]
 

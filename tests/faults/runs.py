@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 
@@ -146,6 +147,7 @@ def _run(place: Place, fault: Fault | None) -> int:
     os.dup2(out, 2)
     sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
     os.chdir(place.folder)
+    sys.modules["__main__"] = ModuleType("__main__")  # workers would import what was started here
     os.environ |= {
         MARK: place.mark, "PYTHONPATH": str(ROOT), "BENCH_CACHE": str(place.folder / "cache"),
         "BENCH_TEST_RESULTS": str(place.results),
