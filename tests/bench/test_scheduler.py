@@ -92,8 +92,55 @@ def test_whatever_a_plugin_does_to_its_process_is_its_own_cells_matter(run, tmp_
     assert not (tmp_path / "results" / "impostor").exists()
     assert (tmp_path / "results" / "data").read_text() == "data"  # nothing was printed into it
     child = int((tmp_path / "results" / "child").read_text())
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    assert not is_alive(child)
     assert time.monotonic() - began < 500  # the thread would have slept for 1000 seconds
+
+
+def is_alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_what_a_killed_worker_had_started_ends_with_the_run(run, tmp_path):
+    records, _ = run("dies_once_and_leaves_a_process", "fine")
+    assert {record.status for record in records.values()} == {"trained"}
+    assert not is_alive(int((tmp_path / "results" / "child").read_text()))
+
+
+def test_what_was_left_by_a_scheduler_that_is_no_more_ends_with_the_next_run_in_its_folder(run, tmp_path):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    marks = {"left": f"{gone.pid} {tmp_path / 'results'}", "another folder's": f"{gone.pid} {tmp_path / 'other'}",
+             "a living scheduler's": f"{os.getppid()} {tmp_path / 'results'}"}  # fmt: skip
+    started = {name: subprocess.Popen(["sleep", "1000"], env={"BENCH_RUN": mark}) for name, mark in marks.items()}
+    try:
+        run("fine")
+        assert [name for name, process in started.items() if process.poll() is not None] == ["left"]
+    finally:
+        for process in started.values():
+            process.kill()
+            process.wait()
+
+
+def test_a_folder_that_is_removed_under_way_ends_the_run_in_one_line_and_the_next_has_all(run, tmp_path):
+    with pytest.raises(ResultsError, match="results: was removed or moved while the run was under way") as caught:
+        run("removes_the_results", "fine")
+    assert "\n" not in str(caught.value)
+    assert run("fine")[0]["fine"].status == "trained"
+
+
+def test_predictions_that_are_others_than_the_records_run_their_cell_again(run, tmp_path):
+    records, _ = run("fine", "forks")
+    store = RecordStore(tmp_path / "results")
+    for record in records.values():
+        record.kept["predictions.parquet"] = store.keep(record.id, "predictions.parquet", b"what it answered")
+        store.write(record)
+    path = store.folder(records["fine"].id) / "predictions.parquet"
+    path.write_bytes(b"what")
+    again, listener = run("fine", "forks")
+    assert [record.cell.label for record in listener.ends] == ["fine"]
+    assert listener.notes == [f"{path}: is not the file that the record was written with; the cell is run again"]
+    assert again["fine"].kept == {}  # as this worker keeps nothing
+    assert again["forks"] == records["forks"]
 
 
 def test_a_worker_that_ends_itself_is_told_by_its_status_and_not_by_an_older_record(run, tmp_path):

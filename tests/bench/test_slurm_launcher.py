@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.cluster_options import SlurmOptions
@@ -14,6 +15,7 @@ from bench.launchers.base import End, LaunchError, Slot
 from bench.launchers.journal import Journal, Line
 from bench.launchers.node import Assignment, Word
 from bench.launchers.slurm import ATTEMPTS_WHEN_LOST, ATTEMPTS_WHEN_TAKEN, SlurmLauncher
+from records import files
 from records.cards import Cards
 from records.record import Manifest
 from records.store import RecordStore
@@ -337,3 +339,26 @@ def test_a_job_whose_submission_was_given_up_does_nothing(assigned, tmp_path):
     order = Assignment(key="k", index=0, job=job_of(tmp_path), work="no.such.module")
     node.work(order.model_dump_json())
     assert node.word_of(tmp_path, "k", 0) is None
+
+
+@pytest.mark.usefixtures("server_of_its_own")
+@pytest.mark.parametrize(
+    ("label", "wrote", "said"),
+    [
+        ("exits_at_once", False, "ended itself with status 0"),
+        ("raises_exit", False, "ended itself with status 73"),
+        ("forks", True, ""),
+        ("prints_much", True, ""),
+        ("leaves_a_process", True, ""),
+        ("closes_all", True, ""),
+    ],
+)
+def test_what_a_plugin_does_to_its_process_harms_its_own_job_alone(assigned, tmp_path, label, wrote, said):
+    word = assigned(label)
+    assert (word.wrote is not None) is wrote and said in word.end.reason
+    assert not (tmp_path / "impostor").exists()
+    [log] = tmp_path.glob("cells/*/log.txt")
+    assert log.stat().st_size < 2.1 * files.LOG_END
+    if label == "leaves_a_process":
+        child = int((tmp_path / "child").read_text())
+        assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
