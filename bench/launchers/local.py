@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 # A worker killed by a signal may have met a passing shortage of memory: it is tried once more, at the end.
 ATTEMPTS_WHEN_KILLED = 2
 
+# Between tries to start a worker.
+SECONDS_BETWEEN_STARTS = (0.1, 0.5, 2.0, 5.0)
+
 # What multiprocessing says of a process whose server has died, so that nobody knows how it ended.
 UNKNOWN_STATUS = 255
 
@@ -161,15 +164,17 @@ class LocalLauncher:
         self.running[slot.index] = Running(job, slot, process, receive, handle)
 
     def _launch(self, process: Any, results: Path) -> None:
-        """A server that has died since the last start is replaced, once."""
-        for last in (False, True):
+        """A server that has died is replaced. What the system refuses for want of processes or memory it may grant a
+        moment later: a run does not end of it."""
+        for pause in (*SECONDS_BETWEEN_STARTS, None):
             try:
                 with _environment_of_server(results):
                     process.start()
                 return
             except (EOFError, OSError) as error:
-                if last:
-                    raise LaunchError(f"no worker can be started: {type(error).__name__}: {error}") from error
+                if pause is None:
+                    raise LaunchError(f"no worker can be started: {described(error)}") from error
+                time.sleep(pause)
 
     def wait(self, timeout: float) -> Iterator[tuple[Running, End]]:
         """Waits up to `timeout` seconds for news; yields every job that has ended."""

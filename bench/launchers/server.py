@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+from types import TracebackType
 
 from bench.lifeline import die_with
+from records.text import described
 
 # Set by the scheduler for its server, and taken away here, so that nothing that a plugin starts inherits them.
 SCHEDULER = "BENCH_SCHEDULER"
@@ -13,6 +17,18 @@ SAFE_PATH = "PYTHONSAFEPATH"
 # The server's, also in the workers that are forked from it.
 PID = os.getpid()
 
+
+def _say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """In one line what ends the server, as a fork that the system refuses; the scheduler starts another."""
+    if os.getpid() != PID:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        print(f"the process from which workers are forked has ended: {described(error)}", file=sys.stderr)
+
+
 if scheduler := os.environ.pop(SCHEDULER, None):
     die_with(int(scheduler))
     os.environ.pop(SAFE_PATH, None)
+    # Ctrl-C is the scheduler's to answer, also while the server imports.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _say

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import multiprocessing.util
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +20,7 @@ import psutil
 import pytest
 
 from bench.cli import _lacking
+from bench.launchers import local
 from bench.launchers.local import LocalLauncher, Slot
 from bench.scheduler import Scheduler
 from bench.suite_file import Keep
@@ -25,6 +28,7 @@ from records import files
 from records.cards import Cards
 from records.record import Record
 from records.store import RecordStore, ResultsError
+from tests.bench import no_fork
 from tests.bench.test_records import cell
 from tests.conftest import ROOT, wait_until
 
@@ -166,6 +170,41 @@ def test_a_cell_that_kills_its_server_again_is_not_tried_for_ever(run):
     assert records["kills_its_server"].status == "failed"
     assert records["kills_its_server"].attempts == 2
     assert "was killed" in records["kills_its_server"].reason
+
+
+def test_a_server_that_cannot_fork_is_replaced_and_said_in_one_line(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv(no_fork.REFUSED, str(tmp_path / "refused"))
+    forkserver._forkserver._stop()
+    launcher = LocalLauncher([no_fork.__name__], work="tests.bench.odd_workers")
+    store = RecordStore(tmp_path / "results")
+    found = Scheduler(suite_of(tmp_path, "fine", "forks"), store, launcher, [Slot(0, 1)]).run(Listener())
+    assert [record.status for record in found] == ["trained", "trained"]
+    said = capfd.readouterr().err
+    assert "the process from which workers are forked has ended: BlockingIOError" in said and "Traceback" not in said
+    assert (tmp_path / "refused").exists()
+
+
+@pytest.mark.parametrize("refusals", [2, 100])
+def test_what_the_system_refuses_for_a_moment_does_not_end_a_run(run, monkeypatch, refusals):
+    forkserver._forkserver._stop()
+    spawn, left = multiprocessing.util.spawnv_passfds, [refusals]
+
+    def refuse(*arguments):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return spawn(*arguments)
+
+    monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", refuse)
+    monkeypatch.setattr(local, "SECONDS_BETWEEN_STARTS", (0.0,) * 4)
+    if refusals == 2:
+        assert run("fine")[0]["fine"].status == "trained"
+        return
+    with pytest.raises(
+        ResultsError, match="no worker can be started: BlockingIOError: .*Resource temporarily"
+    ) as caught:
+        run("fine")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_cell_that_hangs_is_stopped_at_its_limit_and_says_where_it_was(run):

@@ -30,6 +30,12 @@ def kill(at: Armed) -> None:
         time.sleep(0.3)  # the signal is on its way
 
 
+def interrupt(at: Armed) -> None:
+    """As Ctrl-C does it: the whole group of processes."""
+    os.killpg(os.getpgid(0), signal.SIGINT)
+    time.sleep(0.3)
+
+
 def _process(at: Armed, whom: str) -> int:
     if whom == at.fault.role:
         return os.getpid()
@@ -125,7 +131,7 @@ def jump(at: Armed) -> None:
 ACTIONS: dict[str, Callable[[Armed], None]] = {
     each.__name__: each
     for each in (
-        error, kill, out_of_memory, exit_at_once, exit_by_exception, hang, hang_with_lock, fork_into_our_code,
-        start_a_process, flood, change_state, close_descriptors, remove_results, move_results, jump,
+        error, kill, interrupt, out_of_memory, exit_at_once, exit_by_exception, hang, hang_with_lock,
+        fork_into_our_code, start_a_process, flood, change_state, close_descriptors, remove_results, move_results, jump,
     )
 }  # fmt: skip

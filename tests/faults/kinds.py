@@ -49,6 +49,11 @@ def _signals(drawn: Drawn, signal: str, whom: Role) -> Callable[[int], Injection
     return lambda number: Injection(f"{signal} to {_named(whom)}", _at(role, number, "kill", f"{signal} {whom}"))
 
 
+def _interrupt(drawn: Drawn) -> Callable[[int], Injection]:
+    role: Role = drawn.choice(["scheduler", "worker", "server"])
+    return lambda number: Injection("Ctrl-C", _at(role, number, "interrupt"))
+
+
 def _named(whom: Role) -> str:
     return {"worker": "a worker", "server": "the server of the workers", "scheduler": "the scheduler"}[whom]
 
@@ -210,6 +215,7 @@ def kinds() -> list[tuple[Role, Kind]]:
     for signal in ("SIGKILL", "SIGTERM", "SIGSTOP"):
         whom: tuple[Role, ...] = ("worker", "server", "scheduler")
         found += [("worker", partial(_signals, signal=signal, whom=each)) for each in whom]
+    found.append(("worker", _interrupt))
     found += [("worker", partial(_plugin, kind=kind)) for kind in PLUGINS]
     found += [("worker", partial(_orphan, whom=whom)) for whom in ("worker", "scheduler")]
     found += [("worker", partial(_refusal, kind=kind)) for kind in REFUSALS]

@@ -143,6 +143,7 @@ def _marked(mark: str) -> Iterator[psutil.Process]:
 def _run(place: Place, fault: Fault | None) -> int:
     """What the process of a run does; its exit status."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which what runs in the background ignores
     out = os.open(place.folder / f"out-{place.number}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(out, 1)
     os.dup2(out, 2)
