@@ -201,7 +201,7 @@ def test_what_the_system_refuses_for_a_moment_does_not_end_a_run(run, monkeypatc
         assert run("fine")[0]["fine"].status == "trained"
         return
     with pytest.raises(
-        ResultsError, match="no worker can be started: BlockingIOError: .*Resource temporarily"
+        ResultsError, match=r"no worker can be started: BlockingIOError: .*Resource temporarily"
     ) as caught:
         run("fine")
     assert "\n" not in str(caught.value)
