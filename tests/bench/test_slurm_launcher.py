@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,7 @@ from records.record import Manifest
 from records.store import RecordStore
 from tests.bench.fake_slurm import FakeSlurm
 from tests.bench.test_records import cell, record
+from tests.faults.points import Fault, arm
 
 pytest.importorskip("submitit")
 
@@ -247,6 +249,38 @@ def test_a_scheduler_that_died_between_intent_and_answer_neither_doubles_nor_dro
     else:
         assert len(names) == 2 and "bench-lost" not in names and len(set(names)) == 1
         assert cluster.submissions()[0].given_up
+
+
+@pytest.mark.exhaustive
+def test_killed_at_any_call_while_it_submits_a_scheduler_neither_doubles_nor_drops_a_cell(
+    cluster, launch, tmp_path, monkeypatch
+):
+    """At the first call that touches the disk, at the second, and so on until it submits in fewer."""
+    given_up = set()
+    for number in range(1, 200):
+        done = tmp_path / f"killed-{number}"
+        for name, value in Fault("scheduler", "any", number, "exit_at_once").environ(done).items():
+            monkeypatch.setenv(name, value)
+        if not (process := os.fork()):
+            try:
+                arm("scheduler", cluster.results)
+                look(launch(2))
+            finally:
+                os._exit(0)
+        os.waitpid(process, 0)
+        look(launch(2))
+        given = {each.key: each for each in cluster.submissions() if not each.given_up}
+        live = [(given[name], int(job.partition("_")[2])) for job, name, *_ in cluster.jobs() if name in given]
+        cells = sorted(submission.cells[index].cell for submission, index in live)
+        assert cells == sorted(cell(seed=seed).id for seed in range(2)), number
+        orders = [cluster.results / "slurm" / each.key / f"{each.job}_{index}_submitted.pkl" for each, index in live]
+        assert all(path.exists() for path in orders), number
+        given_up.add(len(given) < len(cluster.submissions()))
+        cluster.forget()
+        shutil.rmtree(cluster.results)
+        if not done.exists():
+            break
+    assert number > 15 and given_up == {True, False}
 
 
 def test_a_job_that_is_being_ended_is_waited_for_before_it_is_counted_as_lost(cluster, launch, monkeypatch):

@@ -135,7 +135,7 @@ def _damaged(drawn: Drawn, kind: str) -> Callable[[int], Injection]:
 FILES = {
     "record": "results/cells/*/record.json",
     "manifest": "results/manifest.json",
-    "predictions": "results/cells/*/predictions.parquet",
+    "file of predictions": "results/cells/*/predictions.parquet",
     "entry of the cache": "cache/entry/number",
 }
 
