@@ -1,4 +1,4 @@
-"""Imported by a server of workers: its first fork is refused, as where there are too many processes."""
+"""Imported by a server of workers: its first forks are refused, as where there are too many processes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import errno
 import os
 from pathlib import Path
 
-# Of the environment: a file that is there once a fork was refused.
-REFUSED = "BENCH_TEST_FORK_REFUSED"
+from bench.launchers import server
 
-if refused := os.environ.get(REFUSED):
-    fork = os.fork
+# Of the environment: how many forks are refused in all, and a file to count them in.
+REFUSALS, COUNT = "BENCH_TEST_FORKS_REFUSED", "BENCH_TEST_FORKS_COUNTED"
 
-    def refuse_once() -> int:
-        try:
-            Path(refused).touch(exist_ok=False)
-        except FileExistsError:
+if refusals := os.environ.get(REFUSALS):
+    fork, count = server.fork, Path(os.environ[COUNT])
+
+    def refuse() -> int:
+        done = len(count.read_text()) if count.exists() else 0
+        if done >= int(refusals):
             return fork()
+        count.write_text("x" * (done + 1))
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    os.fork = refuse_once
+    server.fork = refuse

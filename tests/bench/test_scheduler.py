@@ -76,10 +76,10 @@ def _odd_workers_are_found():
 def run(tmp_path):
     """Runs cells with these labels; the records by label, and what was told."""
 
-    def run(*labels: str, limit: float | None = None, slots: int = 2) -> tuple[dict[str, Record], Listener]:
+    def run(*labels: str, limit: float | None = None, slots: int = 2, preload=()) -> tuple[dict[str, Record], Listener]:
         listener = Listener()
         store = RecordStore(tmp_path / "results")
-        launcher = LocalLauncher(work="tests.bench.odd_workers")
+        launcher = LocalLauncher(preload, work="tests.bench.odd_workers")
         places = [Slot(index, 1) for index in range(slots)]
         found = Scheduler(suite_of(tmp_path, *labels), store, launcher, places, limit).run(listener)
         assert {record.id for record in found} == {record.id for record in store.records()}
@@ -172,16 +172,19 @@ def test_a_cell_that_kills_its_server_again_is_not_tried_for_ever(run):
     assert "was killed" in records["kills_its_server"].reason
 
 
-def test_a_server_that_cannot_fork_is_replaced_and_said_in_one_line(tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv(no_fork.REFUSED, str(tmp_path / "refused"))
+@pytest.mark.parametrize("refusals", [2, 4])
+def test_a_fork_that_is_refused_is_tried_again_by_the_server_and_then_by_another(
+    run, tmp_path, monkeypatch, capfd, refusals
+):
+    monkeypatch.setenv(no_fork.REFUSALS, str(refusals))
+    monkeypatch.setenv(no_fork.COUNT, str(tmp_path / "count"))
     forkserver._forkserver._stop()
-    launcher = LocalLauncher([no_fork.__name__], work="tests.bench.odd_workers")
-    store = RecordStore(tmp_path / "results")
-    found = Scheduler(suite_of(tmp_path, "fine", "forks"), store, launcher, [Slot(0, 1)]).run(Listener())
-    assert [record.status for record in found] == ["trained", "trained"]
+    records, _ = run("fine", "forks", preload=["tests.bench.no_fork"])
+    assert {record.status for record in records.values()} == {"trained"}
+    assert (tmp_path / "count").read_text() == "x" * refusals
     said = capfd.readouterr().err
-    assert "the process from which workers are forked has ended: BlockingIOError" in said and "Traceback" not in said
-    assert (tmp_path / "refused").exists()
+    ended = "the process from which workers are forked has ended: BlockingIOError" in said
+    assert ended is (refusals == 4) and "Traceback" not in said
 
 
 @pytest.mark.parametrize("refusals", [2, 100])

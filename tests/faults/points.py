@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.launchers import server
+
 Role = Literal["scheduler", "server", "worker"]
 
 # Of the environment: the fault, and a file that is there once it has been done.
@@ -26,7 +28,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 _NAMES = {
     "fsync": "fsync", "replace": "replace", "rename": "replace", "mkdir": "mkdir",
-    "unlink": "unlink", "fork": "fork",
+    "unlink": "unlink",
 }  # fmt: skip
 
 
@@ -126,6 +128,7 @@ def _count_calls() -> None:
 
     os.open, os.write = opened, write
     io.open = builtins.open = _opened(io.open)  # type: ignore[assignment]
+    server.fork = _counted(server.fork, "fork")
     multiprocessing.util.spawnv_passfds = _counted(multiprocessing.util.spawnv_passfds, "fork")  # type: ignore[attr-defined]
 
 
