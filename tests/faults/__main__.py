@@ -25,13 +25,10 @@ def main() -> None:
     parser.add_argument("--brief", action="store_true", help="these alone, and no page")
     parser.add_argument("--side-by-side", type=int, default=2, help="processes that inject at a time")
     asked = parser.parse_args()
-    work: list[tuple[str, tuple[object, ...]]] = [
-        ("random", (asked.seed, begin, min(begin + IN_A_ROW, asked.random)))
-        for begin in range(0, asked.random, IN_A_ROW)
-    ]
-    if not asked.brief:
-        work += [("real", (asked.seed,))]
-        work += [("series", one) for one in kinds.SERIES]
+    work: list[tuple[str, tuple[object, ...]]] = [] if asked.brief else [("real", (asked.seed,))]
+    for begin in range(0, asked.random, IN_A_ROW):
+        work.append(("random", (asked.seed, begin, min(begin + IN_A_ROW, asked.random))))
+    work += [] if asked.brief else [("series", one) for one in kinds.SERIES]
     outcomes: dict[str, list[Outcome]] = {name: [] for name in page.SECTIONS}
     with ProcessPoolExecutor(asked.side_by_side, multiprocessing.get_context("fork")) as pool:
         for (name, _), found in zip(work, pool.map(inject, *zip(*work, strict=True)), strict=True):
