@@ -21,9 +21,9 @@ def main() -> None:
     """Exits with the number of injections that did not end well."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Injects faults into runs.")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--random", type=int, default=120, help="how many injections at random points")
+    parser.add_argument("--random", type=int, default=100, help="how many injections at random points")
     parser.add_argument("--brief", action="store_true", help="these alone, and no page")
-    parser.add_argument("--side-by-side", type=int, default=2, help="processes that inject at a time")
+    parser.add_argument("--side-by-side", type=int, default=3, help="processes that inject at a time")
     asked = parser.parse_args()
     work: list[tuple[str, tuple[object, ...]]] = [] if asked.brief else [("real", (asked.seed,))]
     for begin in range(0, asked.random, IN_A_ROW):
@@ -33,11 +33,11 @@ def main() -> None:
     with ProcessPoolExecutor(asked.side_by_side, multiprocessing.get_context("fork")) as pool:
         for (name, _), found in zip(work, pool.map(inject, *zip(*work, strict=True)), strict=True):
             outcomes[name] += found
+            if not asked.brief:
+                page.write(outcomes, asked.seed)
     bad = [each for found in outcomes.values() for each in found if each.wrong]
     for each in bad:
         print(f"\n{each.kind}: {each.wrong}\n{each.said}")
-    if not asked.brief:
-        page.write(outcomes, asked.seed)
     print(f"{sum(map(len, outcomes.values()))} injections, {len(bad)} of which did not end well")
     sys.exit(min(len(bad), 100))
 

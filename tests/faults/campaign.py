@@ -165,6 +165,8 @@ def _became(ended: Ended, place: Place) -> str:
     records = _records(place)
     if any(each.status == "failed" and each.cell.label != DIES for each in records):
         return "it went on, and a cell failed with the reason"
+    if any(each.status == "trained" for each in records):
+        return "it went on, and a cost profile failed with the reason"
     if any(each.attempts > 1 for each in records):
         return "it went on, and a cell was tried again"
     return "it went on, and nothing was lost"
