@@ -13,7 +13,7 @@ TOPIC ?= all
 TEMPLATE ?=
 # A results folder whose records `make docs` takes into docs/records.
 RECORDS ?=
-# More options for `bench run`, such as ARGS="--slots 2".
+# More options for `bench run`, or for the command of `make faults`, such as ARGS="--slots 2".
 ARGS ?=
 
 # AdapterHub's library wants an older transformers than ours.
@@ -32,7 +32,7 @@ export SUITE RESULTS TOPIC TEMPLATE RECORDS
 
 .DEFAULT_GOAL := help
 .PHONY: help bench report slides status test test-exhaustive test-page performance test-slow test-gpu test-slurm
-.PHONY: test-adapterhub support statistics docs check check-page map hooks format clean
+.PHONY: test-adapterhub support statistics faults docs check check-page map hooks format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -78,6 +78,9 @@ support: $(READY) ## try every method on every architecture, and write docs/supp
 
 statistics: $(READY) ## simulate 1,000 suites of known truth, and write docs/statistics.md (minutes)
 	$(BIN)/python -m tests.simulation
+
+faults: $(READY) ## disturb runs by hundreds of faults, and write docs/faults.md (half an hour)
+	$(BIN)/python -m tests.faults $(ARGS)
 
 check: $(READY) ## lint, format, types, docstrings and the directions of imports
 	$(BIN)/ruff check .

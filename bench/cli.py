@@ -19,7 +19,7 @@ from bench.durations import seconds_of
 from bench.export import commands as export_commands
 from bench.folders import RESULTS, UsageError, cell_of, expanded, path_of, store_of, usable_folder
 from bench.tuning import commands as tuning_commands
-from records.record import Record
+from records.record import Record, precisions
 from records.store import RecordStore, ResultsError
 from records.text import printable
 
@@ -159,6 +159,8 @@ def _run(arguments: argparse.Namespace) -> int:
         for line in plan_lines.of_suite(suite, store.root, len(places)):
             display.note(line)
         records = Scheduler(suite, store, launcher, places, limit).run(display)
+    if said := _precisions(records):
+        print(said)
     lacking = _lacking(records, suite.file.profile)
     print(f"results: {store.root}" + (f" ({'; '.join(lacking)})" if lacking else ""))
     print(f"next: bench report {shlex.quote(str(store.root))}")
@@ -188,6 +190,13 @@ def _lacking(records: list[Record], profiles: bool) -> list[str]:
     return lacking
 
 
+def _precisions(records: list[Record]) -> str:
+    """Where cells were not all computed alike, as on two kinds of a cluster's nodes: how many in which precision."""
+    counts = precisions(records)
+    counted = ", ".join(f"{n} in {name}" for name, n in counts.items())
+    return f"cells were computed in different precision: {counted}" if len(counts) > 1 else ""
+
+
 def _console() -> Console:
     """In a file or a pipe, lines must not break at the width of a terminal that is not there."""
     return Console(width=None if sys.stdout.isatty() else 200)
@@ -209,6 +218,8 @@ def _status(arguments: argparse.Namespace) -> int:
         console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
     if kept := evidence.kept_line(store, list(records.values())):
         console.print(kept, markup=False, highlight=False)
+    if said := _precisions(list(records.values())):
+        console.print(said, markup=False, highlight=False)
     for line in manifest.mixed:
         console.print(printable(f"merged though it differs: {line}"), markup=False, highlight=False, soft_wrap=True)
     return 0

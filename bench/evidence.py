@@ -39,9 +39,9 @@ def add_commands(commands: Any) -> None:
 
 
 def _score(arguments: argparse.Namespace) -> int:
+    from bench.locking import only_one
     from bench.registry import PluginError
     from bench.rescoring import rescore
-    from bench.scheduler import only_one
 
     store = store_of(arguments.results)
     store.manifest()
@@ -74,8 +74,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _rewind(arguments: argparse.Namespace) -> int:
+    from bench.locking import only_one
     from bench.rewinding import rewind
-    from bench.scheduler import only_one
 
     store = store_of(arguments.results)
     store.manifest()
@@ -91,7 +91,7 @@ def _rewind(arguments: argparse.Namespace) -> int:
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    from bench.scheduler import only_one
+    from bench.locking import only_one
 
     asked = {"predictions.parquet": arguments.predictions, "state.safetensors": arguments.states,
              "examples": arguments.texts, "checkpoints": arguments.checkpoints}  # fmt: skip

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.scheduler import only_one
+from bench.locking import only_one
 from methods.library.peft_types import FAMILIES
 from methods.papers import PAPERS
 from records import files

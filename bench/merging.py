@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import comparable
-from bench.scheduler import only_one
+from bench.locking import only_one
 from records import files
 from records.cards import Cards
 from records.cell import Cell

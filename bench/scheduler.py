@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,12 +15,13 @@ from bench import environment
 from bench.durations import duration, seconds_of
 from bench.job import Job, Stage
 from bench.launchers.base import LONGEST_LOG, End, Launcher, LaunchError, Running, Slot
+from bench.locking import only_one
 from bench.resolved_suite import ResolvedSuite
 from bench.suite import BUILT_IN, Suite
 from records import files
 from records.cell import Cell
 from records.record import Manifest, Record
-from records.store import NoResults, RecordStore, ResultsError
+from records.store import BrokenRecord, NoResults, RecordStore, ResultsError
 
 # What a disk says when it will take no other record either.
 DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
@@ -76,14 +76,14 @@ class Scheduler:
         """Returns the records when every cell has a result. On an exception, KeyboardInterrupt included, running
         workers are ended; their cells are run again next time. Raises ResultsError if another run is at work in the
         same folder, if that holds another suite, or if it cannot be written."""
-        with only_one(self.store.root):
+        with only_one(self.store.root) as look:
             with self._writing():
                 self.store.prepare()
                 with self._launching():
                     self.launcher.begin(self.results)
                 if note := self._foreign():
                     display.note(note)
-                self._plan()
+                self._plan(display.note)
                 self._write_manifest()
             finished = list(self.standing.values())
             slots = 0 if self.launcher.remote else len(self.slots)
@@ -94,6 +94,7 @@ class Scheduler:
                     with self._launching():
                         for running, end in self.launcher.wait(timeout=0.5):
                             self._settle(running, end, display.ended)
+                    look()
                     self._watch()
                 display.refresh([], [])
             finally:
@@ -168,12 +169,12 @@ class Scheduler:
             )
         )
 
-    def _plan(self) -> None:
+    def _plan(self, tell: Callable[[str], None]) -> None:
         """Queues what is left, and notes the records that stand."""
         for cell_id, cell in self.suite.cells.items():
             self.stamps[cell_id] = self.store.stamp(cell_id)  # a job of an earlier run may write from here on
             record = self.store.standing(cell_id, cell, self.cards)
-            if record is None or record.status in ("failed", "broken"):
+            if record is None or record.status in ("failed", "broken") or self._is_spoilt(record, tell):
                 self._queue(cell, "train")
                 continue
             self.standing[cell_id] = record
@@ -183,6 +184,16 @@ class Scheduler:
     def _profiles(self, cell: Cell) -> bool:
         """A trial that is cut short costs what its whole would."""
         return self.suite.file.profile and cell.stop is None
+
+    def _is_spoilt(self, record: Record, tell: Callable[[str], None]) -> bool:
+        """Whether the predictions that a report would read are others than the record was written with. States may be
+        large: they are looked at where they are loaded."""
+        try:
+            self.store.kept(record, "predictions.parquet")
+        except BrokenRecord as error:
+            tell(f"{error}; the cell is run again")
+            return True
+        return False
 
     def _queue(self, cell: Cell, stage: Stage, attempt: int = 1) -> None:
         plugins, keep = self.suite.plugin_files(cell), self.suite.file.keep
@@ -289,33 +300,6 @@ class Scheduler:
             wall_seconds=seconds,
             environment={} if self.launcher.remote else environment.describe(),
         )
-
-
-@contextlib.contextmanager
-def only_one(root: Path) -> Iterator[None]:
-    """Holds the folder's lock, which the system gives back however the process ends. Raises ResultsError where another
-    process holds it, or it cannot be had."""
-    lock = root / ".lock"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise ResultsError(f"{root}: no results can be kept here: {why}") from None
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 20).decode(errors="replace").strip()
-            raise ResultsError(f"{root}: another run is at work here (process {holder})") from None
-        except OSError as error:
-            raise ResultsError(f"{root}: the folder cannot be locked for this run: {error.strerror}") from None
-        with contextlib.suppress(OSError):  # on a full disk, nobody is told who holds the lock
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, str(os.getpid()).encode())
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _now() -> str:

@@ -86,12 +86,14 @@ def move_aside(path: Path) -> Path:
 
 def cap_log(path: Path, most: int = 2 * LOG_END) -> None:
     """Cuts the middle out of a log of more than `most` bytes, which a process may still be appending to."""
-    with contextlib.suppress(OSError), path.open("r+b") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size <= max(most, 2 * LOG_END + len(LEFT_OUT) + 20):
+    most = max(most, 2 * LOG_END + len(LEFT_OUT) + 20)
+    with contextlib.suppress(OSError):
+        if path.stat().st_size <= most:
             return
-        file.seek(-LOG_END, os.SEEK_END)
-        end = file.read(LOG_END)
-        file.truncate(LOG_END)
-        file.seek(LOG_END)
-        file.write(LEFT_OUT.format(size - 2 * LOG_END).encode() + end)
+        with path.open("r+b") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(-LOG_END, os.SEEK_END)
+            end = file.read(LOG_END)
+            file.truncate(LOG_END)
+            file.seek(LOG_END)
+            file.write(LEFT_OUT.format(size - 2 * LOG_END).encode() + end)

@@ -6,6 +6,8 @@ The schema has a number. A file of a newer one is refused, one of an older one i
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -210,6 +212,14 @@ class Record(BaseModel):
     def seconds(self) -> float:
         """What training and evaluation took, in all of its processes that have no record of their own."""
         return self.wall_seconds + self.earlier_seconds
+
+
+def precisions(records: Iterable[Record]) -> dict[str, int]:
+    """In which arithmetic cells were trained, and how many of them, the commonest first: `auto` is that of the machine
+    on which a cell ran. Those that do not say are left out."""
+    found = (record.environment.get("precision") for record in records if record.test)
+    counts = Counter("fp32" if name == "no" else one_line(name, 20) for name in found if name)
+    return dict(counts.most_common())
 
 
 class Manifest(BaseModel):

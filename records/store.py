@@ -115,14 +115,8 @@ class RecordStore:
         cells = self.root / "cells"
         if cells.is_symlink() or (cells.exists() and not cells.is_dir()):
             raise ResultsError(f"{cells}: is no folder, but what a run would write its records into; move it away")
-        patterns = (
-            ".manifest.json.*",
-            "cells/*/.*.json.*",
-            "cells/*/.*.parquet.*",
-            "cells/*/.*.safetensors.*",
-            "cells/*/.*.pt.*",
-        )
-        for pattern in (*patterns, "examples/.*.parquet.*"):
+        beside = [f"cells/*/.*.{kind}.*" for kind in ("json", "parquet", "safetensors", "pt")]
+        for pattern in (".manifest.json.*", ".lock-holder.json.*", "examples/.*.parquet.*", *beside):
             for left in self.root.glob(pattern):
                 if left.is_symlink() or left.is_file():
                     left.unlink(missing_ok=True)

@@ -32,6 +32,13 @@ Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that all tests share."""
+    folder = tmp_path_factory.mktemp("backbone") / "tiny-bert"
+    make_tiny_backbone(folder)
+    return folder
+
+
+def make_tiny_backbone(folder: Path) -> None:
     """A two-layer BERT with random weights, and a tokenizer that knows the words of tests/plugins/colours.py."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizer
@@ -41,7 +48,6 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         import colours
     finally:
         sys.path.remove(str(PLUGINS))
-    folder = tmp_path_factory.mktemp("backbone") / "tiny-bert"
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *colours.WARM, *colours.COLD, *colours.OTHER]
     BertTokenizer(vocab={word: index for index, word in enumerate(words)}).save_pretrained(folder)
     torch.manual_seed(0)
@@ -50,7 +56,6 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         max_position_embeddings=128,
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture

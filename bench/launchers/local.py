@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from bench import environment
-from bench.launchers import server
+from bench.launchers import leftovers, server
 from bench.launchers.base import End, LaunchError, Slot
 from bench.lifeline import NOT_WRITTEN, Lifeline, die_with, watch_scheduler
 from records.text import described
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 # A worker killed by a signal may have met a passing shortage of memory: it is tried once more, at the end.
 ATTEMPTS_WHEN_KILLED = 2
+
+# Between tries to start a worker.
+SECONDS_BETWEEN_STARTS = (0.1, 0.5, 2.0, 5.0)
 
 # What multiprocessing says of a process whose server has died, so that nobody knows how it ended.
 UNKNOWN_STATUS = 255
@@ -146,29 +149,32 @@ class LocalLauncher:
         self.running: dict[int, Running] = {}
 
     def begin(self, results: Path) -> None:
-        """Nothing of an earlier run is left: its workers have ended with it."""
+        """Workers of an earlier run have ended with it; what they had started is ended here."""
+        leftovers.end_them(results)
 
     def start(self, job: Job, slot: Slot) -> None:
         """Raises LaunchError where no process can be started."""
         receive, send = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_enter, args=(self._work, job, send, slot), name=job.cell.id)
-        self._launch(process)
+        self._launch(process, job.results)
         send.close()
         handle = None
         with contextlib.suppress(psutil.Error):  # it may have ended already
             handle = psutil.Process(process.pid)
         self.running[slot.index] = Running(job, slot, process, receive, handle)
 
-    def _launch(self, process: Any) -> None:
-        """A server that has died since the last start is replaced, once."""
-        for last in (False, True):
+    def _launch(self, process: Any, results: Path) -> None:
+        """A server that has died is replaced. What the system refuses for want of processes or memory it may grant a
+        moment later: a run does not end of it."""
+        for pause in (*SECONDS_BETWEEN_STARTS, None):
             try:
-                with _environment_of_server():
+                with _environment_of_server(results):
                     process.start()
                 return
             except (EOFError, OSError) as error:
-                if last:
-                    raise LaunchError(f"no worker can be started: {type(error).__name__}: {error}") from error
+                if pause is None:
+                    raise LaunchError(f"no worker can be started: {described(error)}") from error
+                time.sleep(pause)
 
     def wait(self, timeout: float) -> Iterator[tuple[Running, End]]:
         """Waits up to `timeout` seconds for news; yields every job that has ended."""
@@ -209,13 +215,15 @@ class LocalLauncher:
             job.kill()
         for job in jobs:
             job.join()
+        leftovers.end_them()
         self.running.clear()
 
 
 @contextlib.contextmanager
-def _environment_of_server() -> Iterator[None]:
-    """What a server reads that is started now: whose it is, and that the current folder is not on its path."""
-    added = {server.SCHEDULER: str(os.getpid()), server.SAFE_PATH: "1"}
+def _environment_of_server(results: Path) -> Iterator[None]:
+    """What a server reads that is started now: whose it is, and that the current folder is not on its path. By the mark
+    are known all processes that come of it."""
+    added = {server.SCHEDULER: str(os.getpid()), server.SAFE_PATH: "1", leftovers.RUN: leftovers.mark(results)}
     before = {name: os.environ.get(name) for name in added}
     os.environ.update(added)
     try:

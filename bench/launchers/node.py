@@ -109,6 +109,7 @@ def _run(task: Assignment, word: Word) -> None:
                 told = time.monotonic()
     finally:
         launcher.stop()
+        files.cap_log(log)
 
 
 def _note(word: Word, running: Running) -> None:

@@ -4,18 +4,55 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
+from types import TracebackType
 
 from bench.lifeline import die_with
+from records.text import described
 
 # Set by the scheduler for its server, and taken away here, so that nothing that a plugin starts inherits them.
 SCHEDULER = "BENCH_SCHEDULER"
 SAFE_PATH = "PYTHONSAFEPATH"
 
+# Between tries to fork a worker.
+SECONDS_BETWEEN_FORKS = (0.1, 0.5, 2.0)
+
+fork = os.fork
+
 # The server's, also in the workers that are forked from it.
 PID = os.getpid()
 
+
+def _say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """In one line what ends the server, as a fork that the system refuses; the scheduler starts another."""
+    if os.getpid() != PID:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        print(f"the process from which workers are forked has ended: {described(error)}", file=sys.stderr)
+
+
+def fork_patiently() -> int:
+    """What the system refuses for want of processes is tried again: were the server to end, all workers would end with
+    it. Raises OSError."""
+    for pause in SECONDS_BETWEEN_FORKS:
+        try:
+            pid = fork()
+            break
+        except BlockingIOError:
+            time.sleep(pause)
+    else:
+        pid = fork()
+    if not pid:
+        os.fork = fork  # in a worker it is the plugin's affair
+    return pid
+
+
 if scheduler := os.environ.pop(SCHEDULER, None):
     die_with(int(scheduler))
-    # Python gives a fork what it finds here: a worker would die of Ctrl-C, with a traceback, before it can say no.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.pop(SAFE_PATH, None)
+    # Ctrl-C is the scheduler's to answer, also while the server imports. Python gives a fork what it finds here: a worker
+    # would die of it, with a traceback, before it can say no.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _say
+    os.fork = fork_patiently

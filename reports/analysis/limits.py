@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from records.record import Rescored
+from records.record import Rescored, precisions
 from reports.results import SCORED, Results, select
 
 
@@ -36,8 +36,8 @@ class Limits:
     """`parameters` are those of the backbones, as far as known. `unscored` counts cells without a score. `sampling` is
     of the tasks whose metric is accuracy. Of the tasks with a score outside of the metric's range, `outside` counts
     such scores. `devices` are those on which time was measured. `uncommitted`: some records come from code with local
-    changes. `environments` counts different ones. `later` has the metrics that were computed after the run,
-    `later_scores` the cells of which the primary one is among them."""
+    changes. `environments` counts different ones, `precisions` cells by their arithmetic. `later` has the metrics that
+    were computed after the run, `later_scores` the cells of which the primary one is among them."""
 
     seeds: tuple[int, ...]
     parameters: tuple[float, ...]
@@ -48,6 +48,7 @@ class Limits:
     devices: tuple[str, ...]
     uncommitted: bool
     environments: int
+    precisions: dict[str, int]
     later: tuple[Later, ...]
     later_scores: frozenset[str]
 
@@ -66,6 +67,7 @@ def limits(results: Results) -> Limits:
         devices=tuple(sorted({str(each.get("device")) for each in timed if each.get("device")})),
         uncommitted=any(each.get("dirty") for each in (*environments, *timed)),
         environments=len(environments),
+        precisions=precisions(results.records.values()),
         later=tuple(_later(results)),
         later_scores=frozenset(
             cell

@@ -27,6 +27,7 @@ def text(analysis: Analysis) -> Text:
             *_scores(analysis),
             _tests(analysis),
             _mixed(analysis),
+            _precisions(analysis),
             say(
                 "Every number comes from a record of {this}; limits of what it can show are listed at the end.",
                 this="this run" if analysis.provenance is None else "what was published",
@@ -72,6 +73,12 @@ def _mixed(analysis: Analysis) -> Text:
     if not analysis.results.manifest.mixed:
         return ()
     return say("The results were merged from several folders although these differ ([sec:limitations]).")
+
+
+def _precisions(analysis: Analysis) -> Text:
+    if len(analysis.limits.precisions) < 2:
+        return ()
+    return say("Not all cells were computed in the same precision ([sec:limitations]).")
 
 
 def _own(analysis: Analysis) -> Text:

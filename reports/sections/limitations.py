@@ -57,6 +57,7 @@ def limits(analysis: Analysis, numbered: bool = True) -> list[Limit]:
         Limit("Timing.", tuple(_timing(found)), told=2),
         Limit("Code.", tuple(_code(found))),
         Limit("Environments.", tuple(_environments(found))),
+        Limit("Precision.", tuple(_precisions(found)), told=1),
         Limit("Merged.", tuple(_mixed(results)), told=1),
     ]
     return [limit for limit in made if limit.sentences]
@@ -231,6 +232,15 @@ def _code(found: Limits) -> list[Text]:
 def _environments(found: Limits) -> list[Text]:
     n = found.environments
     return [say("The records come from {n} different environments.", n=n)] if n > 1 else []
+
+
+def _precisions(found: Limits) -> list[Text]:
+    """Where cells were not all computed alike."""
+    if len(found.precisions) < 2:
+        return []
+    counted = listing([f"{n} in {name}" for name, n in found.precisions.items()])
+    first = say("Not all cells were computed in the same precision: {counted}.", counted=counted)
+    return [first, say("A difference between configurations may be one of arithmetic.")]
 
 
 def _mixed(results: Results) -> list[Text]:

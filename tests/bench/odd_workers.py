@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -46,6 +47,17 @@ def leaves_a_thread(job: Job, line: Lifeline) -> None:
 def leaves_a_process(job: Job, line: Lifeline) -> None:
     child = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "1000")
     (job.results / "child").write_text(str(child))
+
+
+def dies_once_and_leaves_a_process(job: Job, line: Lifeline) -> None:
+    if job.attempt == 1:
+        leaves_a_process(job, line)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def removes_the_results(job: Job, line: Lifeline) -> None:
+    shutil.rmtree(job.results)
+    time.sleep(1000)
 
 
 def forks(job: Job, line: Lifeline) -> None:

@@ -55,6 +55,18 @@ def test_a_crash_while_writing_leaves_the_old_record(tmp_path, monkeypatch):
     assert store.read(old.id) == old
 
 
+def test_a_record_that_is_written_again_has_another_stamp_whatever_the_clock_says(tmp_path):
+    store = RecordStore(tmp_path)
+    path = store.folder(cell().id) / "record.json"
+    found = [store.stamp(cell().id)]
+    for _ in range(3):
+        store.write(record(cell()))
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+        found.append(store.stamp(cell().id))
+        assert found[-1] != found[-2]
+    assert found[0] is None
+
+
 def test_a_broken_record_is_named(tmp_path):
     store = RecordStore(tmp_path)
     store.write(record(cell()))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import multiprocessing.util
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +20,7 @@ import psutil
 import pytest
 
 from bench.cli import _lacking
+from bench.launchers import local
 from bench.launchers.local import LocalLauncher, Slot
 from bench.scheduler import Scheduler
 from bench.suite_file import Keep
@@ -25,6 +28,7 @@ from records import files
 from records.cards import Cards
 from records.record import Record
 from records.store import RecordStore, ResultsError
+from tests.bench import no_fork
 from tests.bench.test_records import cell
 from tests.conftest import ROOT, wait_until
 
@@ -73,10 +77,10 @@ def _odd_workers_are_found():
 def run(tmp_path):
     """Runs cells with these labels; the records by label, and what was told."""
 
-    def run(*labels: str, limit: float | None = None, slots: int = 2) -> tuple[dict[str, Record], Listener]:
+    def run(*labels: str, limit: float | None = None, slots: int = 2, preload=()) -> tuple[dict[str, Record], Listener]:
         listener = Listener()
         store = RecordStore(tmp_path / "results")
-        launcher = LocalLauncher(work="tests.bench.odd_workers")
+        launcher = LocalLauncher(preload, work="tests.bench.odd_workers")
         places = [Slot(index, 1) for index in range(slots)]
         found = Scheduler(suite_of(tmp_path, *labels), store, launcher, places, limit).run(listener)
         assert {record.id for record in found} == {record.id for record in store.records()}
@@ -93,8 +97,55 @@ def test_whatever_a_plugin_does_to_its_process_is_its_own_cells_matter(run, tmp_
     assert not (tmp_path / "results" / "impostor").exists()
     assert (tmp_path / "results" / "data").read_text() == "data"  # nothing was printed into it
     child = int((tmp_path / "results" / "child").read_text())
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    assert not is_alive(child)
     assert time.monotonic() - began < 500  # the thread would have slept for 1000 seconds
+
+
+def is_alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_what_a_killed_worker_had_started_ends_with_the_run(run, tmp_path):
+    records, _ = run("dies_once_and_leaves_a_process", "fine")
+    assert {record.status for record in records.values()} == {"trained"}
+    assert not is_alive(int((tmp_path / "results" / "child").read_text()))
+
+
+def test_what_was_left_by_a_scheduler_that_is_no_more_ends_with_the_next_run_in_its_folder(run, tmp_path):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    marks = {"left": f"{gone.pid} {tmp_path / 'results'}", "another folder's": f"{gone.pid} {tmp_path / 'other'}",
+             "a living scheduler's": f"{os.getppid()} {tmp_path / 'results'}"}  # fmt: skip
+    started = {name: subprocess.Popen(["sleep", "1000"], env={"BENCH_RUN": mark}) for name, mark in marks.items()}
+    try:
+        run("fine")
+        assert [name for name, process in started.items() if process.poll() is not None] == ["left"]
+    finally:
+        for process in started.values():
+            process.kill()
+            process.wait()
+
+
+def test_a_folder_that_is_removed_under_way_ends_the_run_in_one_line_and_the_next_has_all(run, tmp_path):
+    with pytest.raises(ResultsError, match="results: was removed or moved while the run was under way") as caught:
+        run("removes_the_results", "fine")
+    assert "\n" not in str(caught.value)
+    assert run("fine")[0]["fine"].status == "trained"
+
+
+def test_predictions_that_are_others_than_the_records_run_their_cell_again(run, tmp_path):
+    records, _ = run("fine", "forks")
+    store = RecordStore(tmp_path / "results")
+    for record in records.values():
+        record.kept["predictions.parquet"] = store.keep(record.id, "predictions.parquet", b"what it answered")
+        store.write(record)
+    path = store.folder(records["fine"].id) / "predictions.parquet"
+    path.write_bytes(b"what")
+    again, listener = run("fine", "forks")
+    assert [record.cell.label for record in listener.ends] == ["fine"]
+    assert listener.notes == [f"{path}: is not the file that the record was written with; the cell is run again"]
+    assert again["fine"].kept == {}  # as this worker keeps nothing
+    assert again["forks"] == records["forks"]
 
 
 def test_a_worker_that_ends_itself_is_told_by_its_status_and_not_by_an_older_record(run, tmp_path):
@@ -120,6 +171,44 @@ def test_a_cell_that_kills_its_server_again_is_not_tried_for_ever(run):
     assert records["kills_its_server"].status == "failed"
     assert records["kills_its_server"].attempts == 2
     assert "was killed" in records["kills_its_server"].reason
+
+
+@pytest.mark.parametrize("refusals", [2, 4])
+def test_a_fork_that_is_refused_is_tried_again_by_the_server_and_then_by_another(
+    run, tmp_path, monkeypatch, capfd, refusals
+):
+    monkeypatch.setenv(no_fork.REFUSALS, str(refusals))
+    monkeypatch.setenv(no_fork.COUNT, str(tmp_path / "count"))
+    forkserver._forkserver._stop()
+    records, _ = run("fine", "forks", preload=["tests.bench.no_fork"])
+    assert {record.status for record in records.values()} == {"trained"}
+    assert (tmp_path / "count").read_text() == "x" * refusals
+    said = capfd.readouterr().err
+    ended = "the process from which workers are forked has ended: BlockingIOError" in said
+    assert ended is (refusals == 4) and "Traceback" not in said
+
+
+@pytest.mark.parametrize("refusals", [2, 100])
+def test_what_the_system_refuses_for_a_moment_does_not_end_a_run(run, monkeypatch, refusals):
+    forkserver._forkserver._stop()
+    spawn, left = multiprocessing.util.spawnv_passfds, [refusals]
+
+    def refuse(*arguments):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return spawn(*arguments)
+
+    monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", refuse)
+    monkeypatch.setattr(local, "SECONDS_BETWEEN_STARTS", (0.0,) * 4)
+    if refusals == 2:
+        assert run("fine")[0]["fine"].status == "trained"
+        return
+    with pytest.raises(
+        ResultsError, match=r"no worker can be started: BlockingIOError: .*Resource temporarily"
+    ) as caught:
+        run("fine")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_cell_that_hangs_is_stopped_at_its_limit_and_says_where_it_was(run):

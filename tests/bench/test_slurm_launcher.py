@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.cluster_options import SlurmOptions
@@ -14,11 +16,13 @@ from bench.launchers.base import End, LaunchError, Slot
 from bench.launchers.journal import Journal, Line
 from bench.launchers.node import Assignment, Word
 from bench.launchers.slurm import ATTEMPTS_WHEN_LOST, ATTEMPTS_WHEN_TAKEN, SlurmLauncher
+from records import files
 from records.cards import Cards
 from records.record import Manifest
 from records.store import RecordStore
 from tests.bench.fake_slurm import FakeSlurm
 from tests.bench.test_records import cell, record
+from tests.faults.points import Fault, arm
 
 pytest.importorskip("submitit")
 
@@ -247,6 +251,38 @@ def test_a_scheduler_that_died_between_intent_and_answer_neither_doubles_nor_dro
         assert cluster.submissions()[0].given_up
 
 
+@pytest.mark.exhaustive
+def test_killed_at_any_call_while_it_submits_a_scheduler_neither_doubles_nor_drops_a_cell(
+    cluster, launch, tmp_path, monkeypatch
+):
+    """At the first call that touches the disk, at the second, and so on until it submits in fewer."""
+    given_up = set()
+    for number in range(1, 200):
+        done = tmp_path / f"killed-{number}"
+        for name, value in Fault("scheduler", "any", number, "exit_at_once").environ(done).items():
+            monkeypatch.setenv(name, value)
+        if not (process := os.fork()):
+            try:
+                arm("scheduler", cluster.results)
+                look(launch(2))
+            finally:
+                os._exit(0)
+        os.waitpid(process, 0)
+        look(launch(2))
+        given = {each.key: each for each in cluster.submissions() if not each.given_up}
+        live = [(given[name], int(job.partition("_")[2])) for job, name, *_ in cluster.jobs() if name in given]
+        cells = sorted(submission.cells[index].cell for submission, index in live)
+        assert cells == sorted(cell(seed=seed).id for seed in range(2)), number
+        orders = [cluster.results / "slurm" / each.key / f"{each.job}_{index}_submitted.pkl" for each, index in live]
+        assert all(path.exists() for path in orders), number
+        given_up.add(len(given) < len(cluster.submissions()))
+        cluster.forget()
+        shutil.rmtree(cluster.results)
+        if not done.exists():
+            break
+    assert number > 15 and given_up == {True, False}
+
+
 def test_a_job_that_is_being_ended_is_waited_for_before_it_is_counted_as_lost(cluster, launch, monkeypatch):
     look(launch())
     cluster.turn("COMPLETING")
@@ -337,3 +373,26 @@ def test_a_job_whose_submission_was_given_up_does_nothing(assigned, tmp_path):
     order = Assignment(key="k", index=0, job=job_of(tmp_path), work="no.such.module")
     node.work(order.model_dump_json())
     assert node.word_of(tmp_path, "k", 0) is None
+
+
+@pytest.mark.usefixtures("server_of_its_own")
+@pytest.mark.parametrize(
+    ("label", "wrote", "said"),
+    [
+        ("exits_at_once", False, "ended itself with status 0"),
+        ("raises_exit", False, "ended itself with status 73"),
+        ("forks", True, ""),
+        ("prints_much", True, ""),
+        ("leaves_a_process", True, ""),
+        ("closes_all", True, ""),
+    ],
+)
+def test_what_a_plugin_does_to_its_process_harms_its_own_job_alone(assigned, tmp_path, label, wrote, said):
+    word = assigned(label)
+    assert (word.wrote is not None) is wrote and said in word.end.reason
+    assert not (tmp_path / "impostor").exists()
+    [log] = tmp_path.glob("cells/*/log.txt")
+    assert log.stat().st_size < 2.1 * files.LOG_END
+    if label == "leaves_a_process":
+        child = int((tmp_path / "child").read_text())
+        assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
