@@ -51,8 +51,8 @@ def fork_patiently() -> int:
 if scheduler := os.environ.pop(SCHEDULER, None):
     die_with(int(scheduler))
     os.environ.pop(SAFE_PATH, None)
-    # Ctrl-C is the scheduler's to answer, also while the server imports. Python gives a fork what it finds here: a worker
-    # would die of it, with a traceback, before it can say no.
+    # Ctrl-C is the scheduler's to answer, also while the server imports. Python gives a fork what it finds here: a
+    # worker would die of it, with a traceback, before it can say no.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.excepthook = _say
     os.fork = fork_patiently
