@@ -161,7 +161,7 @@ def test_a_checkpoint_runs_no_code(lab, tmp_path):
 
     path = lab.store.checkpoint(cell().id)
     path.parent.mkdir(parents=True)
-    for content in (pickle.dumps(Wicked()), None):
+    for content in (pickle.dumps(Wicked(), protocol=2), None):
         if content is None:
             torch.save({"writer": Wicked()}, path)
         else:
