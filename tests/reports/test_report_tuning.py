@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import synthetic_results as synthetic
+import test_report_claims as claims
 
 from records.cards import Claim, Range
 from records.cell import Cell
@@ -225,6 +227,29 @@ def test_the_ratio_of_best_rates_is_judged_where_both_were_searched(tmp_path: Pa
     verdict = analyse(read(root)).verdicts[0]
     assert verdict.verdict == "not testable here"
     assert verdict.reason == "The learning rate that the search found of lora was not measured."
+
+
+def test_of_lists_that_vary_the_smaller_is_a_part_of_the_larger(tmp_path: Path):
+    rng = np.random.default_rng(7)
+    given = {
+        "lora": (["query", "value"], 0.7),
+        "lora@wide": (["value", "up", "query"], 0.8),
+        "lora@up": (["down"], 0.9),
+    }
+    records = []
+    for label, (targets, score) in given.items():
+        for task in claims.TASKS:
+            for seed in range(3):
+                made = claims.configured(label, seed, task, 8, score + rng.normal(0, 0.002))
+                cell = made.cell.model_copy(
+                    update={"hyperparameters": made.cell.hyperparameters | {"targets": targets}}
+                )
+                records.append(made.model_copy(update={"cell": cell, "id": cell.id}))
+    found = {
+        v.label: v for v in claims.verdicts(tmp_path, [claims.claim(comparator="lora", varies="targets")], records)
+    }
+    assert (found["lora@wide"].verdict, found["lora@wide"].other) == ("supported", "lora")
+    assert {found[label].verdict for label in ("lora", "lora@up")} == {"not testable here"}
 
 
 def test_without_a_search_nothing_is_said(tmp_path: Path):
