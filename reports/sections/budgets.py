@@ -38,6 +38,8 @@ _SPENT = {
     "Warm-up": "Warm-up (share)",
     "Clip": "Clipping norm",
 }
+# Those that stand there only where a suite asks for them.
+_PARTS = {"Micro-batch": "Examples per pass of the model", "Recomputed": "Activations computed again"}
 _EXAMPLES = ("Train", "Validation", "Test")
 
 
@@ -50,20 +52,21 @@ def budgets(results: Results) -> list[Table]:
     if not groups:
         return []
     data = [_spent(results, *group, ids) for group, ids in groups.items()]
+    spent = _SPENT | {name: title for name, title in _PARTS.items() if any(name in line for line in data)}
     turned = len(data) <= TASKS_SIDE_BY_SIDE
     columns: tuple[Column, ...]
     if turned:
         columns = (Column("Per cell", "label"), *(Column(str(line["task"])) for line in data))
-        rows = [Row((title, *(_plain(line[name]) for line in data))) for name, title in _SPENT.items()]
+        rows = [Row((title, *(_plain(line.get(name)) for line in data))) for name, title in spent.items()]
     else:
-        heads = (Column(name, group="Examples" if name in _EXAMPLES else None) for name in _SPENT)
+        heads = (Column(name, group="Examples" if name in _EXAMPLES else None) for name in spent)
         columns = (Column("Task", "label"), *heads)
-        rows = [Row((line["task"], *(_plain(line[name]) for name in _SPENT))) for line in data]
+        rows = [Row((line["task"], *(_plain(line.get(name)) for name in spent))) for line in data]
     return [Table("budget", say(_CAPTION), columns, tuple(rows), pd.DataFrame(data), wide=not turned)]
 
 
 def _spent(results: Results, task: str, budget: Budget, ids: list[str]) -> dict[str, Any]:
-    """A line of the CSV file; the table shows what is in `_SPENT`."""
+    """A line of the CSV file; the table shows what is in `_SPENT`, and in `_PARTS` where it is there."""
     uses = [record.data for cell_id in ids if (record := results.records.get(cell_id)) and record.data]
     use = uses[0] if uses else None
     line: dict[str, Any] = {
@@ -80,6 +83,10 @@ def _spent(results: Results, task: str, budget: Budget, ids: list[str]) -> dict[
         "duplicates_removed": use.duplicates_removed if use else None,
         "commits": " ".join(f"{repo}@{commit}" for repo, commit in use.commits.items()) if use else None,
     }
+    if budget.micro_batch:
+        line["Micro-batch"] = budget.micro_batch
+    if budget.activation_checkpointing:
+        line["Recomputed"] = "yes"
     if use and use.dropped:
         line["dropped"] = "; ".join(f"{why}: {n}" for why, n in use.dropped.items())
     if unasked := max((each.unasked for each in uses), default=0):

@@ -15,7 +15,7 @@ from reports.analysis.statistics import MIN_PAIRS
 from reports.build import Report, build_report
 from reports.model.prose import OURS
 from reports.results import read
-from reports.sections import costs, unfinished
+from reports.sections import budgets, costs, unfinished
 
 
 def _build(root: Path, cells, records, **manifest) -> tuple[Report, str]:
@@ -130,6 +130,20 @@ def test_what_did_not_fit_into_memory_at_once_is_said_where_cells_are_missing(tm
     records[0].micro_batch = 4
     [said] = unfinished.told(read(synthetic.write(tmp_path / "parts", cells, records)))
     assert "Of one cell the batches did not fit into memory at once" in str(said) and "of 4 examples" in str(said)
+
+
+def test_what_a_budget_asks_for_beside_the_usual_is_a_row_of_its_table(tmp_path: Path):
+    cells = synthetic.grid(["full"], ["bbc_news"])
+    asked = {"micro_batch": 4, "activation_checkpointing": True}
+    in_parts = [c.model_copy(update={"budget": c.budget.model_copy(update=asked)}) for c in cells]
+    for name, of, rows in (("usual", cells, []), ("parts", in_parts, ["4", "yes"])):
+        results = read(synthetic.write(tmp_path / name, of, [synthetic.record(each) for each in of]))
+        [table] = budgets.budgets(results)
+        told = {str(row.cells[0]): row.cells[1] for row in table.rows}
+        found = [
+            told[title] for title in ("Examples per pass of the model", "Activations computed again") if title in told
+        ]
+        assert [str(getattr(each, "value", each)) for each in found] == rows
 
 
 def test_two_backbones_keep_their_numbers_apart(tmp_path: Path):
