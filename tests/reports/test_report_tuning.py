@@ -161,8 +161,8 @@ def test_the_report_says_what_was_searched_without_a_number_of_its_own(tmp_path:
     assert "the search chose the best of them in two of two searches" in text
     spaces = next(block for block in part.section.blocks if getattr(block, "key", "") == "search-spaces")
     assert [[str(getattr(cell, "text", cell)) for cell in row.cells] for row in spaces.rows] == [
-        ["full", "lr", "5e-6", "5e-4", "two decades around the default"],
-        ["lora", "lr", "1e-4", "1e-2", "the paper used 2e-4"],
+        ["full", "lr", "5e-6", "5e-4", "two decades around the default", "ours"],
+        ["lora", "lr", "1e-4", "1e-2", "the paper used 2e-4", "Hu et al., 2022"],
     ]
     assert spaces.rows[1].cells[-1].key == "hu2022lora"
     table = next(block for block in part.section.blocks if getattr(block, "key", "") == "tuning")
