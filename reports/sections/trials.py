@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from reports.analysis.analysis import Analysis
@@ -10,6 +12,7 @@ from reports.model.document import Column, Number, Part, Row, Section, Table
 from reports.model.prose import Prose, say
 from reports.model.writing import decimal, learning_rate, score
 from reports.results import Results
+from reports.sections.rows import Cell
 
 PLACE = "appendix"
 ORDER = 25
@@ -26,29 +29,26 @@ def part(analysis: Analysis, prose: Prose) -> Part:
 def table(results: Results, found: list[Tuned]) -> Table:
     """A row per trial, the lowest value first."""
     several = len({(each.search.backbone, each.search.task) for each in found}) > 1
-    rows, data = [], []
+    rows: list[Row] = []
+    data: list[dict[str, Any]] = []
     for each in found:
         name, scale = each.search.space[0].name, results.scale(each.search.task)
         for position, trial in enumerate(sorted(each.search.trials, key=lambda trial: trial.values[name])):
             end = 1.0 if trial.at(1.0).done else each.search.stopped(trial)
-            reached, value = trial.at(end), trial.values[name]
+            reached, value, chosen = trial.at(end), trial.values[name], trial == each.chosen
             got = None if reached.score is None else scale.raw(reached.score)
-            where = (each.search.label, *([each.search.task] if several else []))
-            rows.append(
-                Row(
-                    (
-                        *where,
-                        Number(learning_rate(value), value, cells=reached.cells),
-                        Number(f"{decimal(100 * end, 0)}\u00a0%", end, cells=reached.cells),
-                        reached.reason or None if got is None else Number(score(got, scale), got, cells=reached.cells),
-                        "chosen" if trial == each.chosen else "",
-                    ),
-                    gap=position == 0 and bool(rows),
-                )
+            cells: tuple[Cell, ...] = (
+                each.search.label,
+                *([each.search.task] if several else []),
+                Number(learning_rate(value), value, cells=reached.cells),
+                Number(f"{decimal(100 * end, 0)}\u00a0%", end, cells=reached.cells),
+                None if got is None else Number(score(got, scale), got, cells=reached.cells),
+                "chosen" if chosen else "no score" if got is None else "",
             )
-            line = {"backbone": each.search.backbone, "task": each.search.task, "label": each.search.label}
-            line |= trial.values | {"steps": end, "validation": reached.score, "chosen": trial == each.chosen}
-            data.append(line | {"reason": reached.reason, "cells": " ".join(reached.cells)})
+            rows.append(Row(cells, gap=position == 0 and bool(rows)))
+            place = {"backbone": each.search.backbone, "task": each.search.task, "label": each.search.label}
+            told = {"share": end, "validation": reached.score, "chosen": chosen, "reason": reached.reason}
+            data.append(place | trial.values | told | {"cells": " ".join(reached.cells)})
     columns = (
         Column("Method", "label"),
         *([Column("Task", "label")] if several else []),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,8 @@ from reports.analysis.tuning import NEAR, Tuned
 from reports.drawing import tuning as drawing
 from reports.model.document import Code, Column, Number, Part, Row, Section, Slide, Source, Table, Text, ranked
 from reports.model.prose import Prose, join, say
-from reports.model.writing import count, decimal, learning_rate, numeral, plural, score, spread, unit_for
+from reports.model.references import Entry
+from reports.model.writing import count, decimal, learning_rate, numeral, plural, score, spread, three_digits, unit_for
 from reports.results import Results
 from reports.sections.rows import Cell, shown
 
@@ -29,7 +30,10 @@ def part(analysis: Analysis, prose: Prose) -> Part:
     found = analysis.tuned
     if not found:
         return Part()
-    tables = [*ranked([table(analysis.results, found)], RANK_OF_TABLE), *ranked([spaces(found)], RANK_OF_SPACES)]
+    tables = [
+        *ranked([table(analysis.results, found)], RANK_OF_TABLE),
+        *ranked([spaces(found, analysis.references)], RANK_OF_SPACES),
+    ]
     drawn = ranked(drawing.figures(analysis), RANK_OF_FIGURE)
     said = [protocol(found), [*effort(found), *choices(analysis.results, found)], prose.passage("tuning", "caution")]
     slide = Slide("How hyperparameters were found", (*effort(found)[:2],), drawn[0], 55)
@@ -52,7 +56,8 @@ def protocol(found: list[Tuned]) -> list[Text]:
         tasks=listing(tasks),
         seeds=f"seed {tuning.seeds[0]}" if len(tuning.seeds) == 1 else f"seeds {listing(list(map(str, tuning.seeds)))}",
     )
-    judged = say("Validation scores alone decide; no trial saw the test split.")
+    others = " on examples that no reported run is validated on" if tuning.other_examples else ""
+    judged = say("Validation scores{others} alone decide; no trial saw the test split.", others=others)
     if len(tuning.rungs) == 1:
         return [searched, judged]
     reached = [f"{n} after {_percent(rung)}" for n, rung in zip(tuning.counts[1:], tuning.rungs, strict=False)]
@@ -119,43 +124,37 @@ def choices(results: Results, found: list[Tuned]) -> list[Text]:
     return [held, *([within] if hits else [])]
 
 
-def spaces(found: list[Tuned]) -> Table:
+def spaces(found: list[Tuned], references: Mapping[str, Entry]) -> Table:
     """Where each method was searched, and why there."""
-    several = Counter(each.search.label for each in found)
-    own = {each.search.label: each for each in found}
     rows, data = [], []
-    for label, each in own.items():
+    for label, each in {each.search.label: each for each in found}.items():
         for of in each.search.space:
-            why = Source(of.text, of.source) if of.source else of.text
-            rows.append(
-                Row(
-                    (
-                        label,
-                        of.name,
-                        Number(learning_rate(of.low), of.low),
-                        Number(learning_rate(of.high), of.high),
-                        why,
-                    )
-                )
-            )
-            line = {"label": label, "hyperparameter": of.name, "low": of.low, "high": of.high}
-            data.append(line | {"why": of.text, "source": of.source, "searches": several[label]})
+            ends = (Number(learning_rate(of.low), of.low), Number(learning_rate(of.high), of.high))
+            rows.append(Row((label, of.name, *ends, of.text, _source(of.source, references))))
+            data.append({"label": label, "hyperparameter": of.name, "low": of.low, "high": of.high, "why": of.text,
+                         "source": of.source})  # fmt: skip
     columns = (
         Column("Method", "label"),
         Column("Searched", "label"),
         Column("from", group="Range"),
         Column("to", group="Range"),
-        Column("Why there", "text", share=0.5),
+        Column("Why there", "text", share=0.4),
+        Column("Source", "label"),
     )
     caption = say("Where hyperparameters were searched, on a logarithmic scale. What a paper tried is as we read it.")
     return Table("search-spaces", caption, columns, tuple(rows), pd.DataFrame(data), wide=True)
+
+
+def _source(key: str, references: Mapping[str, Entry]) -> str:
+    entry = references.get(key)
+    return Source(f"{entry.short}, {entry.year}", key) if entry else key or "ours"
 
 
 def table(results: Results, found: list[Tuned]) -> Table:
     """A row per search: what it took, what it found, how much depends on it."""
     places = {(each.search.backbone, each.search.task) for each in found}
     time = unit_for("seconds", [each.seconds for each in found])
-    flops = unit_for("flops", [each.flops for each in found if each.flops]) if any(e.flops for e in found) else None
+    counted = any(each.flops for each in found)
     full = any(each.in_full for each in found)
     rows, before = [], None
     for each in found:
@@ -164,10 +163,8 @@ def table(results: Results, found: list[Tuned]) -> Table:
         cells += (_number(each, count(len(each.search.trials)), len(each.search.trials)),)
         cells += (_number(each, count(each.stopped), each.stopped), _number(each, f"{each.steps:,}", each.steps))
         cells += (_number(each, decimal(time.factor * each.seconds, time.decimals), each.seconds),)
-        if flops is not None:
-            cells += (
-                _number(each, decimal(flops.factor * each.flops, flops.decimals), each.flops) if each.flops else None,
-            )
+        if counted:
+            cells += (_number(each, three_digits(each.flops / 1e12), each.flops) if each.flops else None,)
         cells += _found(results, each)
         if full:
             cells += (_points(results, each, each.missed),)
@@ -176,7 +173,7 @@ def table(results: Results, found: list[Tuned]) -> Table:
     columns = [Column("Method", "label"), *([Column("Task", "label")] if len(places) > 1 else [])]
     columns += [Column("trials", group="Spent"), Column("stopped", group="Spent"), Column("steps", group="Spent")]
     columns += [Column("time", unit=time.name, group="Spent")]
-    columns += [Column("FLOPs", unit=flops.name, group="Spent")] if flops is not None else []
+    columns += [Column("TFLOPs", group="Spent")] if counted else []
     columns += [Column(found[0].search.space[0].name, group="Chosen"), Column("validation", group="Chosen")]
     columns += [Column("at edge", group="Chosen"), Column("fall beside")]
     columns += [Column("missed")] if full else []

@@ -304,27 +304,6 @@ def test_a_larger_value_is_compared_with_the_next_smaller_of_the_same_method(tmp
     assert found["lora@r64"].effect == pytest.approx(-5, abs=0.5)
 
 
-def test_of_lists_that_vary_the_smaller_is_a_part_of_the_larger(tmp_path: Path):
-    rng = np.random.default_rng(7)
-    given = {
-        "lora": (["query", "value"], 0.7),
-        "lora@wide": (["value", "up", "query"], 0.8),
-        "lora@up": (["down"], 0.9),
-    }
-    records = []
-    for label, (targets, score) in given.items():
-        for task in TASKS:
-            for seed in range(3):
-                made = configured(label, seed, task, 8, score + rng.normal(0, 0.002))
-                cell = made.cell.model_copy(
-                    update={"hyperparameters": made.cell.hyperparameters | {"targets": targets}}
-                )
-                records.append(made.model_copy(update={"cell": cell, "id": cell.id}))
-    found = {v.label: v for v in verdicts(tmp_path, [claim(comparator="lora", varies="targets")], records)}
-    assert (found["lora@wide"].verdict, found["lora@wide"].other) == ("supported", "lora")
-    assert {found[label].verdict for label in ("lora", "lora@up")} == {"not testable here"}
-
-
 def test_of_a_search_the_rate_best_on_validation_data_stands_for_all(tmp_path: Path):
     rng = np.random.default_rng(7)
     validation = {1e-4: 0.7, 1e-3: 0.9, 1e-2: 0.8}

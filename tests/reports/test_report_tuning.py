@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import synthetic_results as synthetic
+import test_report_claims as claims
 
 from records.cards import Claim, Range
 from records.cell import Cell
@@ -159,8 +161,8 @@ def test_the_report_says_what_was_searched_without_a_number_of_its_own(tmp_path:
     assert "the search chose the best of them in two of two searches" in text
     spaces = next(block for block in part.section.blocks if getattr(block, "key", "") == "search-spaces")
     assert [[str(getattr(cell, "text", cell)) for cell in row.cells] for row in spaces.rows] == [
-        ["full", "lr", "5e-6", "5e-4", "two decades around the default"],
-        ["lora", "lr", "1e-4", "1e-2", "the paper used 2e-4"],
+        ["full", "lr", "5e-6", "5e-4", "two decades around the default", "ours"],
+        ["lora", "lr", "1e-4", "1e-2", "the paper used 2e-4", "Hu et al., 2022"],
     ]
     assert spaces.rows[1].cells[-1].key == "hu2022lora"
     table = next(block for block in part.section.blocks if getattr(block, "key", "") == "tuning")
@@ -225,6 +227,29 @@ def test_the_ratio_of_best_rates_is_judged_where_both_were_searched(tmp_path: Pa
     verdict = analyse(read(root)).verdicts[0]
     assert verdict.verdict == "not testable here"
     assert verdict.reason == "The learning rate that the search found of lora was not measured."
+
+
+def test_of_lists_that_vary_the_smaller_is_a_part_of_the_larger(tmp_path: Path):
+    rng = np.random.default_rng(7)
+    given = {
+        "lora": (["query", "value"], 0.7),
+        "lora@wide": (["value", "up", "query"], 0.8),
+        "lora@up": (["down"], 0.9),
+    }
+    records = []
+    for label, (targets, score) in given.items():
+        for task in claims.TASKS:
+            for seed in range(3):
+                made = claims.configured(label, seed, task, 8, score + rng.normal(0, 0.002))
+                cell = made.cell.model_copy(
+                    update={"hyperparameters": made.cell.hyperparameters | {"targets": targets}}
+                )
+                records.append(made.model_copy(update={"cell": cell, "id": cell.id}))
+    found = {
+        v.label: v for v in claims.verdicts(tmp_path, [claims.claim(comparator="lora", varies="targets")], records)
+    }
+    assert (found["lora@wide"].verdict, found["lora@wide"].other) == ("supported", "lora")
+    assert {found[label].verdict for label in ("lora", "lora@up")} == {"not testable here"}
 
 
 def test_without_a_search_nothing_is_said(tmp_path: Path):
