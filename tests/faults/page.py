@@ -51,6 +51,7 @@ do not, whose results are those of a run without them; in the others processes a
 REMARKS = """## What is not so
 
 - What a plugin has started goes on where the scheduler is killed by SIGKILL, until the next run in the folder ends it.
+- A server of workers that is stopped (SIGSTOP) and never continued holds up its run: it looks like one that is slow.
 - A single digit that changes on the disk leaves a record that reads well: records have no checksum. Kept files have.
   `bench run` looks at predictions, `bench verify` and exports at states.
 - Without flock, a run that died on another machine is not taken over: nothing tells there whether it is dead. The line

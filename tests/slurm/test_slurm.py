@@ -65,6 +65,7 @@ class Runs:
         status = 1
         try:
             die_with(os.getppid())
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # which what runs in the background ignores
             os.environ.update(environ)
             os.chdir(self.folder)
             out = os.open("out.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
