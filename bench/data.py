@@ -22,6 +22,7 @@ from bench.backbones.vocabulary import unknown_share
 from bench.caches import CacheError, cache_folder, kept
 from bench.contract import DataError, check, plain
 from bench.forms.base import Form, encoded
+from bench.ranks import with_own_part
 from records.cell import Budget
 from tasks.base import Task
 from tasks.splits import apart, row_key
@@ -255,9 +256,10 @@ class LengthBuckets(Sampler[list[int]]):
 def train_loader(
     split: Dataset, form: Form, batch_size: int, seed: int
 ) -> tuple[DataLoader[dict[str, Any]], LengthBuckets]:
-    """Endless use of a split: call `set_epoch` on the sampler before each pass over the loader."""
+    """Endless use of a split: call `set_epoch` on the sampler before each pass over the loader. Of several ranks each
+    has its part beside the batch."""
     sampler = LengthBuckets([len(ids) for ids in split["input_ids"]], batch_size, seed)
-    return DataLoader(split, batch_sampler=sampler, collate_fn=form.collate), sampler
+    return DataLoader(split, batch_sampler=sampler, collate_fn=partial(with_own_part, form.collate)), sampler
 
 
 def eval_loader(split: Dataset, form: Form, batch_size: int) -> DataLoader[dict[str, Any]]:

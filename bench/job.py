@@ -15,7 +15,8 @@ Stage = Literal["train", "profile"]
 @dataclass(frozen=True)
 class Job:
     """One stage of one cell. `base` is the folder from which the suite's relative paths are seen; `attempt`
-    counts from 1. Paths are absolute: a plugin may change the current folder."""
+    counts from 1. Paths are absolute: a plugin may change the current folder. Its work is divided among so many
+    `processes`, which changes no result beyond what is rounded, and what dropout draws."""
 
     cell: Cell
     stage: Stage
@@ -24,3 +25,4 @@ class Job:
     plugins: tuple[Path, ...]
     attempt: int
     keep: Keep = field(default_factory=Keep)
+    processes: int = 1

@@ -116,9 +116,9 @@ class Plan:
 
 def crossed(file: SuiteFile, budgets: Mapping[str, Budget]) -> Iterator[Planned]:
     """Every cell, in the order in which they run."""
-    for seed in file.seeds:
-        for backbone in file.backbones:
-            for task in file.tasks:
+    for backbone in file.backbones:
+        for task in file.tasks:
+            for seed in file.seeds:
                 for label in file.methods:
                     yield Planned(backbone, label, task, seed, budgets[task])
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch.optim import AdamW, Optimizer
 from transformers import get_constant_schedule, get_linear_schedule_with_warmup
 
+from bench import ranks
+from bench.ranks import MICRO_BATCHES
 from methods.base import Method, Phase
 
 if TYPE_CHECKING:
@@ -64,10 +68,19 @@ class PhaseTrainer:
         """The batch's mean loss, with its graph."""
         return self.form.loss(self.model, batch)
 
+    def backward(self, batch: dict[str, Any]) -> Tensor:
+        """Adds the gradients of the batch's mean loss, micro-batch by micro-batch where it has them; returns that loss,
+        detached."""
+        total = torch.zeros((), device=self.accelerator.device)
+        for part in batch.get(MICRO_BATCHES, [None]):
+            loss = self.loss(batch) if part is None else self.form.share_of_loss(self.model, part, batch)
+            self.accelerator.backward(loss)
+            total = total + loss.detach()
+        return total
+
     def step(self, batch: dict[str, Any]) -> Tensor:
         """One optimiser step on a batch; returns its loss, detached."""
-        loss = self.loss(batch)
-        self.accelerator.backward(loss)
+        loss = ranks.summed(self.trained, partial(self.backward, batch))
         self.done += 1
         self.method.after_backward(self.anatomy, self.done)
         self.accelerator.clip_grad_norm_(self.trained, self.max_grad_norm)
@@ -75,7 +88,7 @@ class PhaseTrainer:
         self.schedule.step()
         self.optimizer.zero_grad()
         self.method.after_step(self.anatomy, self.done, self.optimizer)
-        return loss.detach()
+        return loss
 
 
 def optimizer_of(anatomy: Anatomy, method: Method, phase: Phase) -> AdamW:

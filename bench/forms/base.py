@@ -92,6 +92,14 @@ class Form(ABC):
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         """The mean loss of a batch, to be trained on."""
 
+    def terms(self, batch: dict[str, Any]) -> int:
+        """Over how many terms a batch's loss is the mean: by default, its examples."""
+        return len(batch["attention_mask"])
+
+    def share_of_loss(self, model: nn.Module, part: dict[str, Any], batch: dict[str, Any]) -> Tensor:
+        """What a part of a batch adds to the batch's mean loss: those of all its parts add up to it."""
+        return self.loss(model, part) * (self.terms(part) / max(self.terms(batch), 1))
+
     @abstractmethod
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         """What the model makes of a batch, in evaluation mode and without gradients."""

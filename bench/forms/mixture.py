@@ -93,6 +93,18 @@ class Mixture(Form):
         return total / torch.tensor(sum(weights))
 
     @override
+    def share_of_loss(self, model: nn.Module, part: dict[str, Any], batch: dict[str, Any]) -> Tensor:
+        """Members' losses may be means over tokens, and are weighted by rows: each member's share is of its own."""
+        whole = dict(batch["parts"])
+        rows = {index: len(own["attention_mask"]) for index, own in whole.items()}
+        shares = [
+            self.members[index].share_of_loss(self._of(model, index), own, whole[index]) * rows[index]
+            for index, own in part["parts"]
+        ]
+        total: Tensor = sum(shares)
+        return total / sum(rows.values())
+
+    @override
     def predict(self, model: nn.Module, batch: dict[str, Any]) -> Predicted:
         loss, terms = 0.0, 0
         # Per row: prediction, reference, probabilities, likelihoods.

@@ -119,6 +119,10 @@ class MultipleChoice(Form):
         labels = torch.tensor([row["label"] for row in rows])
         return {**input_tensors(self, flat), "labels": labels, "counts": counts}
 
+    @override
+    def terms(self, batch: dict[str, Any]) -> int:
+        return len(batch["labels"])
+
     def _scores(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Scores (rows, choices), minus infinity where a row has fewer, and labels."""
         import torch

@@ -199,6 +199,10 @@ class Prompted(Form):
         mask = [torch.ones(len(ids), dtype=torch.long) for ids in batch["input_ids"]]
         return batch | {"attention_mask": torch.nn.utils.rnn.pad_sequence(mask, batch_first=True)}
 
+    @override
+    def terms(self, batch: dict[str, Any]) -> int:
+        return sum(map(len, batch["target"]))
+
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         """Cross-entropy of the right answers, the mean over their tokens."""
         found, mask = self.score(model, batch["context"], batch["target"])
@@ -389,6 +393,10 @@ class LanguageModelling(Form):
         logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
         found = -F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
         return found * mask[:, 1:], mask[:, 1:]
+
+    @override
+    def terms(self, batch: dict[str, Any]) -> int:
+        return int(batch["attention_mask"][:, 1:].sum())
 
     @override
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:

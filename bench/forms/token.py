@@ -60,6 +60,10 @@ class Tagging(Form):
         return {**batch, "labels": labels, **others}
 
     @override
+    def terms(self, batch: dict[str, Any]) -> int:
+        return int((batch["labels"] != IGNORED).sum())
+
+    @override
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
         # The mean over what is tagged; zero, with a gradient all the same, where nothing is.
         count: Tensor = (batch["labels"] != IGNORED).sum().clamp(min=1)
@@ -187,6 +191,10 @@ class ExtractiveQA(Form):
             "passages": [row["passage"] for row in rows],
             "answers": [row["answers"] for row in rows],
         }
+
+    @override
+    def terms(self, batch: dict[str, Any]) -> int:
+        return int((batch["labels"] != IGNORED).sum())
 
     @override
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:

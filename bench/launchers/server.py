@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from bench.lifeline import die_with
 
@@ -16,3 +17,5 @@ PID = os.getpid()
 if scheduler := os.environ.pop(SCHEDULER, None):
     die_with(int(scheduler))
     os.environ.pop(SAFE_PATH, None)
+    # Ctrl-C reaches every process of a terminal. It is the scheduler's to answer: workers ignore it from their fork on.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
