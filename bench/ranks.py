@@ -10,6 +10,7 @@ In one process nothing here does anything.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -64,6 +65,8 @@ def join(starter: Connection, rank: int, ranks: int, port: int) -> None:
     _starter = starter
     store = distributed.TCPStore("127.0.0.1", port, ranks, is_master=False)
     backend = "nccl" if torch.cuda.is_available() else "gloo"
+    if backend == "gloo":
+        os.environ["ACCELERATE_USE_CPU"] = "true"  # or it would see one process
     distributed.init_process_group(backend, store=store, rank=rank, world_size=ranks)
 
 

@@ -110,7 +110,8 @@ def _enter(
     """A rank's side. The first speaks for all."""
     if not die_with(starter):
         watch_scheduler()
-    os.environ.update(RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE=str(job.processes))
+    rank, size = str(number), str(job.processes)
+    os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=size, LOCAL_WORLD_SIZE=size, MASTER_ADDR="127.0.0.1")
     os.environ["OMP_NUM_THREADS"] = str(threads)  # or accelerate would choose
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
 
