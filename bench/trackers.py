@@ -24,6 +24,8 @@ class Run:
         self.tracker = tracker
         self.suite = suite
         self.accelerator = Accelerator(cpu=True, log_with=tracker, project_dir=str(results / FOLDER))
+        if not self.accelerator.log_with:
+            raise RuntimeError(f"accelerate finds no tracker {tracker} here")
         self._told: dict[str, Any] = {}  # cells, with what the tracker calls them
 
     def hand(self, record: Record) -> None:

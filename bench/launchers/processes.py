@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Work = Callable[["Job", Lifeline, int], None]
 
 # Ranks that can no longer reach one that died fail as well. Who was first is seen from what all say within this time.
-SECONDS_TO_TELL = 2.0
+SECONDS_TO_TELL = 1.0
 # What gloo and NCCL say then.
 ABOUT_ANOTHER = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL")
 
@@ -146,6 +146,8 @@ def _await(ranks: list[_Rank]) -> None:
         for rank in waiting:
             if rank.channel in ready:
                 rank.listen()
+        if any(rank.said is None and rank.bad for rank in ranks):
+            break
         if deadline is None and any(rank.bad for rank in ranks):
             deadline = time.monotonic() + SECONDS_TO_TELL
     if bad := [rank for rank in ranks if rank.bad]:
