@@ -8,7 +8,7 @@ import sys
 import pytest
 from accelerate.tracking import GeneralTracker
 
-from bench import tracking, trackers
+from bench import trackers, tracking
 from bench.folders import UsageError
 from records.store import RecordStore
 from tests.reports import synthetic_results as synthetic
