@@ -85,8 +85,9 @@ def slots(file: SuiteFile, suite: Suite | ResolvedSuite, store: RecordStore, cou
     need = _need(file, suite, store)
     at_a_time = [min(_fitting(gpu, file.share, need) for gpu in group) for group in groups]
     # First one on each, then a second on each: two cells meet on a GPU only where none is free.
-    places = [group for turn in range(max(at_a_time)) for group, most in zip(groups, at_a_time, strict=True)
-              if turn < most][:count]  # fmt: skip
+    places = [
+        group for turn in range(max(at_a_time)) for group, most in zip(groups, at_a_time, strict=True) if turn < most
+    ][:count]
     threads = max(1, cores // len(places))
     return [
         Slot(i, threads, {"CUDA_VISIBLE_DEVICES": ",".join(gpu.name for gpu in group)})

@@ -18,4 +18,4 @@ def parted(text: str) -> tuple[int, str]:
 def bytes_of(text: str) -> int:
     """Each unit is 1,024 of the one before, as memory is sold and Slurm counts. Raises ValueError."""
     number, unit = parted(text)
-    return number * 1024 ** ("KMGT".index(unit) + 1)
+    return number << 10 * ("KMGT".index(unit) + 1)

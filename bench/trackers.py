@@ -27,10 +27,13 @@ class Run:
         if not self.accelerator.log_with:
             raise RuntimeError(f"accelerate finds no tracker {tracker} here")
         self._told: dict[str, Any] = {}  # cells, with what the tracker calls them
+        self._whole: set[str] = set()  # those whose cost was told as well
 
     def hand(self, record: Record) -> None:
         """At first all that there is of a cell, and then its cost, which is measured later."""
         again = record.id in self._told
+        if record.id in self._whole:
+            return
         self.accelerator.trackers = []
         self.accelerator.init_trackers(
             self._project(record), config=None if again else configuration(record), init_kwargs=self._options(record)
@@ -44,6 +47,8 @@ class Run:
             [tracker] = self.accelerator.trackers
             active = getattr(tracker, "active_run", None)
             self._told[record.id] = active.info.run_id if active else None
+            if record.cost:
+                self._whole.add(record.id)
         finally:
             self.accelerator.end_training()
 

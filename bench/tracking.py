@@ -25,7 +25,8 @@ TRACKERS = {
     "mlflow": ("mlflow",),
     "trackio": ("trackio",),
 }
-SECONDS_TO_END = 60.0
+# What is left to be handed over at the end of a run, and when it is stopped.
+SECONDS_TO_END, SECONDS_TO_STOP = 60.0, 3.0
 # Where what is tracked on this disk lies in a results folder, with each tracker's log.
 FOLDER = "tracked"
 
@@ -43,10 +44,13 @@ class Tracker:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bench.trackers", name, suite, str(results.absolute())],
+                [sys.executable, "-P", "-m", "bench.trackers", name, suite, str(results.absolute())],
                 # Ctrl-C is for the scheduler, which closes the pipe when the last cell has ended.
-                stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         self._pipe: IO[bytes] | None = self._process.stdin
         assert self._pipe is not None
         os.set_blocking(self._pipe.fileno(), False)
@@ -60,15 +64,15 @@ class Tracker:
         except OSError as error:
             self._give_up("does not keep up" if isinstance(error, BlockingIOError) else "has ended")
 
-    def close(self) -> None:
-        """Waits until all is handed over, a minute at most."""
+    def close(self, patience: float) -> None:
+        """Waits until all is handed over, so many seconds at most."""
         if self._pipe is None:
             return
         self._pipe.close()
         try:
-            status = self._process.wait(SECONDS_TO_END)
+            status = self._process.wait(patience)
         except subprocess.TimeoutExpired:
-            self._give_up(f"was not done {SECONDS_TO_END:.0f} s after the last cell")
+            self._give_up(f"was not done {patience:.0f} s after the last cell")
         else:
             if status:
                 self._give_up("could not be told all")
@@ -98,7 +102,7 @@ class TrackedDisplay(RunDisplay):
 
     def __exit__(self, *exception: object) -> None:
         for tracker in self.trackers:
-            tracker.close()
+            tracker.close(SECONDS_TO_STOP if any(exception) else SECONDS_TO_END)
         super().__exit__(*exception)
 
     def ended(self, record: Record, stage: Stage, seconds: float) -> None:

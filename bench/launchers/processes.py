@@ -186,6 +186,13 @@ def _end_as(code: int) -> NoReturn:
 def _record(job: Job, reason: str, seconds: float) -> Record:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Record(
-        id=job.cell.id, cell=job.cell, status="failed", reason=reason, attempts=job.attempt, started=now, finished=now,
-        wall_seconds=seconds, environment=environment.describe() | {"processes": job.processes},
-    )  # fmt: skip
+        id=job.cell.id,
+        cell=job.cell,
+        status="failed",
+        reason=reason,
+        attempts=job.attempt,
+        started=now,
+        finished=now,
+        wall_seconds=seconds,
+        environment=environment.describe() | {"processes": job.processes},
+    )

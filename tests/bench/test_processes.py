@@ -45,9 +45,13 @@ METHODS = {"full": {"lr": 1e-3}, "lora": {"rank": 2, "dropout": 0.0}}
 
 def test_two_processes_give_the_scores_of_one(bench, write_suite, without_dropout, tmp_path):
     budget = {
-        "train_examples": 61, "validation_examples": 40, "test_examples": 59, "epochs": 2, "batch_size": 8,
+        "train_examples": 61,
+        "validation_examples": 40,
+        "test_examples": 59,
+        "epochs": 2,
+        "batch_size": 8,
         "max_length": 32,
-    }  # fmt: skip
+    }
     # The last batch of an epoch has five examples, which two ranks cannot share evenly.
     suite = write_suite(backbones=[str(without_dropout)], methods=METHODS, budget=budget, profile=False)
     for folder, count in (("one", 1), ("two", 2)):
@@ -157,9 +161,15 @@ def test_a_cell_whose_ranks_go_apart_or_hang_or_die_is_one_cells_matter(bench, w
     plugins = [str(PLUGINS / "colours.py"), str(PLUGINS / "ranks_apart.py")]
     methods = ["drifts", "raises_on_one", "dies_on_one", "hangs_on_one", "head"]
     ended = bench(
-        "run", write_suite(methods=methods, plugins=plugins, profile=False), "--processes", 2, "--slots", 1,
-        "--time-limit", "30 s",
-    )  # fmt: skip
+        "run",
+        write_suite(methods=methods, plugins=plugins, profile=False),
+        "--processes",
+        2,
+        "--slots",
+        1,
+        "--time-limit",
+        "30 s",
+    )
     assert ended.returncode == 1
     found = results_of(tmp_path / "results" / "tiny")
     assert found["head"]["status"] == "trained"

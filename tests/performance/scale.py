@@ -117,9 +117,14 @@ class Immediate:
 def suite_of(folder: Path, cells: dict[str, Cell]) -> Any:
     """What a scheduler asks of a suite."""
     return SimpleNamespace(
-        name="many", path=folder / "many.yaml", cells=cells, cards=Cards, plugin_files=lambda cell: (),
-        file=SimpleNamespace(profile=False, keep=Keep()), resolved=lambda: {"name": "many", "command": "bench run"},
-    )  # fmt: skip
+        name="many",
+        path=folder / "many.yaml",
+        cells=cells,
+        cards=Cards,
+        plugin_files=lambda cell: (),
+        file=SimpleNamespace(profile=False, keep=Keep()),
+        resolved=lambda: {"name": "many", "command": "bench run"},
+    )
 
 
 def trained(cell: Cell) -> Record:
@@ -162,8 +167,3 @@ def _best(action: Callable[[], Any]) -> tuple[Any, float]:
         found = action()
         least = min(least, time.perf_counter() - began)
     return found, least
-
-
-if __name__ == "__main__":
-    for figure in measure():
-        print(" | ".join(figure), flush=True)
