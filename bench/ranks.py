@@ -13,6 +13,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
+from itertools import zip_longest
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -67,7 +69,8 @@ def join(starter: Connection, rank: int, ranks: int, port: int) -> None:
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     if backend == "gloo":
         os.environ["ACCELERATE_USE_CPU"] = "true"  # or it would see one process
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=ranks)
+    # A cell has a time limit of its own.
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=ranks, timeout=timedelta(days=365))
 
 
 def count() -> int:
@@ -106,7 +109,8 @@ def summed(parameters: Sequence[Tensor], backward: Callable[[], Tensor]) -> Tens
     with _own_noise(parameters[0].device):
         loss = backward()
     # A parameter without a gradient here may have one elsewhere.
-    told = torch.stack([loss.float(), *(loss.new_tensor(float(p.grad is not None)) for p in parameters)])
+    there = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=loss.device)
+    told = torch.cat([loss.float().reshape(1), there])
     distributed.all_reduce(told)
     for parameter, known in zip(parameters, told[1:].tolist(), strict=True):
         if known:
@@ -149,11 +153,12 @@ def require_same(model: nn.Module) -> None:
     if count() == 1:
         return
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
-    mine = [(name, float(value.sum(dtype=torch.float64))) for name, value in tensors.items()]
-    theirs = gather_object([mine])
-    for each in theirs:
-        for (name, value), (other, there) in zip(theirs[0], each, strict=False):
-            if name != other or (value != there and not (value != value and there != there)):
+    mine = [(name, value.shape, str(value.sum(dtype=torch.float64).item())) for name, value in tensors.items()]
+    first, *others = gather_object([mine])
+    for each in others:
+        for here, there in zip_longest(first, each):
+            if here != there:
+                name = (here or there)[0]
                 raise RanksDiffer(
                     f"its processes have come to learn different things ({name}): what the method takes of a batch is"
                     " more than the gradients of what it trains; run it in one process (processes: 1)"

@@ -50,6 +50,7 @@ class PhaseTrainer:
         self.form = form
         self.max_grad_norm = budget.max_grad_norm
         method.on_phase(anatomy, phase, steps)
+        ranks.require_same(anatomy.model)
         self.optimizer: Optimizer = accelerator.prepare(optimizer_of(anatomy, method, phase))
         self.schedule = (
             get_constant_schedule(self.optimizer)

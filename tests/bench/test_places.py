@@ -10,6 +10,7 @@ import pytest
 from bench import environment, places
 from bench.folders import UsageError
 from bench.sizes import bytes_of
+from bench.suite import Suite
 from bench.suite_file import SuiteFile
 from records.cards import Cards
 from records.record import Cost, Manifest
@@ -115,3 +116,28 @@ def test_a_size_that_is_none_is_refused_with_an_example(text):
 def test_sizes_are_read_as_slurm_reads_them():
     assert bytes_of("16 GB") == bytes_of("16g") == bytes_of("16GiB") == 16 * GIB
     assert bytes_of("800 MB") == 800 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--launcher", "slurm", "--share", "2"], "--share is for this machine alone"),
+        (["--launcher", "slurm", "--gpu-memory", "4 GB"], "--gpu-memory is for this machine alone"),
+        (["--launcher", "slurm", "--gpus", "1", "--processes", "2"], "takes as many GPUs: --gpus 2"),
+        (["--gpu-memory", "much"], "takes a size such as '16 GB'"),
+        (["--processes", "0"], "takes a whole number from 1"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(bench, write_suite, arguments, said):
+    refused = bench("run", write_suite(), *arguments)
+    assert refused.returncode in (1, 2)
+    assert said in refused.stderr
+
+
+def test_a_suite_says_so_as_well_and_none_of_it_is_identity(bench, write_suite):
+    plain = Suite.load(str(write_suite()))
+    other = Suite.load(str(write_suite("other", processes=2, share=3, gpu_memory="8 GB")))
+    assert (other.file.processes, other.file.share, other.file.gpu_memory) == (2, 3, "8 GB")
+    assert list(other.cells) == list(plain.cells)
+    refused = bench("run", write_suite("odd", share=0, gpu_memory="much"))
+    assert "odd.yaml:" in refused.stderr and "share" in refused.stderr and "takes a size" in refused.stderr

@@ -172,6 +172,7 @@ def test_a_cell_whose_ranks_go_apart_or_hang_or_die_is_one_cells_matter(bench, w
     )
     assert ended.returncode == 1
     found = results_of(tmp_path / "results" / "tiny")
+    assert found.keys() == set(methods), ended.stdout + ended.stderr
     assert found["head"]["status"] == "trained"
     assert "have come to learn different things" in found["drifts"]["reason"]
     assert found["raises_on_one"]["reason"] == "process 2 of 2: RuntimeError: the flux capacitor is empty"
