@@ -12,6 +12,7 @@ import time
 from multiprocessing import Pipe
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from torch import distributed
@@ -156,20 +157,13 @@ def test_ranks_end_together_and_the_first_reason_is_the_cells(tmp_path, work, st
     assert multiprocessing.active_children() == []
 
 
+APART = [str(PLUGINS / "colours.py"), str(PLUGINS / "ranks_apart.py")]
+
+
 @pytest.mark.exhaustive
-def test_a_cell_whose_ranks_go_apart_or_hang_or_die_is_one_cells_matter(bench, write_suite, tmp_path):
-    plugins = [str(PLUGINS / "colours.py"), str(PLUGINS / "ranks_apart.py")]
-    methods = ["drifts", "raises_on_one", "dies_on_one", "hangs_on_one", "head"]
-    ended = bench(
-        "run",
-        write_suite(methods=methods, plugins=plugins, profile=False),
-        "--processes",
-        2,
-        "--slots",
-        1,
-        "--time-limit",
-        "30 s",
-    )
+def test_a_cell_whose_ranks_go_apart_or_die_is_one_cells_matter(bench, write_suite, tmp_path):
+    methods = ["drifts", "raises_on_one", "dies_on_one", "head"]
+    ended = bench("run", write_suite(methods=methods, plugins=APART, profile=False), "--processes", 2, "--slots", 1)
     assert ended.returncode == 1
     found = results_of(tmp_path / "results" / "tiny")
     assert found.keys() == set(methods), ended.stdout + ended.stderr
@@ -178,4 +172,13 @@ def test_a_cell_whose_ranks_go_apart_or_hang_or_die_is_one_cells_matter(bench, w
     assert found["raises_on_one"]["reason"] == "process 2 of 2: RuntimeError: the flux capacitor is empty"
     assert found["dies_on_one"]["reason"].startswith("process 2 of 2: the worker was killed by SIGKILL")
     assert found["dies_on_one"]["attempts"] == 2
-    assert found["hangs_on_one"]["reason"].startswith("stopped after 30 s, its time limit")
+
+
+@pytest.mark.exhaustive
+def test_a_rank_that_hangs_ends_with_all_others_at_the_time_limit(bench, write_suite, tmp_path):
+    suite = write_suite(methods=["hangs_on_one"], plugins=APART, profile=False)
+    bench("run", suite, "--processes", 2, "--slots", 1, "--time-limit", "20 s")
+    [found] = results_of(tmp_path / "results" / "tiny").values()
+    assert found["reason"].startswith("stopped after 20 s, its time limit")
+    server, *_ = [each for each in psutil.Process().children() if "forkserver" in " ".join(each.cmdline())]
+    assert server.children(recursive=True) == []
