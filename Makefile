@@ -58,8 +58,8 @@ test-exhaustive: $(READY) ## what `make test` tries only a part of: every method
 test-page: $(READY) $(AXE)/.ready ## the page in a real browser (Chromium), axe-core's rules of accessibility included
 	$(BIN)/python -m pytest tests/reports/test_page*.py
 
-performance: $(READY) ## how long the page of 5,000 cells takes in a real browser
-	$(BIN)/python -m tests.performance.page_load
+performance: $(READY) ## how long 10,000 cells take, and the page of 5,000 in a real browser; writes docs/performance.md
+	$(BIN)/python -m tests.performance
 
 test-slow: $(READY) ## the tests that train real models for minutes
 	$(BIN)/python -m pytest -m slow

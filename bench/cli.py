@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import __version__, cluster, estimate_table, evidence, exchange, terminal
+from bench import __version__, cluster, estimate_table, evidence, exchange, places, terminal, watching
 from bench.durations import seconds_of
 from bench.export import commands as export_commands
 from bench.folders import RESULTS, UsageError, cell_of, expanded, path_of, store_of, usable_folder
+from bench.tracking import TRACKERS
 from bench.tuning import commands as tuning_commands
-from records.record import Record, precisions
+from records.record import Record
 from records.store import RecordStore, ResultsError
 from records.text import printable
 
@@ -31,7 +32,7 @@ def main() -> None:
     """Carries out what the command line asks for, and exits with its status."""
     terminal.prepare()
     arguments = _parser().parse_args()
-    # A polite kill ends a run as Ctrl-C does: workers stopped, finished cells kept.
+    # A polite kill ends a run as a second Ctrl-C does: workers stopped, finished cells kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = arguments.command(arguments)
@@ -57,9 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the cells of a suite that have no result yet")
     run.add_argument("suite", nargs="?", default="embedded", help="a built-in suite's name, or the path of a YAML file")
     run.add_argument("--results", type=path_of, help="folder of the results (default: results/<suite>)")
-    run.add_argument("--slots", type=_positive, help="cells at a time (default: one per GPU, or per core and 4 GiB)")
+    places.add_options(run, _positive)
     limit = "how long a cell may train, and be profiled, as in '90 min' or '2 h'; 'none' is without end (default: 12 h)"
     run.add_argument("--time-limit", type=_length_of_time, help=limit)
+    tracker = f"hand histories, scores and costs to a tracker: {', '.join(TRACKERS)}; may be repeated"
+    run.add_argument("--tracker", action="append", choices=TRACKERS, default=[], metavar="NAME", help=tracker)
     cluster.add_options(run)
     run.set_defaults(command=_run)
 
@@ -71,9 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--slots", type=_positive, help="cells at a time (default: as `bench run` would)")
     plan.set_defaults(command=_plan)
 
-    status = commands.add_parser("status", help="what of a results folder is done, failed, open")
-    status.add_argument("results", nargs="?", default="embedded", help="a results folder, or a suite's name")
-    status.set_defaults(command=_status)
+    watching.add_command(commands)
 
     list_ = commands.add_parser("list", help="names of methods, tasks, backbones, suites")
     list_.add_argument("kind", nargs="?", choices=KINDS, help="with details")
@@ -132,11 +133,10 @@ def _length_of_time(text: str) -> str:
 
 def _run(arguments: argparse.Namespace) -> int:
     from bench import plan_lines
-    from bench.display import RunDisplay
-    from bench.launchers.local import slots
     from bench.resolved_suite import ResolvedSuite
-    from bench.scheduler import Scheduler
+    from bench.scheduler import Scheduler, interruptible
     from bench.suite import SuiteError
+    from bench.tracking import TrackedDisplay
     from bench.tuning.tuned import with_tuned
 
     here = Path.cwd()
@@ -153,15 +153,21 @@ def _run(arguments: argparse.Namespace) -> int:
     for note in suite.notes():
         print(f"note: {note}")
     limit = seconds_of(arguments.time_limit or suite.file.time_limit)
-    with RunDisplay() as display:
+    file = places.with_options(suite.file, arguments)
+    with TrackedDisplay() as display:
         launcher = cluster.launcher_of(arguments, suite, store, limit, display.note)
-        places = cluster.places(suite) if launcher.remote else slots(arguments.slots)
-        for line in plan_lines.of_suite(suite, store.root, len(places)):
+        display.track(arguments.tracker, suite.name, store.root)
+        slots = cluster.places(suite) if launcher.remote else places.slots(file, suite, store, arguments.slots)
+        for line in plan_lines.of_suite(suite, store.root, len(slots)):
             display.note(line)
-        records = Scheduler(suite, store, launcher, places, limit).run(display)
-    if said := _precisions(records):
+        scheduler = Scheduler(suite, store, launcher, slots, limit, file.processes)
+        with interruptible(scheduler):
+            records = scheduler.run(display)
+    if said := watching.of_precisions(records):
         print(said)
     lacking = _lacking(records, suite.file.profile)
+    if scheduler.left:
+        lacking.append(f"stopped with {scheduler.left} cells open: the same command goes on from there")
     print(f"results: {store.root}" + (f" ({'; '.join(lacking)})" if lacking else ""))
     print(f"next: bench report {shlex.quote(str(store.root))}")
     return 1 if lacking else 0
@@ -190,39 +196,9 @@ def _lacking(records: list[Record], profiles: bool) -> list[str]:
     return lacking
 
 
-def _precisions(records: list[Record]) -> str:
-    """Where cells were not all computed alike, as on two kinds of a cluster's nodes: how many in which precision."""
-    counts = precisions(records)
-    counted = ", ".join(f"{n} in {name}" for name, n in counts.items())
-    return f"cells were computed in different precision: {counted}" if len(counts) > 1 else ""
-
-
 def _console() -> Console:
     """In a file or a pipe, lines must not break at the width of a terminal that is not there."""
     return Console(width=None if sys.stdout.isatty() else 200)
-
-
-def _status(arguments: argparse.Namespace) -> int:
-    from bench.display import status_table
-
-    store = store_of(arguments.results)
-    manifest = store.manifest()
-    records = {record.id: record for record in store.records()}
-    console = _console()
-    console.print(status_table(manifest.cells, records, manifest.suite.get("profile", True)))
-    for record in records.values():
-        if record.reason:
-            line = f"{record.id}  {record.status}  {record.cell}: {record.reason}"
-            console.print(printable(" ".join(line.split("\n"))), markup=False, soft_wrap=True)
-    for line in cluster.status_lines(store):
-        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
-    if kept := evidence.kept_line(store, list(records.values())):
-        console.print(kept, markup=False, highlight=False)
-    if said := _precisions(list(records.values())):
-        console.print(said, markup=False, highlight=False)
-    for line in manifest.mixed:
-        console.print(printable(f"merged though it differs: {line}"), markup=False, highlight=False, soft_wrap=True)
-    return 0
 
 
 def _list(arguments: argparse.Namespace) -> int:

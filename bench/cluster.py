@@ -119,9 +119,17 @@ def launcher_of(
     if arguments.launcher == "slurm":
         from bench.launchers.slurm import SlurmLauncher
 
-        if arguments.slots is not None:
-            raise UsageError("--slots is for this machine alone; on a cluster it is --concurrency")
-        return SlurmLauncher(options_of(arguments, suite.file.slurm.model_dump()), limit, suite.modules(), tell)
+        for name in ("slots", "share", "gpu_memory"):
+            if getattr(arguments, name) is not None:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is for this machine alone; on a cluster each cell is a job of its own,"
+                    " and --concurrency says how many run at a time"
+                )
+        options = options_of(arguments, suite.file.slurm.model_dump())
+        processes = arguments.processes or suite.file.processes
+        if options.gpus and options.gpus < processes:
+            raise UsageError(f"a cell of {processes} processes takes as many GPUs: --gpus {processes}")
+        return SlurmLauncher(options, limit, suite.modules(), tell)
     from bench.launchers.local import LocalLauncher
 
     if given := [name for name in FLAGS if getattr(arguments, name) is not None]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bench.durations import seconds_of
+from bench.sizes import parted
 
 # Added to a cell's time limit where no time is asked for: to start Python, and to load the backbone.
 MINUTES_TO_START = 15
-_MEMORY = re.compile(r"(\d+)\s*([KMGT])B?", re.IGNORECASE)
 
 
 class SlurmOptions(BaseModel):
@@ -36,10 +35,8 @@ class SlurmOptions(BaseModel):
     def _size(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        found = _MEMORY.fullmatch(value.strip())
-        if not found or not int(found[1]):
-            raise ValueError(f"takes a size such as '16 GB' or '800 MB', not {value!r}")
-        return found[1] + found[2].upper()
+        number, unit = parted(value)
+        return f"{number}{unit}"
 
     @field_validator("time")
     @classmethod

@@ -17,7 +17,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict, load_from_disk
 from torch.utils.data import DataLoader, Sampler
 
-from bench import forms
+from bench import forms, ranks
 from bench.backbones.vocabulary import unknown_share
 from bench.caches import CacheError, cache_folder, kept
 from bench.contract import DataError, check, plain
@@ -280,7 +280,7 @@ def train_loader(
     split: Dataset, form: Form, batch_size: int, seed: int, micro_batch: int | None = None
 ) -> tuple[DataLoader[dict[str, Any]], LengthBuckets]:
     """Endless use of a split: call `set_epoch` on the sampler before each pass over the loader. Batches of more than
-    `micro_batch` examples have micro-batches beside them."""
+    `micro_batch` examples have micro-batches beside them, and of several ranks each has those of its part."""
     sampler = LengthBuckets([len(ids) for ids in split["input_ids"]], batch_size, seed)
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -290,11 +290,12 @@ def train_loader(
 
 
 def in_micro_batches(make: Callable[[Any], dict[str, Any]], rows: Sequence[Any] | Tensor, size: int) -> dict[str, Any]:
-    """The batch that is made of the rows and, where they are more than `size`, those made of so many at a time."""
-    batch = make(rows)
-    if len(rows) <= size:
+    """The batch that is made of the rows and, where this rank's are not all of them or more than `size`, those made of
+    so many at a time; none where there are fewer rows than ranks."""
+    batch, own = make(rows), rows[ranks.own() :: ranks.count()]
+    if len(own) == len(rows) <= size:
         return batch
-    return batch | {MICRO_BATCHES: [make(rows[start : start + size]) for start in range(0, len(rows), size)]}
+    return batch | {MICRO_BATCHES: [make(own[start : start + size]) for start in range(0, len(own), size)]}
 
 
 def eval_loader(split: Dataset, form: Form, batch_size: int) -> DataLoader[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,10 @@ SILENT_ON_TERMINAL = 60
 SILENT_IN_FILE = 300
 
 
+# How long is left is asked of every job that is: of ten thousand not whenever one has ended.
+SECONDS_BETWEEN_ESTIMATES = 0.5
+
+
 class PatientConsole(Console):
     """A console whose reader may go away, as `head` does: what is said after that is said to nobody."""
 
@@ -50,33 +55,42 @@ class TimeLeft:
     """Expects of a job what the jobs before it took: those of the same stage, method and task if there are
     any, else all of the stage."""
 
-    taken: dict[tuple[str, ...], list[float]] = field(default_factory=dict)
+    taken: dict[tuple[str, ...], tuple[float, int]] = field(default_factory=dict)
 
     def learn(self, cell: Cell, stage: Stage, seconds: float) -> None:
         """Takes note of what a job took."""
         for key in ((stage,), (stage, cell.task), (stage, cell.task, cell.label)):
-            self.taken.setdefault(key, []).append(seconds)
+            total, count = self.taken.get(key, (0.0, 0))
+            self.taken[key] = total + seconds, count + 1
 
-    def of(self, cell: Cell, stage: Stage) -> float | None:
+    def of(self, task: str, label: str, stage: Stage) -> float | None:
         """The expected seconds of a job; None where no such job has ended."""
-        for key in ((stage, cell.task, cell.label), (stage, cell.task), (stage,)):
-            if seconds := self.taken.get(key):
-                return sum(seconds) / len(seconds)
+        for key in ((stage, task, label), (stage, task), (stage,)):
+            if key in self.taken:
+                total, count = self.taken[key]
+                return total / count
         return None
 
-    def total(self, running: list[Running], pending: list[Job], slots: int) -> float | None:
+    def total(self, running: list[Running], pending: Iterable[Job], slots: int) -> float | None:
         """Seconds until all is done, or None while there is nothing to judge by."""
         if not self.taken:
             return None
         trainings, profiles = 0.0, 0.0
+        # Ten thousand jobs are of few kinds.
+        left: dict[tuple[str, str, Stage], float] = {}
         jobs = [(run.job, 1 - run.done / run.total if run.total else 1.0) for run in running]
         for job, share in [*jobs, *((job, 1.0) for job in pending)]:
-            own = share * (self.of(job.cell, job.stage) or 0.0)
-            if job.stage == "profile":
-                profiles += own
+            kind = (job.cell.task, job.cell.label, job.stage)
+            left[kind] = left.get(kind, 0.0) + share
+            if job.stage == "train":
+                later: tuple[str, str, Stage] = (job.cell.task, job.cell.label, "profile")
+                left[later] = left.get(later, 0.0) + 1
+        for kind, amount in left.items():
+            seconds = amount * (self.of(*kind) or 0.0)
+            if kind[2] == "profile":
+                profiles += seconds
             else:
-                trainings += own
-                profiles += self.of(job.cell, "profile") or 0.0
+                trainings += seconds
         return trainings / slots + profiles
 
 
@@ -96,6 +110,7 @@ class RunDisplay:
         self.slots = 1
         self.began = time.monotonic()
         self.remaining: float | None = None
+        self.estimated = -math.inf
 
     def __enter__(self) -> RunDisplay:
         if self.live:
@@ -131,8 +146,10 @@ class RunDisplay:
 
     def refresh(self, running: list[Running], pending: list[Job]) -> None:
         """Shows where the run stands."""
-        slots = self.slots or max(1, sum(not run.queued for run in running))
-        self.remaining = self.time_left.total(running, pending, slots)
+        now = time.monotonic()
+        if not pending or now - self.estimated >= SECONDS_BETWEEN_ESTIMATES:
+            slots = self.slots or max(1, sum(not run.queued for run in running))
+            self.remaining, self.estimated = self.time_left.total(running, pending, slots), now
         if self.live:
             self.live.update(self._picture(running))
         else:

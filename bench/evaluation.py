@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from bench import ranks
 from bench.data import eval_loader
 from bench.forms.base import Form, Predicted
 from bench.memory import fitting
@@ -56,11 +57,11 @@ def ask(
 ) -> Predicted:
     """What the model makes of a split, a row per example, in the loader's order. Leaves the model in evaluation mode.
     Raises Diverged, which names the split and `when`, where the loss is not finite."""
+    ranks.require_same(model)
     model.eval()
     loss, terms = 0.0, 0
     lists: tuple[list[Any], ...] = ([], [], [], [])
-    for batch in loader:
-        found = form.predict(model, batch)
+    for found in ranks.gathered([(n, form.predict(model, batch)) for n, batch in ranks.own_batches(loader)]):
         loss, terms = loss + found.loss, terms + found.terms
         for own, more in zip(lists, found[2:], strict=True):
             own += more

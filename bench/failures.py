@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.backbones import BackboneError
 from bench.contract import DataError
 from bench.memory import OutOfMemory, is_out_of_memory
+from bench.ranks import RanksDiffer
 from bench.registry import PluginError
 from bench.scoring import Diverged, ScoreError
 from records.redaction import redacted
@@ -20,7 +21,7 @@ from tasks.base import TaskUnavailable
 LONGEST_REASON = 500
 
 # Exceptions whose message is meant for the user; of others the report shows the type as well.
-EXPECTED = (BackboneError, DataError, Diverged, OutOfMemory, PluginError, ScoreError, TaskUnavailable)
+EXPECTED = (BackboneError, DataError, Diverged, OutOfMemory, PluginError, RanksDiffer, ScoreError, TaskUnavailable)
 
 
 class NotApplicable(Exception):

@@ -16,7 +16,8 @@ Stage = Literal["train", "profile"]
 class Job:
     """One stage of one cell. `base` is the folder from which the suite's relative paths are seen; `attempt`
     counts from 1; training is saved every `checkpoint` seconds, if at all. Paths are absolute: a plugin may change the
-    current folder."""
+    current folder. Its work is divided among so many `processes`, which changes no result beyond what is rounded, and
+    what dropout draws."""
 
     cell: Cell
     stage: Stage
@@ -26,3 +27,4 @@ class Job:
     attempt: int
     keep: Keep = field(default_factory=Keep)
     checkpoint: float | None = None
+    processes: int = 1

@@ -9,6 +9,8 @@ from typing import TypeVar
 import psutil
 import torch
 
+from bench import ranks
+
 T = TypeVar("T")
 
 # What allocators say that raise no exception of their own: the CPU's, and Apple's.
@@ -37,7 +39,8 @@ def fitting(size: int, work: Callable[[int], T], asked: str, device: torch.devic
         try:
             return size, work(size)
         except Exception as error:
-            if not is_out_of_memory(error):
+            # Other ranks would wait for this one in vain.
+            if not is_out_of_memory(error) or ranks.count() > 1:
                 raise
             if size == 1:
                 raise OutOfMemory(

@@ -116,9 +116,9 @@ class Plan:
 
 def crossed(file: SuiteFile, budgets: Mapping[str, Budget]) -> Iterator[Planned]:
     """Every cell, in the order in which they run."""
-    for seed in file.seeds:
-        for backbone in file.backbones:
-            for task in file.tasks:
+    for backbone in file.backbones:
+        for task in file.tasks:
+            for seed in file.seeds:
                 for label in file.methods:
                     yield Planned(backbone, label, task, seed, budgets[task])
 
@@ -149,7 +149,7 @@ def plan(
     left = [cell for cell in cells if not (found := done.get(cell)) or found.status not in finished]
     records = folder[1] if folder else []
     gpus = _gpus()
-    slots = slots or gpus or environment.side_by_side()
+    slots = slots or max(1, (gpus * (file.share or 1) or environment.side_by_side()) // file.processes)
     clock = _Clock(records, gpus, slots)
     seconds: Range | None = Range(0, 0)
     rests: Counter[str] = Counter()

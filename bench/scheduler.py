@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -57,25 +58,30 @@ class Scheduler:
         launcher: Launcher,
         slots: list[Slot],
         limit: float | None = None,
+        processes: int = 1,
     ) -> None:
-        """`limit` is how many seconds a cell may take to train, and to be profiled; None is without end."""
+        """`limit` is how many seconds a cell may take to train, and to be profiled; None is without end. Each trains in
+        so many `processes`, and is profiled in one."""
         self.suite = suite
         self.cards = suite.cards()
         self.store = store
         self.launcher = launcher
         self.slots = slots
         self.limit = limit
+        self.processes = processes
         self.results = store.root.absolute()
         self.base = suite.path.parent.absolute()
         self.train: deque[Job] = deque()
         self.profile: deque[Job] = deque()
         self.stamps: dict[str, tuple[int, int] | None] = {}
         self.standing: dict[str, Record] = {}
+        self.interrupted = False
+        self._told_interrupt = False
 
     def run(self, display: Display) -> list[Record]:
-        """Returns the records when every cell has a result. On an exception, KeyboardInterrupt included, running
-        workers are ended; their cells are run again next time. Raises ResultsError if another run is at work in the
-        same folder, if that holds another suite, or if it cannot be written."""
+        """Returns the records when every cell has a result, or after an `interrupt`. On an exception, KeyboardInterrupt
+        included, running workers are ended; their cells are run again next time. Raises ResultsError if another run is
+        at work in the same folder, if that holds another suite, or if it cannot be written."""
         with only_one(self.store.root) as look:
             with self._writing():
                 self.store.prepare()
@@ -90,6 +96,7 @@ class Scheduler:
             display.begin(self.suite.name, self.suite.cells, finished, slots, self.suite.file.profile)
             try:
                 while self._fill() or self.launcher.running:
+                    self._tell_interrupt(display)
                     display.refresh(list(self.launcher.running.values()), [*self.train, *self.profile])
                     with self._launching():
                         for running, end in self.launcher.wait(timeout=0.5):
@@ -100,6 +107,27 @@ class Scheduler:
             finally:
                 self.launcher.stop()
         return list(self.standing.values())
+
+    def interrupt(self) -> None:
+        """Somebody wants the run to end. At first nothing new starts, and what runs is waited for; at the second time,
+        or where it runs elsewhere and goes on without us, raises KeyboardInterrupt."""
+        if self.interrupted or self.launcher.remote:
+            raise KeyboardInterrupt
+        self.interrupted = True
+
+    @property
+    def left(self) -> int:
+        """How many cells are not done."""
+        return len({job.cell.id for job in (*self.train, *self.profile)})
+
+    def _tell_interrupt(self, display: Display) -> None:
+        if self.interrupted and not self._told_interrupt:
+            self._told_interrupt = True
+            count = len(self.launcher.running)
+            display.note(
+                f"nothing new starts; waiting for {count} running cell{'s' if count != 1 else ''} to end (Ctrl-C again"
+                " stops at once)"
+            )
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -199,10 +227,13 @@ class Scheduler:
         plugins, keep = self.suite.plugin_files(cell), self.suite.file.keep
         queue = self.train if stage == "train" else self.profile
         every = seconds_of(self.suite.file.checkpoint)
-        queue.append(Job(cell, stage, self.results, self.base, plugins, attempt, keep, every))
+        processes = self.processes if stage == "train" else 1
+        queue.append(Job(cell, stage, self.results, self.base, plugins, attempt, keep, every, processes))
 
     def _fill(self) -> bool:
         """Starts what can start now; False where nothing is left to start."""
+        if self.interrupted:
+            return False
         running = self.launcher.running
         if self.launcher.remote:
             for slot in self.slots:
@@ -300,6 +331,16 @@ class Scheduler:
             wall_seconds=seconds,
             environment={} if self.launcher.remote else environment.describe(),
         )
+
+
+@contextlib.contextmanager
+def interruptible(scheduler: Scheduler) -> Iterator[None]:
+    """Ctrl-C is the scheduler's to answer."""
+    before = signal.signal(signal.SIGINT, lambda *_: scheduler.interrupt())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _now() -> str:

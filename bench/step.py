@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim import AdamW, Optimizer
 from transformers import get_constant_schedule, get_linear_schedule_with_warmup
 
+from bench import ranks
 from bench.data import MICRO_BATCHES
 from methods.base import Method, Phase
 
@@ -54,6 +56,7 @@ class PhaseTrainer:
         if state is not None:
             method.load_progress(anatomy, state["method"])
             _load_tensors(anatomy.model, state["tensors"])
+        ranks.require_same(anatomy.model)
         self.optimizer: Optimizer = accelerator.prepare(optimizer_of(anatomy, method, phase))
         self.schedule = (
             get_constant_schedule(self.optimizer)
@@ -80,17 +83,16 @@ class PhaseTrainer:
     def backward(self, batch: dict[str, Any]) -> Tensor:
         """Adds the gradients of the batch's mean loss, micro-batch by micro-batch where it has them; returns that loss,
         detached."""
-        total: Tensor | None = None
+        total = torch.zeros((), device=self.accelerator.device)
         for part in batch.get(MICRO_BATCHES, [None]):
             loss = self.loss(batch) if part is None else self.form.share_of_loss(self.model, part, batch)
             self.accelerator.backward(loss)
-            total = loss.detach() if total is None else total + loss.detach()
-        assert total is not None
+            total = total + loss.detach()
         return total
 
     def step(self, batch: dict[str, Any]) -> Tensor:
         """One optimiser step on a batch; returns its loss, detached."""
-        loss = self.backward(batch)
+        loss = ranks.summed(self.trained, partial(self.backward, batch))
         self.done += 1
         self.method.after_backward(self.anatomy, self.done)
         self.accelerator.clip_grad_norm_(self.trained, self.max_grad_norm)

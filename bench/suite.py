@@ -23,12 +23,12 @@ BUILT_IN = Path(__file__).parent / "suites"
 
 
 def expand(axes: Axes) -> Iterator[Cell]:
-    """Every cell, in the order in which they run: seeds outermost, so that a run that is cut short has whole
-    comparisons of fewer seeds."""
+    """Every cell, in the order in which they run: backbone by backbone and task by task, there with all methods and
+    seeds, so that a run that is cut short has whole comparisons."""
     forgetting = {axes.forgetting.name: axes.forgetting.revision} if axes.forgetting else {}
-    for seed in axes.file.seeds:
-        for spec, backbone in axes.backbones.items():
-            for name, task in axes.tasks.items():
+    for spec, backbone in axes.backbones.items():
+        for name, task in axes.tasks.items():
+            for seed in axes.file.seeds:
                 for label, method in axes.methods.items():
                     yield Cell(
                         backbone=spec,

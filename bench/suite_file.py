@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bench.cluster_options import SlurmOptions
 from bench.durations import seconds_of
+from bench.sizes import bytes_of
 from bench.yaml_lines import Place
 from records.cell import Budget, FormName
 from records.text import composed
@@ -21,6 +22,8 @@ from records.vocabulary import nearest
 # NumPy's generators of old, which libraries draw from, take no other.
 MOST_SEED = 2**32 - 1
 MOST_INTEGER = 2**63 - 1
+# As need of memory: what the cost profiles of the same cells have found.
+AS_PROFILED = "auto"
 
 
 def _name(text: str) -> str:
@@ -77,6 +80,11 @@ class SuiteFile(BaseModel):
     checkpoint: str = Field(
         "5 min", description="how often a training is saved, to be gone on with where it is cut off; `none` is never"
     )
+    processes: int = Field(1, ge=1, le=64, description="processes that a cell trains in, each on a GPU of its own")
+    share: int | None = Field(None, ge=1, description="cells at a time on one GPU; one by default")
+    gpu_memory: str | None = Field(
+        None, description="what a cell takes of a GPU's memory, as '8 GB', or `auto`: no more share a GPU than fit"
+    )
     slurm: SlurmOptions = Field(SlurmOptions(), description="what `--launcher slurm` asks of the cluster for a job")
     tuning: Tuning | None = Field(None, description="how `bench tune` searches the methods' hyperparameters")
     plugins: list[Path] = []
@@ -87,6 +95,13 @@ class SuiteFile(BaseModel):
         text = "none" if value is None else str(value)
         seconds_of(text)
         return text
+
+    @field_validator("gpu_memory")
+    @classmethod
+    def _size(cls, value: str | None) -> str | None:
+        if value not in (None, AS_PROFILED):
+            bytes_of(value)
+        return value
 
     @field_validator("tasks", "methods", mode="before")
     @classmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -16,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 import datasets
 import torch
 import transformers
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from pydantic import ValidationError
 
 # What every cell needs is imported here, once, by the server from which the workers are forked.
 from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: F401
 
-from bench import environment
+from bench import environment, ranks
 from bench.attempts import trained
 from bench.backbones import Backbone, BackboneError
 from bench.checkpoints import Checkpoints
@@ -63,9 +61,8 @@ GENERAL_TEXT = Budget(train_examples=1, validation_examples=1, test_examples=32,
 def run(job: Job, line: Lifeline, threads: int) -> None:
     """Runs a job in a freshly forked process, on so many cores, and writes its record. Raises nothing but OSError,
     where the disk refuses the log or the record."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the scheduler, which ends its workers
     store = RecordStore(job.results)
-    _redirect_output(store.log(job.cell.id), append=job.stage == "profile" or job.attempt > 1)
+    _redirect_output(store.log(job.cell.id), append=job.stage == "profile" or job.attempt > 1 or ranks.count() > 1)
     quieten()
     torch.set_num_threads(threads)
     now = _now()
@@ -75,6 +72,8 @@ def run(job: Job, line: Lifeline, threads: int) -> None:
     )  # fmt: skip
     if job.stage == "train":
         kept = _train(job, record, line)
+        if not ranks.may_write(record.status, record.reason):
+            return
         for name, data in kept.files.items():
             record.kept[name] = store.keep(record.id, name, data)
         if kept.texts:
@@ -155,8 +154,10 @@ class CellRun:
         # Only what others ran, and no worker, is without them.
         assert self.cell.budget is not None and self.cell.form is not None and self.cell.precision is not None
         self.budget, self.form_name = self.cell.budget, self.cell.form
-        self.accelerator = Accelerator(mixed_precision=_precision(self.cell.precision))
-        self.checkpoints = Checkpoints(RecordStore(job.results), self.cell, self.accelerator, job.checkpoint)
+        self.accelerator = ranks.accelerator(_precision(self.cell.precision))
+        # Of several ranks none is saved: each has random numbers of its own.
+        every = job.checkpoint if ranks.count() == 1 else None
+        self.checkpoints = Checkpoints(RecordStore(job.results), self.cell, self.accelerator, every)
 
     @cached_property
     def task(self) -> Task:
@@ -333,6 +334,7 @@ class CellRun:
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "threads": torch.get_num_threads(),
             "precision": self.accelerator.mixed_precision,
+            **({"processes": count} if (count := ranks.count()) > 1 else {}),
         }
 
 

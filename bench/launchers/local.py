@@ -9,15 +9,14 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import psutil
 
-from bench import environment
 from bench.launchers import leftovers, server
 from bench.launchers.base import End, LaunchError, Slot
 from bench.lifeline import NOT_WRITTEN, Lifeline, die_with, watch_scheduler
@@ -36,36 +35,28 @@ SECONDS_BETWEEN_STARTS = (0.1, 0.5, 2.0, 5.0)
 UNKNOWN_STATUS = 255
 
 
-def slots(count: int | None = None) -> list[Slot]:
-    """One slot for each GPU; without one, as many as `environment.side_by_side`. `count` asks for fewer or, on a
-    processor, another number."""
-    gpus = _visible_gpus()
-    cores = environment.cores()
-    if gpus:
-        gpus = gpus[:count]
-        threads = max(1, cores // len(gpus))
-        return [Slot(i, threads, {"CUDA_VISIBLE_DEVICES": gpu}) for i, gpu in enumerate(gpus)]
-    count = environment.side_by_side() if count is None else count
-    return [Slot(i, max(1, cores // count)) for i in range(count)]
-
-
-def _visible_gpus() -> list[str]:
-    import torch
-
-    if not torch.cuda.is_available():
-        return []
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",") if named else [str(index) for index in range(torch.cuda.device_count())]
-
-
 def _enter(work: str, job: Job, reports: connection.Connection, slot: Slot) -> None:
     """The worker's side. Its imports are there already: the server has made them."""
-    line = Lifeline(reports)
     if not die_with(server.PID):
         watch_scheduler()
     os.environ.update(slot.environ)  # before anything looks for a GPU
+
+    def run(line: Lifeline) -> None:
+        module = importlib.import_module(work)
+        if job.processes > 1:
+            from bench.launchers import processes
+
+            processes.run(module.run, job, reports, slot.threads)
+        else:
+            module.run(job, line, slot.threads)
+
+    carry_out(Lifeline(reports), run)
+
+
+def carry_out(line: Lifeline, run: Callable[[Lifeline], None]) -> NoReturn:
+    """Does the work of this process, and ends it; what kept it from being written down goes through the line."""
     try:
-        importlib.import_module(work).run(job, line, slot.threads)
+        run(line)
         status = 0
     except OSError as error:
         line.refused(error)

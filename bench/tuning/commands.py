@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import cluster
+from bench import cluster, places
 from bench.durations import seconds_of
 from bench.folders import RESULTS, UsageError, path_of, usable_folder
 from records.text import printable
@@ -29,7 +29,7 @@ def add_commands(commands: Any, positive: Callable[[str], int], length_of_time: 
     )
     where = "folder of the suite's results, in which the search has its own (default: results/<suite>)"
     tune.add_argument("--results", type=path_of, help=where)
-    tune.add_argument("--slots", type=positive, help="cells at a time (default: as `bench run` would)")
+    places.add_options(tune, positive)
     tune.add_argument("--time-limit", type=length_of_time, help="how long a trial may train (default: the suite's)")
     full = "when the search has ended, train the trials that it stopped to their end too: was one of them better?"
     tune.add_argument("--full", action="store_true", help=full)
@@ -66,11 +66,15 @@ def _tune(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, search: SuiteSearch, suite: ResolvedSuite) -> None:
     from bench.display import RunDisplay
-    from bench.launchers.local import slots
-    from bench.scheduler import Scheduler
+    from bench.scheduler import Scheduler, interruptible
 
     limit = seconds_of(arguments.time_limit or suite.file.time_limit)
+    file = places.with_options(suite.file, arguments)
     with RunDisplay() as display:
         launcher = cluster.launcher_of(arguments, suite, search.store, limit, display.note)
-        places = cluster.places(suite) if launcher.remote else slots(arguments.slots)
-        Scheduler(suite, search.store, launcher, places, limit).run(display)
+        slots = cluster.places(suite) if launcher.remote else places.slots(file, suite, search.store, arguments.slots)
+        scheduler = Scheduler(suite, search.store, launcher, slots, limit, file.processes)
+        with interruptible(scheduler):
+            scheduler.run(display)
+    if scheduler.left:
+        raise KeyboardInterrupt

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import psutil
@@ -243,15 +244,34 @@ def test_killed_in_the_middle_the_same_command_finishes_with_the_same_scores(ben
     assert {cell_id: after[cell_id] for cell_id in done} == done  # none of them trained again
 
 
-def test_ctrl_c_ends_the_run_and_loses_no_finished_cell(start, long_suite, tmp_path):
+def test_ctrl_c_waits_for_what_runs_and_starts_nothing_new(start, long_suite, tmp_path):
+    results = tmp_path / "results" / "tiny"
+    run = start("run", long_suite, "--slots", 2)
+    wait_until(lambda: worker_of(run))
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the workers as well
+    output, _ = run.communicate(timeout=120)
+    assert run.returncode == 1
+    assert "nothing new starts; waiting for" in output
+    assert "cells open: the same command goes on from there" in output
+    assert "Traceback" not in output
+    assert 1 <= len(finished(results)) <= 2
+    assert {record["status"] for record in read_records(results).values()} == {"trained"}
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)])
+def test_a_second_ctrl_c_or_a_kill_ends_the_run_at_once_and_loses_no_finished_cell(
+    start, long_suite, tmp_path, signals
+):
     results = tmp_path / "results" / "tiny"
     run = start("run", long_suite, "--slots", 2)
     wait_until(lambda: finished(results))
     worker = wait_until(lambda: worker_of(run))
-    os.killpg(run.pid, signal.SIGINT)
+    for number in signals:
+        os.killpg(run.pid, number) if number == signal.SIGINT else run.send_signal(number)
+        time.sleep(0.2)  # two of the same that wait for the same process are one
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 1
-    assert "finished cells are kept" in output
+    assert "interrupted; finished cells are kept" in output
     assert "Traceback" not in output
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
     assert finished(results)

@@ -19,10 +19,12 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from bench import planning
 from bench.cli import _lacking
 from bench.launchers import local
 from bench.launchers.local import LocalLauncher, Slot
 from bench.scheduler import Scheduler
+from bench.suite import Suite
 from bench.suite_file import Keep
 from records import files
 from records.cards import Cards
@@ -235,6 +237,35 @@ def test_a_cost_profile_that_is_lacking_is_told_and_tried_again_by_the_next_run(
     assert said.startswith(f"1 without a cost profile, as {found.id}: no cost profile: the process ended itself")
     assert _lacking([found], profiles=False) == []
     assert _lacking([found.model_copy(update={"status": "failed"})], profiles=True) == ["1 of 1 cells failed"]
+
+
+def test_an_interrupt_lets_what_runs_end_and_starts_nothing_new(tmp_path):
+    class Interrupting(Listener):
+        def refresh(self, running, pending) -> None:
+            super().refresh(running, pending)
+            if running and not scheduler.interrupted:
+                scheduler.interrupt()
+
+    listener, store = Interrupting(), RecordStore(tmp_path / "results")
+    suite = suite_of(tmp_path, "fine", "fine", "fine", "fine", profile=True)
+    launcher = LocalLauncher(work="tests.bench.odd_workers")
+    scheduler = Scheduler(suite, store, launcher, [Slot(0, 1), Slot(1, 1)])
+    found = scheduler.run(listener)
+    assert [record.status for record in found] == ["trained", "trained"]  # which the first two were; none is profiled
+    assert len(list(store.records())) == 2
+    assert scheduler.left == 4
+    assert listener.notes == ["nothing new starts; waiting for 2 running cells to end (Ctrl-C again stops at once)"]
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.interrupt()
+
+
+def test_all_methods_and_seeds_of_a_task_run_before_the_next_task(write_suite):
+    """So that what a run that was cut short has are whole comparisons."""
+    suite = Suite.load(str(write_suite(tasks={"colours": {}, "rotten_tomatoes": {}}, seeds=[0, 1, 2])))
+    order = [(cell.task, cell.seed, cell.label) for cell in suite.cells.values()]
+    assert order == [(t, s, m) for t in ("colours", "rotten_tomatoes") for s in (0, 1, 2) for m in ("full", "head")]
+    planned = planning.crossed(suite.file, dict.fromkeys(suite.file.tasks, suite.file.budget))
+    assert [(cell.task, cell.seed, cell.label) for cell in planned] == order
 
 
 def test_a_log_is_cut_to_its_two_ends(run, tmp_path):
