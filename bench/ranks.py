@@ -65,7 +65,7 @@ def join(starter: Connection, rank: int, ranks: int, port: int) -> None:
     """Makes this process one of so many ranks, which meet at a port of this machine."""
     global _starter
     _starter = starter
-    store = distributed.distributed_c10d.TCPStore("127.0.0.1", port, ranks, is_master=False)
+    store = distributed.TCPStore("127.0.0.1", port, ranks, is_master=False)  # type: ignore[attr-defined]
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     if backend == "gloo":
         os.environ["ACCELERATE_USE_CPU"] = "true"  # or it would see one process
@@ -92,7 +92,7 @@ def may_write(status: str, reason: str | None) -> bool:
     return bool(_starter.recv())
 
 
-def with_own_part(make: Callable[[Sequence[Any]], dict[str, Any]], rows: Sequence[Any]) -> dict[str, Any]:
+def with_own_part(make: Callable[[list[Any]], dict[str, Any]], rows: list[Any]) -> dict[str, Any]:
     """The batch that is made of the rows, and beside it this rank's part; an empty one where there are fewer rows than
     ranks."""
     batch = make(rows)
