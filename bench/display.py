@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -112,7 +112,7 @@ class RunDisplay:
         self.remaining: float | None = None
         self.estimated = -math.inf
 
-    def __enter__(self) -> RunDisplay:
+    def __enter__(self) -> Self:
         if self.live:
             self.live.start()
         return self

@@ -37,7 +37,7 @@ class RanksDiffer(Exception):
     """The ranks no longer have the same model."""
 
 
-class RankAccelerator(Accelerator):
+class RankAccelerator(Accelerator):  # type: ignore[misc]
     """Leaves models and loaders whole, where accelerate would wrap the one and divide the other's batches among ranks,
     at equal weights however many examples or tokens each has."""
 
@@ -62,7 +62,7 @@ def join(starter: Connection, rank: int, ranks: int, port: int) -> None:
     """Makes this process one of so many ranks, which meet at a port of this machine."""
     global _starter
     _starter = starter
-    store = distributed.TCPStore("127.0.0.1", port, ranks, is_master=False)
+    store = distributed.TCPStore("127.0.0.1", port, ranks, is_master=False)  # type: ignore[attr-defined]
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     if backend == "gloo":
         os.environ["ACCELERATE_USE_CPU"] = "true"  # or it would see one process

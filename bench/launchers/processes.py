@@ -68,7 +68,7 @@ class _Rank:
 def run(work: Work, job: Job, reports: connection.Connection, threads: int) -> None:
     """Does a job's work in as many processes as it asks for, and leaves its record. Raises OSError where the disk
     refuses that, or the log."""
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     began = time.monotonic()
     RecordStore(job.results).log(job.cell.id).open("a" if job.attempt > 1 else "w").close()  # all ranks append to it
