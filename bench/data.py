@@ -292,9 +292,10 @@ def train_loader(
 def in_micro_batches(make: Callable[[Any], dict[str, Any]], rows: Sequence[Any] | Tensor, size: int) -> dict[str, Any]:
     """The batch that is made of the rows and, where this rank's are not all of them or more than `size`, those made of
     so many at a time; none where there are fewer rows than ranks."""
-    batch, own = make(rows), rows[ranks.own() :: ranks.count()]
-    if len(own) == len(rows) <= size:
+    batch = make(rows)
+    if ranks.count() == 1 and len(rows) <= size:
         return batch
+    own = rows[ranks.own() :: ranks.count()]
     return batch | {MICRO_BATCHES: [make(own[start : start + size]) for start in range(0, len(own), size)]}
 
 

@@ -120,7 +120,7 @@ class Cost(BaseModel):
     stored_bytes: Count | None = None
     step_seconds: Seconds | None = None
     yardstick_seconds: Seconds | None = None
-    drifted: bool = False
+    drifted: bool | None = None
     train_tokens_per_second: float | None = None
     train_flops: Count | None = None
     inference_flops: Count | None = None

@@ -341,32 +341,6 @@ def test_what_stands_where_a_record_should_be_is_moved_aside_or_replaced(run, tm
     assert (outside / "log.txt").read_text() == "mine"
 
 
-def test_a_folder_holds_one_suite(tmp_path):
-    def claim(folder: Path, *labels: str, results: Path | None = None) -> Listener:
-        folder.mkdir(parents=True, exist_ok=True)
-        store, listener = RecordStore(results or tmp_path / "results"), Listener()
-        launcher = LocalLauncher(work="tests.bench.odd_workers")
-        suite = suite_of(folder, *labels)
-        Scheduler(suite, store, launcher, [Slot(0, 1)]).run(listener)
-        return listener
-
-    claim(tmp_path / "monday", "fine")
-    written = (tmp_path / "results" / "manifest.json").read_text()
-    other = suite_of(tmp_path / "friday", "forks", "fine")
-    other.cells.pop(next(iter(other.cells)))
-    with pytest.raises(ResultsError, match=r"another suite, \.\./monday/mine\.yaml.*--results"):
-        Scheduler(other, RecordStore(tmp_path / "results"), LocalLauncher(), [Slot(0, 1)]).run(Listener())
-    assert (tmp_path / "results" / "manifest.json").read_text() == written
-    # The same file, edited; and the file moved, with its cells.
-    assert claim(tmp_path / "monday", "fine", "forks").notes == []
-    assert "2 of its 2 cells are kept" in claim(tmp_path / "tuesday", "fine", "forks").notes[0]
-    # Moved together, it is at home anywhere, whatever the cells.
-    (tmp_path / "away").mkdir()
-    for name in ("tuesday", "results"):
-        (tmp_path / name).rename(tmp_path / "away" / name)
-    assert claim(tmp_path / "away" / "tuesday", "leaves_a_thread", results=tmp_path / "away" / "results").notes == []
-
-
 @pytest.mark.parametrize("damage", ["truncated", "newer", "folder"])
 def test_a_manifest_that_cannot_be_read_is_not_overwritten(run, tmp_path, damage):
     run("fine")
@@ -393,19 +367,6 @@ def test_a_record_of_a_newer_version_is_not_run_over(run, tmp_path):
     with pytest.raises(ResultsError, match="written by a newer version"):
         run("fine")
     assert path.read_text() == newer
-
-
-def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path):
-    (tmp_path / "file").write_text("")
-    outside = tmp_path / "outside"
-    outside.write_text("mine")
-    (tmp_path / "linked").mkdir()
-    (tmp_path / "linked" / ".lock").symlink_to(outside)
-    for root in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300), tmp_path / "linked"):
-        with pytest.raises(ResultsError) as caught:
-            Scheduler(suite_of(tmp_path, "fine"), RecordStore(root), LocalLauncher(), []).run(Listener())
-        assert "\n" not in str(caught.value) and "no results can be kept here" in str(caught.value)
-    assert outside.read_text() == "mine"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread watches, which waits for the lock")
