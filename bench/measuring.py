@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -148,20 +148,21 @@ def count_flops(action: Action) -> int:
     """Of a forward, or a forward and a backward pass: the same on every machine."""
 
     def forward(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-        return int(sdpa_flop_count(query, key, value))
+        """Of shapes (batch, heads, length, size); a group of heads may share keys and values."""
+        batch, heads, length, size = query
+        return int(2 * batch * heads * length * key[-2] * (size + value[-1]))
 
     def backward(_: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any) -> int:
-        return 2 * int(sdpa_flop_count(query, key, value))
+        return 2 * forward(query, key, value)
 
     # PyTorch leaves out the attention of a processor, and of a GPU counts also what its kernels compute a second time
     # in the backward pass.
     aten = torch.ops.aten
+    kernels = ("flash_attention_for_cpu", "flash_attention", "efficient_attention", "cudnn_attention")
     attention = {
-        aten._scaled_dot_product_flash_attention_for_cpu: forward,
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: backward,
-        aten._scaled_dot_product_flash_attention_backward: backward,
-        aten._scaled_dot_product_efficient_attention_backward: backward,
-        aten._scaled_dot_product_cudnn_attention_backward: backward,
+        getattr(aten, f"_scaled_dot_product_{kernel}{suffix}"): count
+        for kernel in kernels
+        for suffix, count in (("", forward), ("_backward", backward))
     }
     with FlopCounterMode(display=False, custom_mapping=attention) as counter:
         action()

@@ -55,6 +55,9 @@ class RankAccelerator(Accelerator):  # type: ignore[misc]
 
 def accelerator(precision: str) -> Accelerator:
     """For one process, or for a rank."""
+    # The backward pass of cuDNN's attention gives NaN where masked batches are 64, 192, ... tokens long (pytorch issue
+    # 196678: version 2.11, Hopper); the other kernels' does not.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     return (Accelerator if count() == 1 else RankAccelerator)(mixed_precision=precision)
 
 
