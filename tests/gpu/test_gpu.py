@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -70,16 +71,15 @@ def records_by_label(results: Path) -> dict[str, dict]:
 
 
 def test_every_method_trains_in_bf16_and_what_it_learnt_answers_again(bench, write_suite, still_backbone, tmp_path):
-    path = write_suite(backbones=[str(still_backbone)], methods=native(), precision="auto")
-    done = bench("run", path, "--results", tmp_path / "results")
+    path = write_suite(backbones=[str(still_backbone)], methods=native(), precision="auto", profile=False)
+    done = bench("run", path, "--results", tmp_path / "results", "--share", 8)
     records = records_by_label(tmp_path / "results")
     assert done.returncode == 0, [record["reason"] for record in records.values() if record["reason"]]
     assert set(records) == set(native())
     for label, record in records.items():
-        assert record["status"] == "ok", (label, record["reason"])
+        assert record["status"] == "trained", (label, record["reason"])
         assert record["environment"]["device"] == torch.cuda.get_device_name(0)
         assert record["environment"]["precision"] == "bf16"
-        assert record["cost"]["peak_memory_bytes"] > 0
     verified = bench("verify", tmp_path / "results")
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
@@ -163,6 +163,7 @@ def test_the_report_says_which_gpu_it_was(bench, write_suite, still_backbone, tm
 @pytest.mark.parametrize("low", [False, True])
 def test_batches_that_are_padded_on_the_left_have_finite_gradients(length: int, low: bool):
     """As a language model is trained on answers: in bf16, a kernel of cuDNN gives NaN for some lengths."""
+    AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = ranks.accelerator("bf16" if low else "no")
     torch.manual_seed(0)
     config = LlamaConfig(vocab_size=99, hidden_size=576, intermediate_size=256, num_hidden_layers=2,
