@@ -60,7 +60,8 @@ def make_tiny_backbone(folder: Path) -> None:
 
 @pytest.fixture
 def write_suite(tmp_path: Path, tiny_backbone: Path) -> Callable[..., Path]:
-    """Writes a small suite on the tiny backbone; keyword arguments replace its keys."""
+    """Writes a small suite on the tiny backbone, whose cells are not profiled: that takes longer than their training.
+    Keyword arguments replace its keys."""
 
     def write(name: str = "tiny", **keys: Any) -> Path:
         suite = {
@@ -73,6 +74,7 @@ def write_suite(tmp_path: Path, tiny_backbone: Path) -> Callable[..., Path]:
                 "max_length": 32,
             },
             "precision": "no",
+            "profile": False,
             "plugins": [str(PLUGINS / "colours.py")],
         }  # fmt: skip
         path = tmp_path / f"{name}.yaml"

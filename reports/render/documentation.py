@@ -32,6 +32,9 @@ class Run:
         self.seeds = sorted({int(seed) for seed in self.results.cells["seed"]})
         records = list(self.results.records.values())
         self.environment = environment_of(records[0])
+        device = self.environment.get("device", "cpu")
+        cores = f"{self.environment.get('processor')}, {self.environment.get('cores')} cores"
+        self.machine = cores if device == "cpu" else f"{device}; {cores}"
         self.commits = sorted({str(record.environment.get("commit") or "unknown")[:7] for record in records})
         began = min(datetime.fromisoformat(record.started) for record in records)
         ended = max(datetime.fromisoformat(record.finished) for record in records)

@@ -90,7 +90,7 @@ def run(tmp_path: Path, bench: Callable[..., Any]) -> Callable[..., dict[str, An
 
     def call(backbone: Path, **keys: Any) -> dict[str, Any]:
         suite = {
-            "backbones": [str(backbone)], "methods": {"full": {"lr": 3e-3}}, "seeds": [0], "precision": "no",
+            "backbones": [str(backbone)], "methods": {"full": {"lr": 3e-3}}, "seeds": [0], "precision": "no", "profile": False,
             "plugins": [str(PLUGINS / "kinds.py"), str(PLUGINS / "colours.py")], "budget": SMALL,
         }  # fmt: skip
         path = tmp_path / "suite.yaml"
