@@ -59,7 +59,7 @@ def test_a_flag_that_cannot_be_used_is_one_line(given, said):
 
 def test_a_suite_says_what_its_jobs_ask_for_and_its_cells_stay_the_same(fake, bench, write_suite, tmp_path):
     asks = {"partition": "gpu", "gpus": 1, "setup": ["module load cuda"]}
-    shown = bench("run", write_suite(slurm=asks), "--launcher", "slurm", "--memory", "8 GB", "--dry-run")
+    shown = bench("run", write_suite(slurm=asks, profile=True), "--launcher", "slurm", "--memory", "8 GB", "--dry-run")
     assert shown.returncode == 0, shown.stderr
     training, _, profile = shown.stdout.partition("# cost profiles")
     lines = {"#SBATCH --partition=gpu", "#SBATCH --gpus-per-node=1", "#SBATCH --mem=8G", "module load cuda"}

@@ -90,7 +90,8 @@ def run(tmp_path: Path, bench: Callable[..., Any]) -> Callable[..., dict[str, An
 
     def call(backbone: Path, **keys: Any) -> dict[str, Any]:
         suite = {
-            "backbones": [str(backbone)], "methods": {"full": {"lr": 3e-3}}, "seeds": [0], "precision": "no", "profile": False,
+            "backbones": [str(backbone)], "methods": {"full": {"lr": 3e-3}}, "seeds": [0], "precision": "no",
+            "profile": False,
             "plugins": [str(PLUGINS / "kinds.py"), str(PLUGINS / "colours.py")], "budget": SMALL,
         }  # fmt: skip
         path = tmp_path / "suite.yaml"
@@ -118,10 +119,9 @@ def run(tmp_path: Path, bench: Callable[..., Any]) -> Callable[..., dict[str, An
 )
 def test_a_kind_is_learnt_under_a_fresh_head(run, backbones, backbone: str, task: str, metric: str, least: float):
     record = run(backbones[backbone], tasks=[task])[f"full {task}"]
-    assert record["status"] == "ok"
+    assert record["status"] == "trained"
     assert record["test"][metric] > least
     assert record["parameters"]["head"] > 0
-    assert record["cost"]["step_seconds"] > 0
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_kind_is_learnt_under_a_fresh_head(run, backbones, backbone: str, task
 )
 def test_a_kind_is_learnt_as_text(run, backbones, task: str, metric: str, least: float):
     record = run(backbones["decoder"], tasks=[task], form="text")[f"full {task}"]
-    assert record["status"] == "ok"
+    assert record["status"] == "trained"
     assert record["test"][metric] > least
     assert record["parameters"]["head"] == 0
 
@@ -144,7 +144,7 @@ def test_a_kind_is_learnt_as_text(run, backbones, task: str, metric: str, least:
 def test_an_encoder_decoder_is_trained_on_text(run, backbones, task: str):
     """From random weights it learns more slowly: that it fits its answers ever better has to do."""
     record = run(backbones["encoder-decoder"], tasks=[task], form="text")[f"full {task}"]
-    assert record["status"] == "ok"
+    assert record["status"] == "trained"
     losses = [line["train_loss"] for line in record["history"]]
     assert losses[-1] < 0.7 * losses[0]
 
@@ -152,7 +152,9 @@ def test_an_encoder_decoder_is_trained_on_text(run, backbones, task: str):
 @pytest.mark.exhaustive
 def test_prompting_trains_nothing_and_pays_at_inference(run, backbones):
     methods = {"zero_shot": {}, "few_shot": {"shots": 3}, "full": {"lr": 3e-3}, "prefix_tuning": {"lr": 1e-2}}
-    found = run(backbones["decoder"], tasks=["colours", "go"], form="text", methods=methods, forgetting="go")
+    found = run(
+        backbones["decoder"], tasks=["colours", "go"], form="text", methods=methods, forgetting="go", profile=True
+    )
     zero, few, full, prefix = (found[f"{name} colours"] for name in methods)
     for record in (zero, few):
         assert (record["parameters"]["total"], record["data"]["steps"], record["cost"]["train_flops"]) == (0, 0, 0)

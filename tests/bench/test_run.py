@@ -74,7 +74,7 @@ def long_suite(write_suite):
 
 
 def test_a_run_leaves_complete_records_and_a_second_runs_nothing(bench, write_suite, tmp_path):
-    suite = write_suite()
+    suite = write_suite(profile=True)
     first = bench("run", suite)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "tiny: 2 cells (1 backbone × 2 methods × 1 task × 1 seed): 0 done, 2 open" in first.stdout
@@ -147,7 +147,8 @@ def test_what_goes_wrong_is_recorded_with_its_reason_and_the_rest_goes_on(bench,
     assert "Traceback" not in ended.stdout + ended.stderr
     records = {record["cell"]["label"]: record for record in read_records(tmp_path / "results" / "tiny").values()}
     assert {label: record["status"] for label, record in records.items()} == {
-        "raises": "failed", "diverges": "failed", "dies": "failed", "hungry": "failed", "refuses": "n/a", "head": "ok",
+        "raises": "failed", "diverges": "failed", "dies": "failed", "hungry": "failed", "refuses": "n/a",
+        "head": "trained",
     }  # fmt: skip
     assert records["raises"]["reason"] == "RuntimeError: the flux capacitor is empty"
     assert "not finite at step" in records["diverges"]["reason"]
@@ -200,11 +201,12 @@ def test_a_trial_that_stops_leaves_the_rest_to_its_whole(bench, write_suite, tmp
     assert scores(tmp_path / "searched")[whole.id] == scores(tmp_path / "alone")[whole.id]
 
 
+@pytest.mark.exhaustive
 def test_what_does_not_fit_into_memory_is_trained_with_fewer_examples_at_a_time(bench, write_suite, tmp_path):
     """As if it had been asked for so from the first, profile included."""
     budget = {"train_examples": 30, "validation_examples": 8, "test_examples": 8, "epochs": 2, "batch_size": 8}
     for name, more in (("fitted", {}), ("asked", {"micro_batch": 2})):
-        suite = write_suite(name, methods=["greedy"], plugins=FAULTY, budget=budget | more)
+        suite = write_suite(name, methods=["greedy"], plugins=FAULTY, budget=budget | more, profile=True)
         assert bench("run", suite).returncode == 0
     [fitted], [asked] = (read_records(tmp_path / "results" / name).values() for name in ("fitted", "asked"))
     assert fitted["id"] != asked["id"]
@@ -237,7 +239,7 @@ def test_killed_in_the_middle_the_same_command_finishes_with_the_same_scores(ben
     done = finished(results)
     assert 3 <= len(done) < 6
     assert bench("run", long_suite, "--results", "cut", "--slots", 2).returncode == 0
-    assert {record["status"] for record in read_records(results).values()} == {"ok"}
+    assert {record["status"] for record in read_records(results).values()} == {"trained"}
     assert scores(results) == scores(tmp_path / "whole")
     after = finished(results)
     assert len(after) == 6

@@ -122,7 +122,7 @@ def suite_of(folder: Path, cells: dict[str, Cell]) -> Any:
         cells=cells,
         cards=Cards,
         plugin_files=lambda cell: (),
-        file=SimpleNamespace(profile=False, keep=Keep()),
+        file=SimpleNamespace(profile=False, keep=Keep(), checkpoint="none"),
         resolved=lambda: {"name": "many", "command": "bench run"},
     )
 
