@@ -28,11 +28,13 @@ Action = Callable[[], Any]
 WARM_UP = 2
 # Even, so that either goes first equally often. A ratio that is not sure yet gets another round.
 PAIRS_A_ROUND = 8
-ROUNDS = 6
+ROUNDS = 4
 # Of a median ratio: its standard error, as a share of it.
-SURE = 0.01
-# Beyond this, what was measured is said to have drifted: with 95 % confidence, another profile may be 5 % away.
-DRIFTED = 0.018
+SURE = 0.015
+# Beyond this, what was measured is said to have drifted: at 95 % confidence it may be 5 % away from what it is.
+DRIFTED = 0.025
+# Seconds after which no further round begins: one of a large model has long steps, which average over much.
+LONGEST = 5.0
 # The standard error of a median of n values is about 0.93 of their interquartile range over √n (McGill et al. 1978).
 OF_RANGE = 0.93
 
@@ -70,11 +72,12 @@ class Timing:
 
 def beside(reference: Action, action: Action, device: torch.device) -> Timing:
     """Times an action in turn with a reference; who goes first changes from pair to pair. Goes on for as many rounds as
-    it takes until the ratio is sure."""
+    it takes until the ratio is sure, within bounds."""
     for _ in range(WARM_UP):
         reference()
         action()
     pairs: list[tuple[float, float]] = []
+    began = time.perf_counter()
     for _ in range(ROUNDS):
         for number in range(PAIRS_A_ROUND):
             if number % 2:
@@ -83,7 +86,7 @@ def beside(reference: Action, action: Action, device: torch.device) -> Timing:
                 theirs, ours = timed(reference, device), timed(action, device)
             pairs.append((theirs, ours))
         timing = _timing(pairs)
-        if timing.error <= SURE:
+        if timing.error <= SURE or time.perf_counter() - began > LONGEST:
             break
     return timing
 

@@ -201,7 +201,7 @@ def test_a_ratio_that_is_not_sure_is_taken_more_often_and_then_said_to_have_drif
         now += seconds * (1 + restless * draw.random())
 
     monkeypatch.setattr("bench.measuring.time", SimpleNamespace(perf_counter=lambda: now))
-    timing = beside(lambda: takes(1.0), lambda: takes(2.0), torch.device("cpu"))
+    timing = beside(lambda: takes(0.001), lambda: takes(0.002), torch.device("cpu"))
     assert timing.ratio == pytest.approx(2, rel=0.2)
     assert timing.drifted == drifted
     rounds = measuring.ROUNDS if restless else 1
