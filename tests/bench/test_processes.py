@@ -45,6 +45,7 @@ def results_of(found) -> dict[str, dict]:
 METHODS = {"full": {"lr": 1e-3}, "lora": {"rank": 2, "dropout": 0.0}}
 
 
+@pytest.mark.exhaustive
 def test_two_processes_give_the_scores_of_one(bench, write_suite, without_dropout, tmp_path):
     budget = {
         "train_examples": 61,

@@ -166,6 +166,7 @@ def test_a_suite_without_a_search_has_nothing_to_tune(bench, write_suite):
     assert done.stderr.strip().endswith("asks for no search; give it a key `tuning`, as in `tuning: {trials: 8}`")
 
 
+@pytest.mark.exhaustive
 def test_a_search_is_run_rung_by_rung_and_its_choice_is_a_second_entry(bench, write_suite, tmp_path):
     short = {"trials": 2, "rungs": [0.5, 1.0], "kept": [0.5]}
     suite = write_suite(methods=METHODS, tuning=short)

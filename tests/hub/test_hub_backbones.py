@@ -46,6 +46,7 @@ def fetch(python, spec: str, **environ: str) -> str:
     return said(python(FETCH.format(spec=spec), **environ))
 
 
+@pytest.mark.exhaustive
 def test_by_id_and_again_from_the_cache_once_the_hub_is_gone(hub: Hub, python):
     sha = hub.sha("models", "tiny/bert")
     first = load(python, "tiny/bert")

@@ -20,6 +20,7 @@ from tests.hub.server import Hub
 STAND_INS = {"FacebookAI/roberta-base": "bert"}
 
 
+@pytest.mark.exhaustive
 def test_the_suites_are_valid(hub: Hub, python):
     """All in one process, which imports the methods once."""
     suites = {
