@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from pathlib import Path
 from types import ModuleType
 
@@ -83,6 +84,9 @@ class Place:
         if process := os.fork():
             return process
         status = 1
+        # A server of workers that other tests have started is the parent's.
+        for name in ("_forkserver_address", "_forkserver_alive_fd", "_forkserver_pid"):
+            setattr(forkserver._forkserver, name, None)
         try:
             die_with(parent)
             status = _run(self, fault)
