@@ -168,6 +168,8 @@ class RunDisplay:
     def ended(self, record: Record, stage: Stage, seconds: float) -> None:
         """Counts a job that has ended, and tells of it."""
         self.time_left.learn(record.cell, stage, seconds)
+        if stage == "train" and record.status == "ok":  # with the profile of another seed's
+            self.time_left.learn(record.cell, "profile", 0)
         self.trained.discard(record.id)
         if record.status == "trained" and record.reason is None and self.profiles:  # its profile is still to come
             self.trained.add(record.id)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -26,14 +27,18 @@ if TYPE_CHECKING:
 Action = Callable[[], Any]
 
 WARM_UP = 2
-# Even, so that either goes first equally often. A ratio that is not sure yet gets another round.
-PAIRS_A_ROUND = 8
-ROUNDS = 4
+# Even, so that either goes first equally often.
+PAIRS_A_ROUND = 4
+FEWEST_PAIRS = 2
+# Each round has a median of its own: what a machine does for a while is the same for the pairs of one round, so that
+# only rounds tell how sure a ratio is that is compared with another profile's. A ratio that is not sure gets more.
+ROUNDS = 5
+MOST_ROUNDS = 8
 # Of a median ratio: its standard error, as a share of it.
 SURE = 0.015
 # Beyond this, what was measured is said to have drifted: at 95 % confidence it may be 5 % away from what it is.
 DRIFTED = 0.025
-# Seconds after which no further round begins: one of a large model has long steps, which average over much.
+# Seconds after which rounds are as short and as few as they may be: a step of a large model averages over much.
 LONGEST = 5.0
 # The standard error of a median of n values is about 0.93 of their interquartile range over √n (McGill et al. 1978).
 OF_RANGE = 0.93
@@ -42,11 +47,12 @@ OF_RANGE = 0.93
 @dataclass(frozen=True)
 class Timing:
     """Passes that were timed in turn with a reference: `reference`, its median seconds; `quartiles`, those of the ratio
-    of neighbours, the median in the middle; `pairs`, how many there were."""
+    of neighbours, the median in the middle; `pairs`, how many there were; `rounds`, the median ratio of each round."""
 
     reference: float
     quartiles: tuple[float, float, float]
     pairs: int
+    rounds: tuple[float, ...] = ()
 
     @property
     def ratio(self) -> float:
@@ -76,24 +82,32 @@ def beside(reference: Action, action: Action, device: torch.device) -> Timing:
     for _ in range(WARM_UP):
         reference()
         action()
-    pairs: list[tuple[float, float]] = []
+    rounds: list[list[tuple[float, float]]] = []
     began = time.perf_counter()
-    for _ in range(ROUNDS):
-        for number in range(PAIRS_A_ROUND):
-            if number % 2:
-                ours, theirs = timed(action, device), timed(reference, device)
-            else:
-                theirs, ours = timed(reference, device), timed(action, device)
-            pairs.append((theirs, ours))
-        timing = _timing(pairs)
-        if timing.error <= SURE or time.perf_counter() - began > LONGEST:
+    for number in range(MOST_ROUNDS):
+        late = time.perf_counter() - began > LONGEST
+        if number >= ROUNDS and (late or _timing(rounds).error <= SURE):
             break
-    return timing
+        rounds.append(_round(reference, action, device, FEWEST_PAIRS if late else PAIRS_A_ROUND))
+    return _timing(rounds)
 
 
-def _timing(pairs: list[tuple[float, float]]) -> Timing:
-    low, median, high = statistics.quantiles((ours / theirs for theirs, ours in pairs), n=4, method="inclusive")
-    return Timing(statistics.median(theirs for theirs, _ in pairs), (low, median, high), len(pairs))
+def _round(reference: Action, action: Action, device: torch.device, count: int) -> list[tuple[float, float]]:
+    pairs = []
+    for number in range(count):
+        if number % 2:
+            ours, theirs = timed(action, device), timed(reference, device)
+        else:
+            theirs, ours = timed(reference, device), timed(action, device)
+        pairs.append((theirs, ours))
+    return pairs
+
+
+def _timing(rounds: list[list[tuple[float, float]]]) -> Timing:
+    ratios = [[ours / theirs for theirs, ours in pairs] for pairs in rounds]
+    low, median, high = statistics.quantiles(chain(*ratios), n=4, method="inclusive")
+    reference = statistics.median(theirs for theirs, _ in chain(*rounds))
+    return Timing(reference, (low, median, high), sum(map(len, rounds)), tuple(map(statistics.median, ratios)))
 
 
 def timed(action: Action, device: torch.device) -> float:

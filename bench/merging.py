@@ -121,11 +121,6 @@ def _is_published(part: Part) -> bool:
     return any(cell.budget is None for cell in part.manifest.cells.values())
 
 
-def _configuration(cell: Cell) -> str:
-    """What cells of one configuration share: all but the seed and the label."""
-    return cell.model_copy(update={"seed": 0, "label": ""}).id
-
-
 def _relabelled(parts: Sequence[Part]) -> list[Part]:
     """A configuration has the label that the first folder gives it."""
     labels: dict[str, str] = {}
@@ -133,7 +128,7 @@ def _relabelled(parts: Sequence[Part]) -> list[Part]:
     for part in parts:
         cells = {}
         for cell_id, cell in part.manifest.cells.items():
-            label = labels.setdefault(_configuration(cell), cell.label)
+            label = labels.setdefault(cell.configuration, cell.label)
             cells[cell_id] = cell.model_copy(update={"label": label})
         manifest = part.manifest.model_copy(update={"cells": cells})
         records = {i: record.model_copy(update={"cell": cells[i]}) for i, record in part.records.items()}
@@ -188,7 +183,7 @@ def _ambiguous(parts: Sequence[Part]) -> Iterator[str]:
     for part in parts:
         own: dict[tuple[str, str, str], dict[str, Cell]] = {}
         for cell in part.manifest.cells.values():
-            own.setdefault((cell.backbone, cell.label, cell.task), {})[_configuration(cell)] = cell
+            own.setdefault((cell.backbone, cell.label, cell.task), {})[cell.configuration] = cell
         for key, cells in own.items():
             first, others = seen.setdefault(key, (part, cells))
             if cells.keys() != others.keys():

@@ -153,6 +153,7 @@ def plan(
     clock = _Clock(records, gpus, slots)
     seconds: Range | None = Range(0, 0)
     rests: Counter[str] = Counter()
+    costed = {cell._replace(seed=0) for cell, record in done.items() if record.cost is not None}
     for cell in left:
         trained = (found := done.get(cell)) is not None and found.status == "trained"
         took, rest = clock.of(cell)
@@ -161,7 +162,8 @@ def plan(
             seconds = None
         elif seconds is not None:
             training = Range(0, 0) if trained else took.training
-            profile = took.profile if file.profile else Range(0, 0)
+            profile = took.profile if file.profile and cell._replace(seed=0) not in costed else Range(0, 0)
+            costed.add(cell._replace(seed=0))  # seeds share a profile
             seconds += Range(training.low / slots + profile.low, training.high / slots + profile.high)
     reference = next((label for label in file.methods if label.partition("@")[0] == "full"), None)
     comparisons = len(file.backbones) * len(file.tasks) * (len(file.methods) - 1)

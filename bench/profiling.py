@@ -16,6 +16,7 @@ import torch
 from bench.data import MICRO_BATCHES, in_micro_batches
 from bench.forms.base import Form
 from bench.measuring import (
+    MOST_ROUNDS,
     PAIRS_A_ROUND,
     ROUNDS,
     WARM_UP,
@@ -31,6 +32,7 @@ from bench.step import PhaseTrainer
 from methods.base import Method, Phase
 from records.cell import Budget
 from records.record import Cost, Parameters, PhaseCost
+from records.vocabulary import Rounds
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 # Of each phase where its memory is measured: the second has the optimiser's state.
 STEPS_FOR_MEMORY = 2
 # Told to a method as the length of a phase: those that warm up, and as many as may be timed.
-STEPS = 2 * WARM_UP + ROUNDS * PAIRS_A_ROUND
+STEPS = 2 * WARM_UP + MOST_ROUNDS * PAIRS_A_ROUND
 INFERENCE_BATCH = 8
 
 
@@ -134,6 +136,7 @@ def profile(
         inference_seconds=unmerged.seconds,
         merged_inference_seconds=merged and unmerged.reference * merged.ratio,
         backbone_inference_seconds=unmerged.reference,
+        rounds=_rounds(phases, timings, unmerged, merged),
         drifted=any(timing.drifted for timing in (*timings, unmerged, *([merged] if merged else []))),
         **_of_all(phases, timings, ids.numel()),
     )
@@ -145,8 +148,21 @@ def _protocol(budget: Budget) -> dict[str, Any]:
         "train_batch": [budget.batch_size, budget.max_length],
         "inference_batch": [INFERENCE_BATCH, budget.max_length],
         "yardstick": "activation-only backward",
-        "pairs": PAIRS_A_ROUND,
+        "pairs": ROUNDS * PAIRS_A_ROUND,
     }
+
+
+def _rounds(
+    phases: list[PhaseCost], timings: list[Timing], unmerged: Timing, merged: Timing | None
+) -> dict[Rounds, list[float]]:
+    found: dict[Rounds, list[float]] = {"inference": list(unmerged.rounds)}
+    if merged:
+        found["merged"] = list(merged.rounds)
+    if timings:
+        # Of several phases as many as all have.
+        weighed = ([phase.share * ratio for ratio in one.rounds] for phase, one in zip(phases, timings, strict=True))
+        found["step"] = [sum(ratios) for ratios in zip(*weighed, strict=False)]
+    return found
 
 
 def _of_all(phases: list[PhaseCost], timings: list[Timing], tokens: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from bench.job import Job, Stage
 from bench.launchers.base import LONGEST_LOG, End, Launcher, LaunchError, Running, Slot
 from bench.locking import only_one
 from bench.resolved_suite import ResolvedSuite
+from bench.shared_profiles import SharedProfiles
 from bench.suite import BUILT_IN, Suite
 from records import files
 from records.cell import Cell
@@ -75,6 +76,7 @@ class Scheduler:
         self.profile: deque[Job] = deque()
         self.stamps: dict[str, tuple[int, int] | None] = {}
         self.standing: dict[str, Record] = {}
+        self.shared = SharedProfiles()
         self.interrupted = False
         self._told_interrupt = False
 
@@ -118,7 +120,7 @@ class Scheduler:
     @property
     def left(self) -> int:
         """How many cells are not done."""
-        return len({job.cell.id for job in (*self.train, *self.profile)})
+        return len({job.cell.id for job in (*self.train, *self.profile)} | self.shared.waiting)
 
     def _tell_interrupt(self, display: Display) -> None:
         if self.interrupted and not self._told_interrupt:
@@ -206,12 +208,30 @@ class Scheduler:
                 self._queue(cell, "train")
                 continue
             self.standing[cell_id] = record
-            if record.status == "trained" and self._profiles(cell):
-                self._queue(cell, "profile")
+            self.shared.know(record)
+        for record in list(self.standing.values()):
+            if record.status == "trained" and self._profiles(record.cell):
+                self._costed(record)
 
     def _profiles(self, cell: Cell) -> bool:
         """A trial that is cut short costs what its whole would."""
         return self.suite.file.profile and cell.stop is None
+
+    def _costed(self, record: Record) -> Record:
+        """A trained one, with the profile that it shares with another seed's, if that is known; else it is to have
+        one."""
+        found, first = self.shared.offer(record)
+        if first:
+            self._queue(record.cell, "profile")
+        elif found is not record:
+            self._store(found)
+        return found
+
+    def _store(self, record: Record) -> None:
+        with self._writing():
+            self.store.write(record)
+        self.stamps[record.id] = self.store.stamp(record.id)
+        self.standing[record.id] = record
 
     def _is_spoilt(self, record: Record, tell: Callable[[str], None]) -> bool:
         """Whether the predictions that a report would read are others than the record was written with. States may be
@@ -280,10 +300,14 @@ class Scheduler:
                 return
             record = self._record_of_the_dead(job, self._why(running, end), running.seconds)
             self._keep(record, running)
-        elif job.stage == "train" and record.status == "trained" and self._profiles(job.cell):
-            self._queue(job.cell, "profile")
         self.standing[job.cell.id] = record
+        if job.stage == "train" and record.status == "trained" and self._profiles(job.cell):
+            record = self._costed(record)
         ended(record, job.stage, running.seconds)
+        if job.stage == "profile":
+            for other in self.shared.settle(record):
+                self._store(other)
+                ended(other, "profile", 0)
 
     def _written(self, job: Job) -> Record | None:
         """The record that the job has left; None where it has left none, whatever was there before."""

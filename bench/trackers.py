@@ -103,7 +103,7 @@ def scores(record: Record) -> dict[str, float]:
 
 def costs(record: Record) -> dict[str, float]:
     """What the profile has found."""
-    found = record.cost.model_dump(exclude={"protocol", "phases"}) if record.cost else {}
+    found = record.cost.model_dump(exclude={"protocol", "phases", "rounds"}) if record.cost else {}
     return {f"cost/{name}": float(value) for name, value in found.items() if value is not None}
 
 

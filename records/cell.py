@@ -99,5 +99,10 @@ class Cell(BaseModel):
         """The same without `stop`."""
         return self.model_copy(update={"stop": None})
 
+    @property
+    def configuration(self) -> str:
+        """What cells share that differ in nothing but their seed and label."""
+        return self.model_copy(update={"seed": 0, "label": ""}).id
+
     def __str__(self) -> str:
         return f"{self.backbone} · {self.label} · {self.task} · seed {self.seed}"

@@ -16,6 +16,7 @@ from records.cards import Cards
 from records.cell import Cell
 from records.redaction import redacted
 from records.text import one_line
+from records.vocabulary import Rounds
 
 SCHEMA = 3
 
@@ -105,8 +106,9 @@ class Cost(BaseModel):
     take the worst phase.
 
     `yardstick_seconds` is a training step of the plain backbone in which nothing is trained: `step_seconds` is that,
-    times the median ratio of neighbours, and compares with other cells by this ratio alone. `drifted` says that the
-    machine was too restless to tell a ratio within five percent.
+    times the median ratio of neighbours, and compares with other cells by this ratio alone. `rounds` has the median
+    ratio of each round of timing: of steps to the yardstick's, of passes of inference to the backbone's. `drifted` says
+    that the machine was too restless to tell a ratio within five percent.
 
     A profile of ours has all of it. Of what others published there is what they measured, and `protocol` says how: all
     else is None."""
@@ -121,6 +123,7 @@ class Cost(BaseModel):
     step_seconds: Seconds | None = None
     yardstick_seconds: Seconds | None = None
     drifted: bool | None = None
+    rounds: dict[Rounds, list[Annotated[float, Field(gt=0, allow_inf_nan=False)]]] = {}
     train_tokens_per_second: float | None = None
     train_flops: Count | None = None
     inference_flops: Count | None = None
@@ -201,6 +204,9 @@ class Record(BaseModel):
     data: DataUse | None = None
     parameters: Parameters | None = None
     cost: Cost | None = None
+    profile_of: str | None = Field(
+        None, description="the id of the cell of which `cost` was measured, where it is one of another seed"
+    )
     environment: dict[str, Any] = Field({}, description="where it was trained and scored")
     profiled: dict[str, Any] = Field({}, description="what of the environment was another when cost was profiled")
     rewound: list[Rewound] = Field([], description="scores along the way from the backbone to the merged model")

@@ -54,6 +54,9 @@ METRICS: dict[str, str] = {
     "rouge_2": "ROUGE-2",
 }
 
+# What a profile times beside something else, in rounds.
+Rounds = Literal["step", "inference", "merged"]
+
 UnitKind = Literal["points", "percent", "count", "bytes", "seconds", "flops", "rate", "ratio", "nats"]
 
 
@@ -66,8 +69,8 @@ class Quantity:
     all else by ratio; what is counted is the same on every run, what is timed is not, and a spread is that of scores
     over seeds. `profiled` ones depend on the protocol of the cost profile, and are averaged within one only.
     `beside` is the same figure of the backbone alone, by which what is timed is divided: it was timed beside it, and
-    machines drift. Papers' claims may be about those that are `claimable`; the page plots and lists those that are
-    `listed`, where a run has them.
+    machines drift. `rounds` names those ratios of a profile that it goes with. Papers' claims may be about those that
+    are `claimable`; the page plots and lists those that are `listed`, where a run has them.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Quantity:
     claimable: bool = False
     listed: bool = True
     beside: str | None = None
+    rounds: Rounds | None = None
 
 
 QUANTITIES: dict[str, Quantity] = {
@@ -114,25 +118,25 @@ QUANTITIES: dict[str, Quantity] = {
                  "counted", "sum", claimable=True, listed=False),
         Quantity("stored_bytes", "Stored per task", "storage per task", "bytes", "counted", "Stored", claimable=True),
         Quantity("step_seconds", "Time of a training step", "time of a training step", "seconds", "timed", "step",
-                 claimable=True),
+                 claimable=True, rounds="step"),
         Quantity("step_ratio", "Time of a training step over the yardstick's", "time of a training step over the"
-                 " yardstick's", "ratio", "timed", "step"),
+                 " yardstick's", "ratio", "timed", "step", rounds="step"),
         Quantity("yardstick_seconds", "Time of the yardstick's step", "time of the yardstick's step", "seconds",
                  "timed", "yardstick", listed=False),
         Quantity("train_tokens_per_second", "Training tokens per second", "training throughput", "rate", "timed",
-                 "tokens/s", higher_is_better=True, claimable=True),
+                 "tokens/s", higher_is_better=True, claimable=True, rounds="step"),
         Quantity("train_flops", "FLOPs of a training step", "FLOPs of a training step", "flops", "counted",
                  claimable=True),
         Quantity("inference_seconds", "Latency of a batch", "inference time", "seconds", "timed", claimable=True,
-                 beside="backbone_inference_seconds"),
+                 beside="backbone_inference_seconds", rounds="inference"),
         Quantity("merged_inference_seconds", "Latency of a batch, merged", "inference time once merged", "seconds",
-                 "timed", claimable=True, beside="backbone_inference_seconds"),
+                 "timed", claimable=True, beside="backbone_inference_seconds", rounds="merged"),
         Quantity("backbone_inference_seconds", "Latency of a batch, plain backbone",
                  "inference time of the plain backbone", "seconds", "timed", "backbone", listed=False),
         Quantity("latency", "Latency over the backbone's", "latency over the backbone's", "ratio", "timed",
-                 "unmerged"),
+                 "unmerged", rounds="inference"),
         Quantity("merged_latency", "Latency over the backbone's, merged", "latency over the backbone's, once merged",
-                 "ratio", "timed", "merged"),
+                 "ratio", "timed", "merged", rounds="merged"),
         Quantity("deployed_latency", "Latency once deployed", "latency once deployed", "ratio", "timed", listed=False),
         Quantity("inference_flops", "FLOPs of a batch at inference", "FLOPs of inference", "flops", "counted",
                  claimable=True),

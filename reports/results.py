@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from records.cards import BackboneCard, MethodCard, TaskCard
 from records.cell import Cell
 from records.record import Cost, Manifest, Parameters, Published, Record
 from records.store import RecordStore
-from records.vocabulary import FAMILIES, METRICS
+from records.vocabulary import FAMILIES, METRICS, QUANTITIES
 from reports.scales import UNDEFINED, Scale, may_be_averaged, read_scale
 
 SCORED = ("trained", "ok")
@@ -24,7 +25,7 @@ NOT_RUN = "not run"
 # A trial of a search that was cut short, as it was meant to be.
 STOPPED = "stopped"
 
-COST_COLUMNS = tuple(name for name in Cost.model_fields if name not in ("protocol", "phases", "drifted"))
+COST_COLUMNS = tuple(name for name in Cost.model_fields if name not in ("protocol", "phases", "drifted", "rounds"))
 PARAMETER_COLUMNS = {name: name if name == "percent" else f"{name}_parameters" for name in Parameters.model_fields}
 
 
@@ -32,13 +33,14 @@ PARAMETER_COLUMNS = {name: name if name == "percent" else f"{name}_parameters" f
 class Results:
     """A results folder, read.
 
-    `cells` has one row per cell of the suite, indexed by id: backbone, method, label, family, task, seed,
-    status (a record's, or "not run", "stopped", or "undefined" where the record's score is), reason, `score` (the
-    task's primary test metric as `reports.scales` holds it, so that more is better; NaN if there is none),
-    `validation_score`, wall_seconds, `best_lr` (where a search has found it), `adapter_parameters`, `head_parameters`,
-    `total_parameters`, `backbone_parameters`, `percent`, `general_loss` (nats per byte of general text, by the bare
-    backbone) and `forgotten` (how much it rose with tuning), and every figure of `records.record.Cost` under its
-    own name (NaN where not measured). Machines drift by more than methods differ: `latency`, `merged_latency` and
+    `cells` has one row per cell of the suite, indexed by id: backbone, method, label, family, task, seed, status (a
+    record's, or "not run", "stopped", or "undefined" where the record's score is), reason, `score` (the task's primary
+    test metric as `reports.scales` holds it, so that more is better; NaN if there is none), `validation_score`,
+    wall_seconds, `best_lr` (where a search has found it), `adapter_parameters`, `head_parameters`, `total_parameters`,
+    `backbone_parameters`, `percent`, `general_loss` (nats per byte of general text, by the bare backbone) and
+    `forgotten` (how much it rose with tuning), and every figure of `records.record.Cost` under its own name (NaN where
+    not measured). Seeds may share a profile, the id of whose cell is in `profile`: the first of them has its figures,
+    so that none counts twice. Machines drift by more than methods differ: `latency`, `merged_latency` and
     `deployed_latency` (merged where the method can be merged, else with it in place) are therefore over the plain
     backbone's, which was timed beside them, and `step_ratio` is the time of a training step over the yardstick's, from
     which `step_seconds` and `train_tokens_per_second` follow, at one speed for all. `history` has one row per
@@ -74,8 +76,21 @@ class Results:
 
     @property
     def costed(self) -> pd.DataFrame:
-        """The cells of whose cost something was measured."""
-        return self.cells[self.cells[list(COST_COLUMNS)].notna().any(axis=1)]
+        """The cells of whose cost something was measured, be it with another seed's."""
+        return self.cells[self.cells["profile"].notna()]
+
+    def rounds(self, cell: str, column: str) -> list[float]:
+        """By what a figure of a cell's profile is multiplied to have that of each round of timing; empty where it was
+        not timed in rounds."""
+        record, quantity = self.records.get(cell), QUANTITIES[column]
+        if record is None or (cost := record.cost) is None:
+            return []
+        name = quantity.rounds
+        if column == "deployed_latency":
+            name = "inference" if cost.merged_inference_seconds is None else "merged"
+        rounds = cost.rounds.get(name, []) if name else []
+        middle = statistics.median(rounds) if rounds else 1.0
+        return [middle / one if quantity.higher_is_better else one / middle for one in rounds]
 
     @property
     def published(self) -> list[Published]:
@@ -201,10 +216,15 @@ def read(root: Path) -> Results:
     records = {record.id: record for record in store.records()}
     scales = _scales(manifest, records)
     rows, evaluations = [], []
+    told: set[str] = set()  # the profiles that a row before has told
     for cell_id, cell in manifest.cells.items():
         record = records.get(cell_id)
         family = _family(manifest, cell.method)
-        rows.append({"id": cell_id, "family": family} | _row(cell, record, manifest, scales))
+        row = {"id": cell_id, "family": family} | _row(cell, record, manifest, scales)
+        if row["profile"] is not None and row["profile"] not in told and record is not None and record.cost is not None:
+            told.add(row["profile"])
+            row |= _costs(record.cost)
+        rows.append(row)
         if record is not None and record.status in SCORED:
             for line in record.history:
                 evaluations.append(
@@ -285,12 +305,13 @@ _COLUMNS = [
     *_IDENTITY,
     "status",
     "reason",
+    "profile",
     *_NUMBERS,
 ]
 
 
 def _row(cell: Cell, record: Record | None, manifest: Manifest, scales: dict[str, Scale]) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(cell, name) for name in _IDENTITY}
+    row: dict[str, Any] = {name: getattr(cell, name) for name in _IDENTITY} | {"profile": None}
     if record is None:
         return row | {"status": NOT_RUN, "reason": None}
     row |= {"status": record.status, "reason": record.reason, "wall_seconds": record.seconds}
@@ -300,6 +321,8 @@ def _row(cell: Cell, record: Record | None, manifest: Manifest, scales: dict[str
         row["best_lr"] = rate if isinstance(rate, (int, float)) else None
     if record.status not in SCORED:
         return row
+    if record.cost is not None:
+        row["profile"] = record.profile_of or record.id
     row["score"] = _primary(record.test, cell.task, manifest, scales)
     row["validation_score"] = _primary(record.validation, cell.task, manifest, scales)
     if cell.stop is not None:
@@ -315,9 +338,11 @@ def _row(cell: Cell, record: Record | None, manifest: Manifest, scales: dict[str
         row |= {"general_loss": before, "forgotten": record.forgetting["after"] - before}
     if record.parameters is not None:
         row |= {column: getattr(record.parameters, name) for name, column in PARAMETER_COLUMNS.items()}
-    if record.cost is not None:
-        row |= {name: getattr(record.cost, name) for name in COST_COLUMNS} | _latencies(record.cost)
     return row
+
+
+def _costs(cost: Cost) -> dict[str, Any]:
+    return {name: getattr(cost, name) for name in COST_COLUMNS} | _latencies(cost)
 
 
 def _latencies(cost: Cost) -> dict[str, float | None]:

@@ -44,9 +44,10 @@ class Verdict:
     `other` is the label, or "backbone", that was compared with (None where there is none, and `reason` says why).
     `effect`, `low` and `high` are in `unit`: "points" (already times 100) for a difference in score, "ratio" for the
     measure over the comparator's. The interval covers `level`, uncorrected; for counted measures it is the range over
-    the pairs. `n` is the number of pairs of task and seed, `by_task` the effect on each task, `p` the one-sided p-value
-    of the direction observed, Holm-corrected over all tested claims (None where no test was made, and `untested` says
-    why), `population` what the test is about where that is known of examples too: else other seeds on these examples.
+    the pairs. `n` is the number of pairs of task and seed (or, of one profile that was timed `in_rounds`, of these),
+    `by_task` the effect on each task, `p` the one-sided p-value of the direction observed, Holm-corrected over all
+    tested claims (None where no test was made, and `untested` says why), `population` what the test is about where that
+    is known of examples too: else other seeds on these examples.
     `trials` learning rates were searched for the label. `backbone_parameters` (None: unknown) and
     `train_examples`, the most that a cell had, are the scale of what was measured; `cells` are the ids of the records.
     """
@@ -64,6 +65,7 @@ class Verdict:
     n: int = 0
     unit: Literal["points", "ratio"] = "points"
     by_task: Mapping[str, float] = field(default_factory=dict)
+    in_rounds: bool = False
     untested: Untested = ""
     trials: int = 1
     backbone_parameters: float | None = None
@@ -202,6 +204,7 @@ def _tested(setting: Setting, pairs: pd.DataFrame, found: dict[str, Any], by_exa
         low=None if low is None else shown(low),
         high=None if high is None else shown(high),
         by_task={task: shown(_effect(setting, {task: rows}).mean) for task, rows in by_task.items()},
+        in_rounds=bool(pairs["id"].duplicated().any()),
         untested="" if effect.p_above() is not None else "few" if few else "alike",
         p=p,
         population=None if by_example is None else by_example.population,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from records.vocabulary import MEMORY
+from reports.analysis.statistics import summarise
 from reports.analysis.summaries import Found, summary_of
 from reports.results import Results, select
 
@@ -34,7 +36,7 @@ class MemoryUse:
 @dataclass(frozen=True)
 class CostGroup:
     """Cells that were profiled under one protocol, on one backbone: only these may be averaged. `labels` are in the
-    suite's order; `reference` is full fine-tuning, where the suite has it."""
+    suite's order; `reference` is full fine-tuning, where the suite has it; `rounds` are those of `Results`."""
 
     backbone: str
     protocol: dict[str, Any]
@@ -42,23 +44,36 @@ class CostGroup:
     cells: pd.DataFrame
     labels: tuple[str, ...]
     reference: str | None
+    rounds: Callable[[str, str], list[float]]
     _found: dict[tuple[str, str], Found] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def most(self) -> int:
-        """The greatest number of profiled cells behind a figure."""
-        return int(self.cells["label"].value_counts().max())
+        """The greatest number of profiles behind a figure."""
+        return int(self.cells.groupby("label")["profile"].nunique().max())
+
+    @property
+    def shared(self) -> bool:
+        """Whether seeds share a profile."""
+        return bool(self.cells["profile"].duplicated().any())
 
     def of(self, label: str, column: str) -> Found:
-        """Mean, spread and count over the configuration's profiled cells, and their ids."""
+        """Mean, spread and count over the configuration's profiles, and their cells' ids. Of one profile that was timed
+        in rounds the spread is that of these."""
         if (label, column) not in self._found:
-            self._found[label, column] = summary_of(select(self.cells, label=label), column)
+            summary, ids = summary_of(select(self.cells, label=label), column)
+            if len(ids) == 1 and (rounds := self.rounds(str(ids[0]), column)):
+                summary = summary._replace(sd=summarise([summary.mean * one for one in rounds]).sd)
+            self._found[label, column] = summary, ids
         return self._found[label, column]
 
     def range(self, label: str, column: str) -> tuple[float, float]:
-        """The least and the greatest of the configuration's cells."""
-        values = self.cells.loc[list(self.of(label, column)[1]), column]
-        return float(values.min()), float(values.max())
+        """The least and the greatest of the configuration's profiles, or of the rounds in which they were timed."""
+        found = []
+        for cell in self.of(label, column)[1]:
+            value = self.cells[column][cell]
+            found += [float(value * one) for one in self.rounds(str(cell), column) or [1.0]]
+        return min(found), max(found)
 
     def means(self, column: str) -> dict[str, float]:
         """By label, where there is one."""
@@ -118,6 +133,7 @@ def cost_groups(results: Results) -> list[CostGroup]:
                 cells=cells,
                 labels=tuple(label for label in results.labels if label in labels),
                 reference=results.reference,
+                rounds=results.rounds,
             )
         )
     return made

@@ -155,11 +155,17 @@ def _is_smaller(one: Any, other: Any) -> bool:
 
 
 def pairs_of(setting: Setting, other: str) -> pd.DataFrame:
-    """Columns task, seed, a, b (the figure of the label and of the comparator) and the ids of their cells."""
+    """Columns task, seed, a, b (the figure of the label and of the comparator) and the ids of their cells. Of what was
+    timed in rounds there is a row for each: `seed` counts them."""
     column = "score" if setting.measure.kind == "spread" else setting.claim.measure
     own = setting.cells(setting.label).reset_index()
     theirs = own if other == "backbone" else setting.cells(other).reset_index()
-    merged = own.merge(theirs, on=["task", "seed"], suffixes=("", "_other"))
+    on = ["task", "seed"]
+    if setting.measure.profiled:
+        own, theirs = (rows[rows[column].notna()] if column in rows else rows for rows in (own, theirs))
+        if own["task"].is_unique and theirs["task"].is_unique:  # of whichever seed they were profiled
+            on = ["task"]
+    merged = own.merge(theirs, on=on, suffixes=("", "_other"))
     scales = {task: setting.results.scale(task) for task in merged["task"].unique()}
     if setting.measure.kind == "score":  # margins are in points, which only fractions have
         merged = merged[[scales[task].in_points for task in merged["task"]]]
@@ -179,7 +185,23 @@ def pairs_of(setting: Setting, other: str) -> pd.DataFrame:
     kept = merged["a"].notna() & merged["b"].notna()
     if setting.measure.kind in ("timed", "counted"):
         kept &= merged["b"] > 0
-    return merged.loc[kept, ["task", "seed", "a", "b", "id", "id_other"]]
+    found = merged.loc[kept, ["task", "seed", "a", "b", "id", "id_other"]]
+    return _by_round(setting, found, alone=other == "backbone") if setting.measure.rounds else found
+
+
+def _by_round(setting: Setting, pairs: pd.DataFrame, alone: bool) -> pd.DataFrame:
+    """Seeds share a profile, so that there is one pair of cells on each task: its rounds tell how sure it is."""
+    rounds = {
+        str(cell): setting.results.rounds(str(cell), setting.claim.measure)
+        for cell in {*pairs["id"], *pairs["id_other"]}
+    }
+    if not pairs["task"].is_unique or not all(rounds.values()):
+        return pairs
+    rows = []
+    for row in pairs.to_dict("records"):
+        for number, (own, other) in enumerate(zip(rounds[row["id"]], rounds[row["id_other"]], strict=False)):
+            rows.append(row | {"seed": number, "a": row["a"] * own, "b": row["b"] * (1 if alone else other)})
+    return pd.DataFrame(rows, columns=pairs.columns)
 
 
 def _steps_to_target(setting: Setting, own: str, other: str) -> tuple[float, float]:

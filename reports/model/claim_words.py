@@ -83,7 +83,8 @@ def _counted(verdict: Verdict) -> str:
 
 def _tested(verdict: Verdict) -> str:
     claim, value = verdict.claim, verdict.effect or 0
-    over = f" over {_n(verdict.n, 'pair')} of seeds on {_n(len(verdict.by_task), 'task')}"
+    what = "rounds of timing" if verdict.in_rounds else "seeds"
+    over = f" over {_n(verdict.n, 'pair')} of {what} on {_n(len(verdict.by_task), 'task')}"
     if verdict.population is not None:
         over += f", tested {POPULATIONS[verdict.population]}"
     if verdict.unit == "points":

@@ -144,7 +144,7 @@ def throughput_sentences(group: CostGroup) -> list[Text]:
 
 def drift_sentences(results: Results, group: CostGroup) -> list[Text]:
     """Which profiles met a machine that was too restless."""
-    costs = {cell: results.records[str(cell)].cost for cell in group.cells.index}
+    costs = {cell: results.records[str(cell)].cost for cell in group.cells.drop_duplicates("profile").index}
     drifted = [cell for cell, cost in costs.items() if cost and cost.drifted]
     if not drifted:
         return []

@@ -189,6 +189,7 @@ def _cost(groups: list[CostGroup], prose: Prose) -> list[Paragraph]:
         if timed
         else (),
         latency=prose.text("protocol", "latency", pairs=str(pairs)) if pairs else (),
+        shared=prose.text("protocol", "shared profiles") if any(group.shared for group in groups) else (),
     )
     return [Paragraph(said, "Cost.")]
 

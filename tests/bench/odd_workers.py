@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.job import Job
 from bench.lifeline import Lifeline
-from records.record import Record
+from records.record import Cost, Record
 from records.store import RecordStore
 
 
@@ -26,6 +26,8 @@ def run(job: Job, line: Lifeline, threads: int) -> None:
     line.at("training")
     ODD[job.cell.label](job, line)
     line.end_a_fork()
+    if job.stage == "profile" and job.cell.label == "costs":
+        return _profile(job, store)
     if job.stage == "profile":
         os._exit(0)
     scores = {"accuracy": 0.5}
@@ -34,6 +36,19 @@ def run(job: Job, line: Lifeline, threads: int) -> None:
         wall_seconds=0, test=scores, validation=scores,
     )  # fmt: skip
     store.write(record)
+
+
+def _profile(job: Job, store: RecordStore) -> None:
+    with (job.results / "profiled").open("a") as told:
+        told.write(f"{job.cell.seed}\n")
+    record = store.read(job.cell.id, job.cell)
+    assert record is not None
+    found = {"status": "ok", "cost": Cost(protocol={}, stored_bytes=job.cell.seed), "profiled": {"processor": "here"}}
+    store.write(record.model_copy(update=found))
+
+
+def costs(job: Job, line: Lifeline) -> None:
+    line.progress(3, 4)
 
 
 def fine(job: Job, line: Lifeline) -> None:

@@ -204,8 +204,22 @@ def test_a_ratio_that_is_not_sure_is_taken_more_often_and_then_said_to_have_drif
     timing = beside(lambda: takes(0.001), lambda: takes(0.002), torch.device("cpu"))
     assert timing.ratio == pytest.approx(2, rel=0.2)
     assert timing.drifted == drifted
-    rounds = measuring.ROUNDS if restless else 1
-    assert timing.pairs == rounds * measuring.PAIRS_A_ROUND
+    assert len(timing.rounds) == (measuring.MOST_ROUNDS if restless else measuring.ROUNDS)
+    assert timing.pairs == len(timing.rounds) * measuring.PAIRS_A_ROUND
+    assert min(timing.rounds) <= timing.ratio <= max(timing.rounds)
+
+
+def test_a_model_of_long_steps_is_timed_in_as_many_rounds_of_fewer_pairs(monkeypatch):
+    now = 0.0
+
+    def takes(seconds):
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr("bench.measuring.time", SimpleNamespace(perf_counter=lambda: now))
+    timing = beside(lambda: takes(10), lambda: takes(20), torch.device("cpu"))
+    assert timing.rounds == pytest.approx([2.0] * measuring.ROUNDS)
+    assert timing.pairs == measuring.PAIRS_A_ROUND + (measuring.ROUNDS - 1) * measuring.FEWEST_PAIRS
 
 
 def test_the_yardstick_is_a_forward_pass_and_the_backward_pass_of_activations_alone(monkeypatch):
