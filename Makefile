@@ -68,7 +68,7 @@ test-gpu: $(READY) ## the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu
 
 test-slurm: $(READY) ## cells on a real Slurm cluster of one machine (needs Debian's slurm-wlm and munge)
-	$(BIN)/python -m pytest -rs tests/slurm -m slurm
+	$(BIN)/python -m pytest -rs tests/slurm -m "slurm and not slow"
 
 test-adapterhub: $(READY) $(ADAPTERHUB)/.ready ## hold our adapters against AdapterHub's, in an environment of its own
 	$(BIN)/python -m pytest tests/references/test_adapterhub.py -m adapterhub

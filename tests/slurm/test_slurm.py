@@ -51,7 +51,7 @@ class Runs:
         self.folder = folder
         self.environ = cluster.environ | {"PYTHONPATH": str(ROOT), "BENCH_CACHE": str(folder / "cache")}
 
-    def start(self, *arguments: object, sbatch: str = "") -> int:
+    def start(self, *arguments: object, sbatch: str = "", command: str = "run") -> int:
         """The process's id; `sbatch` is a program in place of that."""
         environ = dict(self.environ)
         if sbatch:
@@ -72,7 +72,7 @@ class Runs:
             os.dup2(out, 1)
             os.dup2(out, 2)
             sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
-            sys.argv = ["bench", "run", *map(str, arguments)]
+            sys.argv = ["bench", command, *map(str, arguments)]
             cli.main()
         except SystemExit as ended:
             if isinstance(ended.code, str):
@@ -220,3 +220,22 @@ def test_jobs_outlive_an_interrupted_run_and_are_cancelled_when_they_are_to_be(c
         assert {states.get(job, "CANCELLED") for job in jobs} == {"CANCELLED"}
         assert "on the cluster" not in bench("status", "tiny").stdout
     cluster.run("scancel", other)
+
+
+@pytest.mark.slow
+def test_a_search_on_a_cluster_finds_what_it_finds_on_one_machine(cluster, bench, write_suite, tmp_path):
+    """Each trial that goes on takes up, in a job of its own, what another job has left."""
+    search = {"trials": 4, "rungs": [0.25, 1.0], "kept": [0.5]}
+    suite = write_suite(methods={"lora": {"lr": 1e-3, "rank": 2}, "head": {"lr": 1e-2}}, profile=False, tuning=search)
+    found = {}
+    for place, options in {"cluster": ["--launcher", "slurm", "--partition", "work"], "local": ["--slots", 2]}.items():
+        asked = (suite, "--results", tmp_path / place, *options)
+        assert end_of(Runs(tmp_path, cluster).start(*asked, command="tune")) == 0
+        records = read_records(tmp_path / place / "tuning")
+        found[place] = {
+            key: [record[name] for name in ("status", "validation", "history", "best_step", "resumed_from", "test")]
+            for key, record in records.items()
+        }
+    assert len(found["local"]) == 2 * (4 + 2)
+    assert sum(record[4] is not None for record in found["cluster"].values()) == 2 * 2
+    assert found["cluster"] == found["local"]
