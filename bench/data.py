@@ -301,5 +301,6 @@ def in_micro_batches(make: Callable[[Any], dict[str, Any]], rows: Sequence[Any] 
 
 def eval_loader(split: Dataset, form: Form, batch_size: int) -> DataLoader[dict[str, Any]]:
     """One pass over a split, longest examples first, so that the largest batch comes before any other."""
-    order = sorted(range(len(split)), key=lambda index: -len(split[index]["input_ids"]))
+    lengths = [len(ids) for ids in split["input_ids"]]
+    order = sorted(range(len(split)), key=lambda index: -lengths[index])
     return DataLoader(split.select(order), batch_size=batch_size, collate_fn=form.collate)
