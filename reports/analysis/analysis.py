@@ -32,6 +32,7 @@ from reports.analysis import scores as scoring
 from reports.analysis import secondary as secondaries
 from reports.analysis import sensitivity as sensitivities
 from reports.analysis import sweeps as sweeping
+from reports.analysis import targets as nearing
 from reports.analysis import tuning as searching
 from reports.analysis.claims import Verdict
 from reports.analysis.contrasts import Contrast, Overall, Tested
@@ -161,6 +162,11 @@ class Analysis:
     @cached_property
     def curves(self) -> curves.Curves:
         return curves.curves(self.results)
+
+    @cached_property
+    def targets(self) -> list[nearing.Target]:
+        """How soon configurations come near full fine-tuning."""
+        return nearing.targets(self.results)
 
     @cached_property
     def forgetting(self) -> list[forgetting.Forgetting]:
