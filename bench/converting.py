@@ -17,6 +17,7 @@ from bench.folders import UsageError
 from records.files import MAKING, Occupied, new_folder, write_atomically
 from records.formats import every_eval_ever, peft_export, tables
 from records.formats.names import portable, told_apart
+from records.public import Public
 from records.text import one_line, printable
 
 if TYPE_CHECKING:
@@ -29,21 +30,22 @@ HAS_RESULT = ("trained", "ok")
 
 @dataclass(frozen=True)
 class Options:
-    """Who says that the results are so, for Every Eval Ever; and the licence of the tables, as the hub names it."""
+    """Who says that the results are so, for Every Eval Ever; the licence of the tables, as the hub names it, and the
+    repository that they are for, in place of the folder's name."""
 
     organisation: str = "unknown"
     licence: str = "unknown"
+    repo: str = ""
 
 
 def convert(store: RecordStore, target: str, folder: Path, options: Options = Options()) -> list[str]:
     """Writes the results as `target` (one of TARGETS) into a folder that must not be there or be empty, and returns
     what was written and what was left out, in lines. Raises UsageError where the folder is taken or nothing can be
     written, ResultsError where the results cannot be read, OSError where the disk refuses."""
-    manifest = store.manifest()
-    records = {record.id: record for record in store.records()}
+    public = Public(store)
     try:
         with new_folder(folder) as fresh:
-            return TARGETS[target](store, manifest, records, fresh, options)
+            return TARGETS[target](store, public.manifest, public.records, fresh, options)
     except Occupied as error:
         raise UsageError(str(error)) from None
 
@@ -104,7 +106,7 @@ def _parquet(
 ) -> list[str]:
     cells = tables.write_cells(folder / tables.CELLS, manifest, records)
     answers = tables.write_predictions(folder / tables.PREDICTIONS, store, records.values())
-    write_atomically(folder / "README.md", _card(store, manifest, folder, (cells, answers), options.licence))
+    write_atomically(folder / "README.md", _card(store, manifest, folder, (cells, answers), options))
     return [f"wrote {cells} rows of cells and {answers} of predictions, and the card of a data set"]
 
 
@@ -123,7 +125,7 @@ def _with_left_out(said: list[str], manifest: Manifest, written: int) -> list[st
     return [*said, f"left out {left} cells that have no result"] if left else said
 
 
-def _card(store: RecordStore, manifest: Manifest, folder: Path, rows: tuple[int, int], licence: str) -> str:
+def _card(store: RecordStore, manifest: Manifest, folder: Path, rows: tuple[int, int], options: Options) -> str:
     """README.md, whose YAML is what `datasets.load_dataset` finds the tables by."""
     import jinja2
 
@@ -134,13 +136,13 @@ def _card(store: RecordStore, manifest: Manifest, folder: Path, rows: tuple[int,
     ]
     configs[0]["default"] = True
     about = {
-        "license": licence,
+        "license": options.licence,
         "pretty_name": f"Results of {manifest.suite.get('name') or store.root.name}",
         "tags": ["adaptbench", "parameter-efficient-fine-tuning", "benchmark"],
         "configs": configs,
     }
     cards = manifest.cards
-    every = [*cards.methods.values(), *cards.tasks.values(), *cards.backbones.values()]
+    entries = [card.bibtex for kind in (cards.methods, cards.tasks, cards.backbones) for card in kind.values()]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
@@ -151,13 +153,13 @@ def _card(store: RecordStore, manifest: Manifest, folder: Path, rows: tuple[int,
         description=one_line(manifest.suite.get("description", "")),
         notes=one_line(manifest.suite.get("notes", "")),
         version=__version__,
-        repo=folder.name.removeprefix(".").removesuffix(MAKING),
+        repo=options.repo or folder.name.removeprefix(".").removesuffix(MAKING),
         cells=cells,
         answers=answers,
         tasks=list(cards.tasks.values()),
         backbones=list(cards.backbones.values()),
-        licence=licence,
-        bibtex="\n\n".join(dict.fromkeys(filter(None, (card.bibtex for card in every)))),
+        licence=options.licence,
+        bibtex="\n\n".join(dict.fromkeys(filter(None, entries))),
     )
     return printable(text)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from bench.folders import UsageError, expanded, path_of, store_of
+from bench.folders import UsageError, expanded, path_of, store_of, usable_folder
 from records.text import printable
 
 FORMATS = ("peft", "every-eval-ever", "parquet")
@@ -32,6 +32,18 @@ def add_commands(commands: Any) -> None:
     convert.add_argument("--private", action="store_true", help="a repository that is made for it is private")
     convert.set_defaults(command=_convert)
 
+    publish = commands.add_parser("publish", help="the report's page with its records, as a folder for a static host")
+    publish.add_argument("results", help="a results folder, or a suite's name")
+    publish.add_argument("folder", type=path_of, help="where to write; an earlier publication there is replaced")
+    publish.add_argument("--topic", default="all", help="what it is about, as of `bench report` (default: all)")
+    publish.add_argument(
+        "--template", type=path_of, help="your own .cls or .sty, or a folder with one or with templates"
+    )
+    publish.add_argument(
+        "--texts", action="store_true", help="also the texts of test examples, whose licence is theirs"
+    )
+    publish.set_defaults(command=_publish)
+
 
 def _convert(arguments: argparse.Namespace) -> int:
     from bench.converting import Options, convert
@@ -40,11 +52,24 @@ def _convert(arguments: argparse.Namespace) -> int:
     if arguments.push_to_hub and arguments.to != "parquet":
         raise UsageError(f"--push-to-hub is for --to parquet, which is a data set; {arguments.to} is not")
     store, folder = store_of(arguments.results), expanded(arguments.folder)
-    for line in convert(store, arguments.to, folder, Options(arguments.organisation, arguments.licence)):
+    options = Options(arguments.organisation, arguments.licence, arguments.push_to_hub or "")
+    for line in convert(store, arguments.to, folder, options):
         print(printable(f"{folder}: {line}"))
     if arguments.push_to_hub:
         try:
             print(printable(f"uploaded: {hub.push(folder, arguments.push_to_hub, arguments.private, 'dataset')}"))
         except hub.UploadError as error:
             raise UsageError(str(error)) from None
+    return 0
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    from reports.build_publication import publish
+
+    template = expanded(arguments.template) if arguments.template else None
+    if template and not template.exists():
+        raise UsageError(f"{template}: no such file or folder; a template is a .cls or .sty, or a folder with one")
+    folder = usable_folder(arguments.folder, write=True)
+    for line in publish(store_of(arguments.results).root, folder, arguments.topic, template, arguments.texts).lines:
+        print(printable(line))
     return 0

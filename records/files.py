@@ -89,16 +89,19 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
+def new_folder(folder: Path, replaces: bool = False) -> Iterator[Path]:
     """An empty folder that takes the name once all is written, and is gone where something goes wrong. Raises Occupied
-    where there is something of that name but an empty folder."""
-    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+    where there is something of that name but an empty folder; with `replaces`, any folder gives up its place."""
+    full = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if folder.is_symlink() or (full and not (replaces and folder.is_dir())):
         raise Occupied(f"{folder}: is there already; name a folder that is not, or an empty one")
     making = folder.with_name(f".{folder.name}{MAKING}")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     try:
         yield making
+        if full:
+            shutil.rmtree(folder)
         os.replace(making, folder)
     finally:
         shutil.rmtree(making, ignore_errors=True)
