@@ -1,4 +1,4 @@
-"""Results as anybody may see them: no place on a machine, no secret, no log and no state; and every number as it was."""
+"""Results as anybody may see them: no place on a machine, no secret, no log, no state; every number as it was."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def private(tmp_path: Path) -> RecordStore:
     synthetic_results.keep_answers(root, 20)
     store = RecordStore(root)
     for record in store.records():
-        kept = record.kept | {"state.safetensors": store.keep(record.id, "state.safetensors", b"weights")}
+        kept = record.kept | {"state.safetensors": store.keep(record.id, "state.safetensors", b"what it learnt")}
         store.write(record.model_copy(update={"kept": kept}))
         store.log(record.id).write_text(f"reading {HOME}/data.csv")
     store.write_texts("rotten_tomatoes", {"rotten_tomatoes 0": {"text": "mine alone", "label": 1}})
@@ -48,7 +48,7 @@ def everything(root: Path) -> str:
 def test_no_place_and_no_secret_is_left(private, tmp_path):
     store = Public(private).write(tmp_path / "public")
     said = everything(store.root)
-    for part in ("/home", "somebody", "secret-project", SECRET, "weights", "reading ", "mine alone"):
+    for part in ("/home", "somebody", "secret-project", SECRET, "what it learnt", "reading ", "mine alone"):
         assert part not in said, part
     assert "https://example.org/a/b/c" in said and "F1 and/or accuracy" in said
     assert sorted({path.name for path in store.root.rglob("*") if path.is_file()}) == [

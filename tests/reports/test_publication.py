@@ -24,6 +24,7 @@ from reports import build_publication
 from reports.build import Report
 from reports.build_publication import publish
 from reports.render import compiling
+from tests.reports.conftest import blank
 
 
 def without_latex(patch: pytest.MonkeyPatch) -> None:
@@ -51,6 +52,7 @@ def published(results: Path) -> Path:
     """The real thing, made once, and never changed."""
     with pytest.MonkeyPatch.context() as patch:
         without_latex(patch)
+        blank(patch)
         said = publish(results, results.parent / "site").lines
     assert said[0] == "6 of 8 cells have a score" and "without a PDF" in said[1]
     return results.parent / "site"
@@ -147,7 +149,7 @@ def test_where_something_private_would_go_out_the_earlier_one_stays(results, tmp
     publish(results, site)
     before = (site / "manifest.json").read_bytes()
     monkeypatch.setattr(build_publication.Public, "_text", lambda self, text: text)
-    with pytest.raises(ResultsError, match=r"record\.json: would hold .*, a place on this machine; nothing is written"):
+    with pytest.raises(ResultsError, match=r"would hold .*/results/, a place on this machine; nothing is"):
         publish(results, site)
     assert (site / "manifest.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
