@@ -7,6 +7,7 @@ what comes out. Records of one suite are alike, so that they pack to a tenth of 
 from __future__ import annotations
 
 import io
+import lzma
 import re
 import tarfile
 from pathlib import Path
@@ -57,7 +58,7 @@ def unpack(archive: Path, folder: Path) -> RecordStore:
             if sum(entry.size for entry in entries) > MOST:
                 raise ResultsError(f"{archive}: unpacks to more than {MOST / 2**20:.0f} MiB")
             opened.extractall(folder, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
         raise ResultsError(f"{archive}: is no archive of records: {error}") from None
     names = {entry.name.partition("/")[0] for entry in entries}
     if len(names) != 1:
