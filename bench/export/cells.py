@@ -13,7 +13,7 @@ from bench.backbones.loading import architecture
 from bench.export import card, merged, native, peft
 from bench.export.base import TOLERANCE, ExportError, Learnt, difference, logits, probe
 from bench.failures import EXPECTED, NotApplicable
-from bench.keeping import BrokenState, predictions_of, state_from_bytes
+from bench.keeping import BrokenState, check_finite, predictions_of, state_from_bytes
 from bench.lifeline import Lifeline, silent
 from bench.origin import Origin
 from bench.scoring import checked_scores
@@ -77,7 +77,9 @@ class _Cell:
         self.run = run = CellRun(Origin(store).job(record.id), line)
         if not run.method.phases():
             raise ExportError(f"{run.method.card.name} learns nothing; there is nothing to export but its backbone")
-        anatomy = run.learnt(state_from_bytes(data), record.data.steps if record.data else 0)
+        state = state_from_bytes(data)
+        check_finite(state)
+        anatomy = run.learnt(state, record.data.steps if record.data else 0)
         place = run.backbone.place
         self.learnt = Learnt(
             method=run.method,
