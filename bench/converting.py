@@ -38,16 +38,25 @@ class Options:
     repo: str = ""
 
 
-def convert(store: RecordStore, target: str, folder: Path, options: Options = Options()) -> list[str]:
-    """Writes the results as `target` (one of TARGETS) into a folder that must not be there or be empty, and returns
-    what was written and what was left out, in lines. Raises UsageError where the folder is taken or nothing can be
+@dataclass(frozen=True)
+class Converted:
+    """What was written and what was left out, in lines; `whole` where every record could be read."""
+
+    lines: tuple[str, ...]
+    whole: bool
+
+
+def convert(store: RecordStore, target: str, folder: Path, options: Options = Options()) -> Converted:
+    """Writes the results as `target` (one of TARGETS) into a folder that must not be there or be empty. Raises UsageError where the folder is taken or nothing can be
     written, ResultsError where the results cannot be read, OSError where the disk refuses."""
     public = Public(store)
     try:
         with new_folder(folder) as fresh:
-            return TARGETS[target](store, public.manifest, public.records, fresh, options)
+            said = TARGETS[target](store, public.manifest, public.records, fresh, options)
     except Occupied as error:
         raise UsageError(str(error)) from None
+    unreadable = public.unreadable
+    return Converted((*said, *([unreadable] if unreadable else [])), unreadable is None)
 
 
 def _peft(store: RecordStore, manifest: Manifest, records: dict[str, Record], folder: Path, _: Options) -> list[str]:

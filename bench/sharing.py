@@ -53,14 +53,15 @@ def _convert(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--push-to-hub is for --to parquet, which is a data set; {arguments.to} is not")
     store, folder = store_of(arguments.results), expanded(arguments.folder)
     options = Options(arguments.organisation, arguments.licence, arguments.push_to_hub or "")
-    for line in convert(store, arguments.to, folder, options):
+    made = convert(store, arguments.to, folder, options)
+    for line in made.lines:
         print(printable(f"{folder}: {line}"))
     if arguments.push_to_hub:
         try:
             print(printable(f"uploaded: {hub.push(folder, arguments.push_to_hub, arguments.private, 'dataset')}"))
         except hub.UploadError as error:
             raise UsageError(str(error)) from None
-    return 0
+    return 0 if made.whole else 1
 
 
 def _publish(arguments: argparse.Namespace) -> int:
@@ -70,6 +71,7 @@ def _publish(arguments: argparse.Namespace) -> int:
     if template and not template.exists():
         raise UsageError(f"{template}: no such file or folder; a template is a .cls or .sty, or a folder with one")
     folder = usable_folder(arguments.folder, write=True)
-    for line in publish(store_of(arguments.results).root, folder, arguments.topic, template, arguments.texts).lines:
+    made = publish(store_of(arguments.results).root, folder, arguments.topic, template, arguments.texts)
+    for line in made.lines:
         print(printable(line))
-    return 0
+    return 0 if made.whole else 1

@@ -35,6 +35,14 @@ class Public:
         self.manifest = Manifest.model_validate(self._shown(store.manifest().model_dump(mode="json")))
         self.records = {record.id: self._record(record) for record in store.records()}
 
+    @property
+    def unreadable(self) -> str | None:
+        """How many cells cannot be read, and why the first cannot, in a line; None where there are none."""
+        broken = [record for record in self.records.values() if record.status == "broken"]
+        if not broken:
+            return None
+        return f"{len(broken)} cells cannot be read, and are left out, as {broken[0].id}: {broken[0].reason}"
+
     def _record(self, record: Record) -> Record:
         shown = self._shown(record.model_dump(mode="json"))
         shown["kept"] = {name: digest for name, digest in record.kept.items() if name in KEPT}

@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from records import archive, files
 from records.files import Occupied, new_folder
@@ -35,10 +36,11 @@ RESULTS, ARCHIVE, TABLES, PDF = "results", f"records{archive.ENDING}", "data", "
 
 @dataclass(frozen=True)
 class Publication:
-    """What was written, and lines that say so."""
+    """What was written, and lines that say so; `whole` where every record could be read."""
 
     folder: Path
     lines: tuple[str, ...]
+    whole: bool
 
 
 def publish(
@@ -63,7 +65,8 @@ def publish(
     size = sum(entry["bytes"] for entry in listed.values()) / 1e6
     pdf = "with a PDF" if report.pdf else "without a PDF, for which there is no LaTeX here"
     said = f"{len(listed) + 1} files, {size:.1f} MB, {pdf}; index.html is the page, manifest.json lists every file"
-    return Publication(folder, (report.lines[0], f"wrote {folder}: {said}"))
+    lines = (report.lines[0], f"wrote {folder}: {said}", *([public.unreadable] if public.unreadable else []))
+    return Publication(folder, lines, public.unreadable is None)
 
 
 def is_publication(folder: Path) -> bool:
@@ -106,8 +109,8 @@ def _check_private(folder: Path, places: tuple[Path, ...]) -> None:
             )
 
 
-def _write_manifest(folder: Path, suite: str) -> dict[str, dict[str, str | int]]:
-    listed: dict[str, dict[str, str | int]] = {}
+def _write_manifest(folder: Path, suite: str) -> dict[str, dict[str, Any]]:
+    listed: dict[str, dict[str, Any]] = {}
     for path in _files(folder):
         data = path.read_bytes()
         name = path.relative_to(folder).as_posix()

@@ -122,6 +122,19 @@ def test_answers_that_were_cut_or_lie_elsewhere_are_refused(bench, usual, tmp_pa
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
 
 
+@pytest.mark.parametrize(("target", "rows"), [("every-eval-ever", 48), ("peft", 49), ("parquet", 54)])
+def test_a_record_that_cannot_be_read_is_told_and_the_rest_is_written(bench, usual, tmp_path, target, rows):
+    """Of 49 scored cells and a failed one, one that was cut."""
+    shutil.copytree(usual, tmp_path / "spoilt")
+    scored = [record.id for record in RecordStore(usual).records() if record.test]
+    path = tmp_path / "spoilt" / "cells" / scored[0] / "record.json"
+    path.write_bytes(path.read_bytes()[:-100])
+    done = bench("convert", "spoilt", "--to", target, "out")
+    assert done.returncode == 1 and f"wrote {rows} " in done.stdout, done
+    assert f"out: 1 cells cannot be read, and are left out, as {scored[0]}: " in done.stdout
+    assert str(tmp_path) not in done.stdout
+
+
 def test_a_published_file_that_was_exchanged_is_refused(bench, tmp_path):
     import_peft(write(tmp_path / "published", metamath()), tmp_path / "results")
     [path] = tmp_path.glob("results/cells/*/published.json")

@@ -36,7 +36,7 @@ def results(tmp_path_factory) -> RecordStore:
 @pytest.fixture(scope="module")
 def made(results, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "eee"
-    said = convert(results, "every-eval-ever", folder, Options(organisation="Somebody"))
+    said = convert(results, "every-eval-ever", folder, Options(organisation="Somebody")).lines
     assert "wrote 3 evaluations" in said[0] and "3 of them with their examples" in said[0]
     assert said[1] == "left out 1 cells that have no result"
     return folder
