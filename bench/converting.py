@@ -47,7 +47,9 @@ class Converted:
 
 
 def convert(store: RecordStore, target: str, folder: Path, options: Options = Options()) -> Converted:
-    """Writes the results as `target` (one of TARGETS) into a folder that must not be there or be empty. Raises UsageError where the folder is taken or nothing can be
+    """Writes the results as `target` (one of TARGETS) into a folder that must not be there or be empty.
+
+    Raises UsageError where the folder is taken or nothing can be
     written, ResultsError where the results cannot be read, OSError where the disk refuses."""
     public = Public(store)
     try:

@@ -64,7 +64,8 @@ def _examples(
             "sample_id": example,
             "sample_hash": hashlib.sha256(hashed.encode()).hexdigest(),
             "interaction_type": "single_turn",
-            "input": {"raw": question, "reference": reference} | ({"choices": names} if names else {}),
+            "input": {"raw": question, "reference": reference}
+            | ({"choices": names} if names and found.kind in INDEXED else {}),
             "output": {"raw": [answer]},
             "answer_attribution": [
                 {
@@ -93,14 +94,17 @@ def _question(row: Mapping[str, Any]) -> str:
 
 
 def _choices(kind: str, task: TaskCard, row: Mapping[str, Any]) -> list[str]:
-    if kind == "classification":
+    """What an index stands for."""
+    if kind in ("classification", "tagging"):
         return list(task.labels)
     told = row.get("choices")
     return [str(each) for each in told] if kind == "multiple choice" and isinstance(told, list) else []
 
 
 def _said(value: Any, names: list[str]) -> str:
-    """A class or choice by its name."""
+    """A class or choice by its name; of a tagging every word's."""
+    if isinstance(value, list) and names:
+        return json.dumps([_said(each, names) for each in value], ensure_ascii=False)
     if isinstance(value, int) and 0 <= value < len(names):
         return names[value]
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

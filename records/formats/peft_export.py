@@ -38,7 +38,8 @@ def experiment_name(record: Record) -> str:
 
 def content(record: Record) -> dict[str, Any]:
     """The file of a record that has a result, or has failed, as plain data without NaN or infinities."""
-    return {"run_info": _run_info(record), "train_info": _train_info(record), "meta_info": _meta_info(record)}
+    made = {"run_info": _run_info(record), "train_info": _train_info(record), "meta_info": _meta_info(record)}
+    return {part: _finite(values) for part, values in made.items()}
 
 
 def _run_info(record: Record) -> dict[str, Any]:
@@ -110,18 +111,16 @@ def _metrics(record: Record) -> list[dict[str, Any]]:
     benchmark = next((each for each in BENCHMARKS if each.card.name == record.cell.task), None)
     own = benchmark.others if benchmark is not None and record.published is not None else ()
     lines: list[dict[str, Any]] = [
-        {"step": line.step, "train loss": _finite(line.train_loss)}
-        | {f"valid {name}": _finite(value) for name, value in line.validation.items()}
+        {"step": line.step, "train loss": line.train_loss}
+        | {f"valid {name}": value for name, value in line.validation.items()}
         for line in record.history
     ]
     if record.test:
-        scores = {name if name in own else f"test {name}": _finite(value) for name, value in record.test.items()}
+        scores = {name if name in own else f"test {name}": value for name, value in record.test.items()}
         used = record.data
         last = {
             "step": used.steps if used else None,
-            "train loss": _finite(record.history[-1].train_loss)
-            if record.published is None and record.history
-            else None,
+            "train loss": record.history[-1].train_loss if record.published is None and record.history else None,
             "train samples": used.train if used and record.published is not None else None,
             "train total tokens": used.train_tokens if used else None,
         }
@@ -158,6 +157,13 @@ def _system(record: Record) -> dict[str, Any]:
     return {"platform": platform, "processor": processor}
 
 
-def _finite(value: float | None) -> float | None:
+def _finite(value: Any) -> Any:
     """JSON has no word for the others."""
-    return value if value is not None and math.isfinite(value) else None
+    match value:
+        case dict():
+            return {name: _finite(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_finite(inner) for inner in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value

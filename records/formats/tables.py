@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from records.predictions import Predictions
 from records.record import Manifest, Record
-from records.store import RecordStore
+from records.store import RecordStore, ResultsError
+from records.text import one_line
 
 CELLS, PREDICTIONS = "cells.parquet", "predictions.parquet"
 
@@ -38,13 +39,14 @@ _CELL = ("backbone", "label", "task", "seed")
 
 
 def write_cells(path: Path, manifest: Manifest, records: Mapping[str, Record]) -> int:
-    """A row for each cell of the manifest, those without a record included; returns their number. Raises OSError."""
+    """A row for each cell of the manifest, those without a record included; returns their number. Raises OSError, and
+    ResultsError where a number is too large for any table."""
     metrics = {
         split: list(dict.fromkeys(name for record in records.values() for name in getattr(record, split)))
         for split in ("test", "validation")
     }
     rows = [_row(cell_id, manifest, records.get(cell_id), metrics) for cell_id in manifest.cells]
-    pq.write_table(pa.Table.from_pylist(rows, _schema(metrics)), path, compression="zstd")
+    pq.write_table(_table(rows, _schema(metrics)), path, compression="zstd")
     return len(rows)
 
 
@@ -118,7 +120,7 @@ def write_predictions(path: Path, store: RecordStore, records: Iterable[Record])
         for record in kept:
             answers = store.predictions(record)
             assert answers is not None
-            writer.write_table(pa.Table.from_pylist(list(_answers(record, answers, metrics)), schema))
+            writer.write_table(_table(list(_answers(record, answers, metrics)), schema))
             rows += len(answers)
     return rows
 
@@ -148,6 +150,13 @@ def _answers(record: Record, found: Predictions, metrics: list[str]) -> Iterator
             values = getattr(found, name)
             row |= {name: values[index]} if values else {}
         yield row
+
+
+def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    try:
+        return pa.Table.from_pylist(rows, schema)
+    except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+        raise ResultsError(f"a record has what a table cannot hold: {one_line(error, 200)}") from None
 
 
 def _json(value: Any) -> str:

@@ -135,6 +135,15 @@ def test_a_record_that_cannot_be_read_is_told_and_the_rest_is_written(bench, usu
     assert str(tmp_path) not in done.stdout
 
 
+def test_a_number_that_no_table_holds_is_one_line(bench, tmp_path):
+    record = synthetic_results.record(synthetic_results.cell("lora", "rotten_tomatoes", 0))
+    record.cost.train_flops = 10**30
+    synthetic_results.write(tmp_path / "results", [record.cell], [record])
+    done = bench("convert", "results", "--to", "parquet", "out")
+    assert done.stderr.startswith("bench: a record has what a table cannot hold: ") and done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
 def test_a_published_file_that_was_exchanged_is_refused(bench, tmp_path):
     import_peft(write(tmp_path / "published", metamath()), tmp_path / "results")
     [path] = tmp_path.glob("results/cells/*/published.json")

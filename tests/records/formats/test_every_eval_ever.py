@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from bench.converting import Options, convert
+from records.cards import TaskCard
+from records.formats.every_eval_ever_samples import samples
 from records.predictions import Predictions, to_bytes
 from records.store import RecordStore
 from tests.reports import synthetic_results
@@ -156,3 +158,27 @@ def test_other_metrics_have_other_ranges_and_bootstrapped_errors(tmp_path):
     uncertainty = found["pearson"]["score_details"]["uncertainty"]
     assert uncertainty["standard_error"] == {"value": pytest.approx(0.1), "method": "bootstrap"}
     assert uncertainty["num_bootstrap_samples"] == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "row", "given", "right", "said"),
+    [
+        ("tagging", ["O", "PER"], {"words": ["He", "ran"], "label": [1, 0]}, [0, 0], [1, 0],
+         ('{"words": ["He", "ran"]}', ['["PER", "O"]'], '["O", "O"]', None)),
+        ("multiple choice", [], {"text": "2 + 2", "choices": ["3", "4"], "label": 1}, 1, 1,
+         ('{"text": "2 + 2", "choices": ["3", "4"]}', ["4"], "4", ["3", "4"])),
+        ("generation", [], {"text": "say it", "targets": ["it", "that"]}, "it!", ["it", "that"],
+         ("say it", ["it", "that"], "it!", None)),
+        ("regression", [], {"text": "a", "text_pair": "b", "label": 2.5}, 2.0, 2.5,
+         ('{"text": "a", "text_pair": "b"}', ["2.5"], "2.0", None)),
+    ],
+)  # fmt: skip
+def test_examples_of_every_kind_have_question_reference_answer_and_choices(kind, labels, row, given, right, said):
+    card = TaskCard("t", "T", kind, ("accuracy",), "", "", "", "", labels=tuple(labels))
+    found = Predictions(kind, ["a"], [given], [right], scores={"accuracy": [0.5]})
+    cell = synthetic_results.cell("lora", "t", 0)
+    [line] = samples(cell, card, found, {"a": row}, {}, {"t.accuracy": "accuracy"})
+    question, reference, answer, choices = said
+    asked = {"raw": question, "reference": reference} | ({"choices": choices} if choices else {})
+    assert line["input"] == asked and line["output"]["raw"] == [answer]
+    assert line["answer_attribution"][0]["extracted_value"] == answer

@@ -111,7 +111,10 @@ def test_only_pefts_own_methods_have_pefts_types_and_only_full_tuning_has_no_con
 
 
 def test_a_score_that_is_no_number_is_null():
-    made = peft_export.content(own(test={"accuracy": float("nan")}))
+    record = own(test={"accuracy": float("nan")})
+    record.cell.hyperparameters["scale"] = [float("inf")]
+    made = peft_export.content(record)
+    json.dumps(made, allow_nan=False)
     assert made["train_info"]["metrics"][-1]["test accuracy"] is None
 
 
