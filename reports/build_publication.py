@@ -81,7 +81,8 @@ def is_publication(folder: Path) -> bool:
 
 def _records(store: RecordStore, public: Public, folder: Path) -> list[tuple[str, str]]:
     """Archive and tables; returns what the page offers for download, by title and relative address."""
-    name = portable(str(public.manifest.suite.get("name") or "results"))
+    # A folder in an archive has no dot in its name.
+    name = portable(str(public.manifest.suite.get("name") or "results").replace(".", "-"))
     files.write_atomically(folder / ARCHIVE, archive.pack(store, name, complete=False))
     (folder / TABLES).mkdir()
     tables.write_cells(folder / TABLES / tables.CELLS, public.manifest, public.records)

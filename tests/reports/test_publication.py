@@ -36,7 +36,8 @@ def write(root: Path) -> Path:
     cells = synthetic_results.grid(("full", "lora"), seeds=2)
     records = [synthetic_results.record(each) for each in cells[:-2]]
     failed = synthetic_results.record(cells[-2], "failed", reason=f"cannot read {root}/data.csv")
-    synthetic_results.write(root, cells, [*records, failed])
+    suite = synthetic_results.suite(cells) | {"name": "my.suite, v2"}
+    synthetic_results.write(root, cells, [*records, failed], suite=suite)
     synthetic_results.keep_answers(root, 30)
     RecordStore(root).log(failed.id).write_text(f"Traceback: {root}/data.csv")
     return root
