@@ -18,12 +18,15 @@ import pandas as pd
 import pytest
 import synthetic_results
 
+from bench.importing import import_peft
 from records import archive
 from records.store import RecordStore, ResultsError
 from reports import build_publication
 from reports.build import Report
 from reports.build_publication import publish
 from reports.render import compiling
+from tests.records.formats.peft_files import metamath
+from tests.records.formats.peft_files import write as write_files
 from tests.reports.conftest import blank
 
 
@@ -154,6 +157,16 @@ def test_where_something_private_would_go_out_the_earlier_one_stays(results, tmp
         publish(results, site)
     assert (site / "manifest.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_what_others_published_goes_out_as_it_is(tmp_path):
+    """Their places may be called as ours are."""
+    content = metamath(meta_info__pytorch_info=f"built in {Path.home()}/pytorch")
+    import_peft(write_files(tmp_path / "files", content), tmp_path / "results")
+    publish(tmp_path / "results", tmp_path / "site")
+    [path] = tmp_path.glob("site/results/cells/*/published.json")
+    assert path.read_bytes() == next((tmp_path / "files").iterdir()).read_bytes()
 
 
 @pytest.mark.usefixtures("stand_in")
