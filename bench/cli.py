@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import __version__, cluster, estimate_table, evidence, exchange, places, terminal, watching
+from bench import __version__, cluster, estimate_table, evidence, exchange, places, sharing, terminal, watching
 from bench.durations import seconds_of
 from bench.export import commands as export_commands
 from bench.folders import RESULTS, UsageError, cell_of, expanded, path_of, store_of, usable_folder
@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     exchange.add_commands(commands)
     estimate_table.add_command(commands)
     export_commands.add_commands(commands)
+    sharing.add_commands(commands)
 
     show = commands.add_parser("show", help="a cell's record")
     show.add_argument("cell", help="its id, or the beginning of it")

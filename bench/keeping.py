@@ -67,6 +67,13 @@ def state_from_bytes(data: bytes) -> dict[str, Tensor]:
         raise BrokenState(f"is no file of safetensors that can be read ({error})") from None
 
 
+def check_finite(state: Mapping[str, Tensor]) -> None:
+    """Raises BrokenState where an entry is no number: such a state is of a training that has come to nothing."""
+    for name, value in state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise BrokenState(f"has entries that are no numbers, in {name}")
+
+
 def restore(method: MethodBase, anatomy: Anatomy, state: Mapping[str, Tensor], steps: int) -> None:
     """Brings an adapted model to where a training of so many steps had left it. Raises BrokenState where the state is
     none of this method on this backbone."""

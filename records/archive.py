@@ -7,6 +7,7 @@ what comes out. Records of one suite are alike, so that they pack to a tenth of 
 from __future__ import annotations
 
 import io
+import lzma
 import re
 import tarfile
 from pathlib import Path
@@ -21,22 +22,24 @@ MOST = 1024 * 2**20
 _ENTRY = re.compile(r"[\w-]+/(manifest\.json|cells/[0-9a-f]{12}/record\.json)")
 
 
-def pack(store: RecordStore, name: str) -> bytes:
+def pack(store: RecordStore, name: str, complete: bool = True) -> bytes:
     """The archive of a results folder, as a folder called `name`: the same bytes for the same records. Raises
-    ResultsError where a cell has no result, or its record cannot be read. Of a search, a trial that failed is one."""
+    ResultsError where a cell has no result, or its record cannot be read; of a search, a trial that failed is one.
+    Unless it is to be `complete`: then these are left out."""
     manifest = store.manifest()
     records = {record.id: record for record in store.records()}
     lacking = [cell_id for cell_id in manifest.cells if cell_id not in records]
     none = ("broken",) if "spaces" in manifest.suite else ("failed", "broken")
     lacking += [record.id for record in records.values() if record.status in none]
-    if lacking:
+    if lacking and complete:
         raise ResultsError(
             f"{store.root}: {len(lacking)} of {len(manifest.cells)} cells have no result, as {lacking[0]}; run the"
             " suite to its end first"
         )
+    readable = sorted(record.id for record in records.values() if record.status != "broken")
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w:xz", format=tarfile.PAX_FORMAT, preset=9) as archive:
-        for parts in (("manifest.json",), *(("cells", cell_id, "record.json") for cell_id in sorted(manifest.cells))):
+        for parts in (("manifest.json",), *(("cells", cell_id, "record.json") for cell_id in readable)):
             data = files.read_within(store.root, *parts, longest=LONGEST)
             entry = tarfile.TarInfo("/".join((name, *parts)))
             entry.size = len(data)
@@ -55,7 +58,7 @@ def unpack(archive: Path, folder: Path) -> RecordStore:
             if sum(entry.size for entry in entries) > MOST:
                 raise ResultsError(f"{archive}: unpacks to more than {MOST / 2**20:.0f} MiB")
             opened.extractall(folder, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
         raise ResultsError(f"{archive}: is no archive of records: {error}") from None
     names = {entry.name.partition("/")[0] for entry in entries}
     if len(names) != 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,14 @@ from typing import BinaryIO
 # Both ends of a log are kept, so much of each: how it began, and how it ended.
 LOG_END = 2**20
 LEFT_OUT = "\n[… {:,} bytes are left out here …]\n"
+
+
+# After the name of a folder that is being written.
+MAKING = ".making"
+
+
+class Occupied(Exception):
+    """A folder that is to be made is there already; the message is one line for the user."""
 
 
 class Unreadable(Exception):
@@ -77,6 +86,25 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path, replaces: bool = False) -> Iterator[Path]:
+    """An empty folder that takes the name once all is written, and is gone where something goes wrong. Raises Occupied
+    where there is something of that name but an empty folder; with `replaces`, any folder gives up its place."""
+    full = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if folder.is_symlink() or (full and not (replaces and folder.is_dir())):
+        raise Occupied(f"{folder}: is there already; name a folder that is not, or an empty one")
+    making = folder.with_name(f".{folder.name}{MAKING}")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    try:
+        yield making
+        if full:
+            shutil.rmtree(folder)
+        os.replace(making, folder)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
 
 
 def move_aside(path: Path) -> Path:

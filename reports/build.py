@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,11 +38,16 @@ class Report:
 
 
 def build_report(
-    results: Path | str, output: Path | str | None = None, topic: str = "all", template: Path | None = None
+    results: Path | str,
+    output: Path | str | None = None,
+    topic: str = "all",
+    template: Path | None = None,
+    downloads: Sequence[tuple[str, str]] = (),
 ) -> Report:
     """Writes tables, figures, the LaTeX document and the page of a results folder into `output` (by default
     `<results>/report`, with the topic's name behind it if it is one family), and compiles the document where latexmk is
-    installed. `template` is a user's class, style or folder of templates.
+    installed. `template` is a user's class, style or folder of templates; `downloads` are titles and relative addresses
+    of files that the page is to offer.
 
     Raises ResultsError, with one line for the user, where the folder holds no results, a record cannot be
     read, the template cannot be used, or the output cannot be written.
@@ -52,7 +57,7 @@ def build_report(
     read = read_results(root)
     with writing("report"):
         style = read_style(template)
-        return _write(analyse(read, chosen(topic, style.folder)), folder, style)
+        return _write(analyse(read, chosen(topic, style.folder)), folder, style, downloads)
 
 
 def output_folder(root: Path, output: Path | str | None, name: str) -> Path:
@@ -99,7 +104,7 @@ def copy_style(style: Style, folder: Path) -> None:
         shutil.copyfile(file, folder / file.name)
 
 
-def _write(analysis: Analysis, folder: Path, style: Style) -> Report:
+def _write(analysis: Analysis, folder: Path, style: Style, downloads: Sequence[tuple[str, str]]) -> Report:
     copy_style(style, folder)
     read, references = analysis.everything.results, analysis.references
     made = document.compose(analysis, Prose(style.folder))
@@ -113,7 +118,7 @@ def _write(analysis: Analysis, folder: Path, style: Style) -> Report:
     for figure in made.figures:
         save(figure, SCREEN, folder / "figures" / f"{figure.key}.svg")
     page = folder / "index.html"
-    page.write_text(html.page(document.for_page(made), analysis, references, folder), encoding="utf-8")
+    page.write_text(html.page(document.for_page(made), analysis, references, folder, downloads), encoding="utf-8")
     compiled = compiling.fit(
         folder, "report", len(made.spare), lambda kept: latex.write_source(made.arranged(kept), folder, style)
     )

@@ -71,7 +71,8 @@ def logits(model: Any, inputs: dict[str, Tensor], length: int | None = None) -> 
 
 
 def difference(expected: Tensor, found: Tensor) -> float:
-    """The largest difference of logits, as a share of a tenth of the largest, where that is above ten."""
-    if expected.shape != found.shape:
+    """The largest difference of logits, as a share of a tenth of the largest, where that is above ten; infinite where
+    one of them is no number."""
+    if expected.shape != found.shape or not (torch.isfinite(expected).all() and torch.isfinite(found).all()):
         return float("inf")
     return ((expected - found).abs().max() / max(1.0, expected.abs().max().item() / 10)).item()

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,12 +13,13 @@ from bench.backbones.loading import architecture
 from bench.export import card, merged, native, peft
 from bench.export.base import TOLERANCE, ExportError, Learnt, difference, logits, probe
 from bench.failures import EXPECTED, NotApplicable
-from bench.keeping import BrokenState, predictions_of, state_from_bytes
+from bench.keeping import BrokenState, check_finite, predictions_of, state_from_bytes
 from bench.lifeline import Lifeline, silent
 from bench.origin import Origin
 from bench.scoring import checked_scores
 from bench.verifying import same_answers
 from bench.worker import CellRun, quieten
+from records.files import MAKING, Occupied, new_folder
 from records.store import ResultsError
 from records.text import one_line
 
@@ -63,12 +60,12 @@ def export(store: RecordStore, record: Record, target: Target, folder: Path, bf1
         data = store.kept(record, "state.safetensors")
         if data is None:
             raise ExportError(_no_state(record))
-        with silent() as line, _new(folder) as fresh:
+        with silent() as line, new_folder(folder) as fresh:
             cell = _Cell(store, record, line, data)
             said = getattr(cell, f"to_{target}")(fresh, **({"bf16": bf16} if target == "merged" else {}))
             card.write(fresh, store, record, said)
             return str(said.checked)
-    except (ResultsError, BrokenState, NotApplicable, *EXPECTED) as error:
+    except (ResultsError, BrokenState, NotApplicable, Occupied, *EXPECTED) as error:
         raise ExportError(one_line(error)) from None
 
 
@@ -80,7 +77,9 @@ class _Cell:
         self.run = run = CellRun(Origin(store).job(record.id), line)
         if not run.method.phases():
             raise ExportError(f"{run.method.card.name} learns nothing; there is nothing to export but its backbone")
-        anatomy = run.learnt(state_from_bytes(data), record.data.steps if record.data else 0)
+        state = state_from_bytes(data)
+        check_finite(state)
+        anatomy = run.learnt(state, record.data.steps if record.data else 0)
         place = run.backbone.place
         self.learnt = Learnt(
             method=run.method,
@@ -191,24 +190,6 @@ class _Cell:
 def folder_name(folder: Path) -> str:
     """As the folder will be called."""
     return folder.name.removeprefix(".").removesuffix(MAKING)
-
-
-MAKING = ".making"
-
-
-@contextlib.contextmanager
-def _new(folder: Path) -> Iterator[Path]:
-    """An empty folder that takes the name once all is written, and is gone where something goes wrong."""
-    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-        raise ExportError(f"{folder}: is there already; name a folder that is not, or an empty one")
-    making = folder.with_name(f".{folder.name}{MAKING}")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
-    try:
-        yield making
-        os.replace(making, folder)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
 
 
 def _no_state(record: Record) -> str:

@@ -36,6 +36,6 @@ def _export(arguments: argparse.Namespace) -> int:
         print(printable(f"{folder}: {record.cell}. {checked}"))
         if arguments.push_to_hub:
             print(printable(f"uploaded: {hub.push(folder, arguments.push_to_hub, arguments.private)}"))
-    except ExportError as error:
+    except (ExportError, hub.UploadError) as error:
         raise UsageError(f"{record.id}: {error}") from None
     return 0

@@ -59,7 +59,7 @@ def load(
     from bench.backbones import Backbone, BackboneError
     from bench.forms.base import Head
     from bench.forms.heads import pad_and_read_last
-    from bench.keeping import BrokenState, restore, state_from_bytes
+    from bench.keeping import BrokenState, check_finite, restore, state_from_bytes
     from bench.registry import PluginError, Registry
     from methods.anatomy import Anatomy
 
@@ -79,7 +79,9 @@ def load(
         with torch.random.fork_rng():
             torch.manual_seed(cell.seed)
             method.adapt(anatomy, task)
-        restore(method, anatomy, state_from_bytes(_read(folder, STATE, LONGEST_STATE)), about.steps)
+        state = state_from_bytes(_read(folder, STATE, LONGEST_STATE))
+        check_finite(state)
+        restore(method, anatomy, state, about.steps)
         return model.eval(), backbone.tokenizer()
     except KeyError:
         raise ExportError(f"{folder}: there is no method {cell.method!r} here; name its file in `plugins`") from None

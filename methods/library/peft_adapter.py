@@ -36,7 +36,7 @@ from methods.library.peft_prompts import ADAPTER
 from methods.library.peft_trials import on_purpose, quiet, without_weights
 from methods.papers import PAPERS
 from records.files import Unreadable, read_within
-from records.text import one_line, reason
+from records.text import described, reason
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 LONGEST_CONFIG, LONGEST_WEIGHTS = 2**20, 8 * 2**30
@@ -120,9 +120,9 @@ class PeftAdapter(MethodBase):
             try:
                 self._try(copy.deepcopy(anatomy.model), anatomy, with_head)
             except Exception as error:
-                if not isinstance(error, Misfit) and not on_purpose(error):
-                    raise
-                return one_line(error)
+                # The files are a stranger's: what peft stumbles over in them is a reason, as what it refuses.
+                told = isinstance(error, Misfit) or on_purpose(error)
+                return reason(error) if told else f"peft cannot put it on: {described(error)[:300]}"
         return None
 
     def _try(self, model: PreTrainedModel, anatomy: Anatomy, with_head: bool) -> None:
@@ -190,6 +190,8 @@ def _load(tuner: Any, tensors: Mapping[str, Tensor], anatomy: Anatomy, with_head
         raise Misfit(f"was trained for another backbone: this one has no place for {strange[0]}")
     if missing := sorted(_plain(name) for name in expected - tensors.keys()):
         raise Misfit(f"lacks {missing[0]}, for which the backbone has a place")
+    if whole := sorted(n for n in expected if saved[n].is_floating_point() != tensors[n].is_floating_point()):
+        raise Misfit(f"has whole numbers in {_plain(whole[0])}, or fractions where these belong")
     if with_head and (lacking := sorted(anatomy.head - there)):
         raise Misfit(f"holds no task head ({lacking[0]}); `form: text` puts the task to the backbone in words")
     try:
@@ -254,13 +256,17 @@ def _fetched(spec: str) -> dict[str, bytes]:
 
 def _configuration(data: bytes, path: str) -> dict[str, Any]:
     try:
-        config = json.loads(data)
+        config = json.loads(data, parse_constant=_no_number)
         kind = peft.PeftType(config["peft_type"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"the {CONFIG} of {path} is none of peft's: {reason(error)}") from None
     if kind not in PEFT_TYPE_TO_TUNER_MAPPING:
         raise ValueError(f"the {CONFIG} of {path} names the type {kind.value}, which peft {peft.__version__} lacks")
     return dict(config)
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"holds {word}, which is no number")
 
 
 def _check(weights: bytes, path: str) -> None:

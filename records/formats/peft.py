@@ -32,7 +32,7 @@ _BOOKKEEPING = {
     "revision", "runtime_config", "task_type",
 }  # fmt: skip
 # Fields of the training's configuration that belong to the experiment rather than to the task.
-_OF_THE_EXPERIMENT = (
+OF_THE_EXPERIMENT = (
     "optimizer_type", "lr_scheduler", "dtype", "compile", "use_gc", "use_amp", "autocast_adapter_dtype",
     "attn_implementation", "init_kv_cache_prefix",
 )  # fmt: skip
@@ -73,7 +73,7 @@ def _history(found: Experiment) -> list[Evaluation]:
 
 def _cell(found: Experiment, label: str) -> Cell:
     run, meta = found.content.run_info, found.content.meta_info
-    config = run.train_config.model_dump(exclude={"model_id", "seed", "optimizer_kwargs", *_OF_THE_EXPERIMENT})
+    config = run.train_config.model_dump(exclude={"model_id", "seed", "optimizer_kwargs", *OF_THE_EXPERIMENT})
     return Cell(
         backbone=run.train_config.model_id,
         backbone_revision=(meta.model_info and meta.model_info.sha) or "unknown",
@@ -92,7 +92,7 @@ def _hyperparameters(found: Experiment) -> dict[str, Any]:
     run = found.content.run_info
     config, given = run.train_config.model_dump(), dict(run.train_config.optimizer_kwargs)
     trained: dict[str, Any] = {name: given.pop(name) for name in ("lr", "weight_decay") if name in given}
-    trained |= {name: config[name] for name in _OF_THE_EXPERIMENT if name in config} | {"optimizer_kwargs": given}
+    trained |= {name: config[name] for name in OF_THE_EXPERIMENT if name in config} | {"optimizer_kwargs": given}
     adapter = {name: value for name, value in (run.peft_config or {}).items() if name not in _BOOKKEEPING}
     return _told(trained) | _told(adapter)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,15 @@ SCRIPTS = (
 )  # fmt: skip
 
 
-def page(document: Document, analysis: Analysis, references: dict[str, Entry], output: Path) -> str:
-    """The page as one text. Figures are read from `output`/figures; links to logs are relative to `output`."""
+def page(
+    document: Document,
+    analysis: Analysis,
+    references: dict[str, Entry],
+    output: Path,
+    downloads: Sequence[tuple[str, str]] = (),
+) -> str:
+    """The page as one text. Figures are read from `output`/figures; links to logs, and to what is offered for download
+    by its title, are relative to `output`."""
     whole = analysis.everything
     results = whole.results
     sections = in_page_order(document.sections)
@@ -50,6 +58,7 @@ def page(document: Document, analysis: Analysis, references: dict[str, Entry], o
             references=[_reference(entry) for entry in sorted(writer.cited.values(), key=_by_author)],
             cells=len(results.cells),
             errors=bool(whole.errors),
+            downloads=downloads,
         )
     )
     overview = page_data.overview(results) | {

@@ -4,6 +4,8 @@ exported is told why."""
 from __future__ import annotations
 
 import json
+import math
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -209,6 +211,7 @@ LAYER = "bert.encoder.layer.0.attention.self.query.updates.0.down"
         ({"classifier.weight": None}, "lacks classifier.weight"),
         ({LAYER: torch.zeros(8, 31)}, "does not fit the method and the backbone: .*must match"),
         ({"bert.nowhere": torch.zeros(1)}, "does not fit the method and the backbone: .*bert.nowhere"),
+        ({LAYER: torch.full((8, 32), math.nan)}, f"has entries that are no numbers, in {LAYER}"),
     ],
 )
 @pytest.mark.parametrize("target", ["peft", "native"])
@@ -222,11 +225,25 @@ def test_a_state_that_is_not_the_cells_is_refused(change, reason, target, traine
 
 def test_a_state_that_is_cut_or_exchanged_is_refused(trained, cell, spoilt, tmp_path):
     data = trained.kept(cell("lora"), "state.safetensors")
-    store, record = spoilt(data[:-100])
+    store, record = spoilt(pickle.dumps({"a": 1}))
+    with pytest.raises(ExportError, match="is no file of safetensors that can be read"):
+        export(store, record, "native", tmp_path / "new")
+    store.replace_kept(record, "state.safetensors", data[:-100])
     with pytest.raises(ExportError, match="is no file of safetensors that can be read"):
         export(store, record, "native", tmp_path / "new")
     (store.folder(record.id) / "state.safetensors").write_bytes(data)
     with pytest.raises(ExportError, match="is not the file that the record was written with"):
+        export(store, record, "native", tmp_path / "new")
+
+
+def test_a_state_that_lies_elsewhere_is_refused(trained, cell, spoilt, tmp_path):
+    store, record = spoilt(b"")
+    path = store.folder(record.id) / "state.safetensors"
+    outside = tmp_path / "outside"
+    outside.write_bytes(trained.kept(cell("lora"), "state.safetensors"))
+    path.unlink()
+    path.symlink_to(outside)
+    with pytest.raises(ExportError, match="is a link, or lies behind one; links are not followed"):
         export(store, record, "native", tmp_path / "new")
 
 
@@ -253,6 +270,15 @@ def test_a_backbone_that_was_changed_since_is_refused(tiny_backbone, tmp_path):
         (lambda folder: (folder / "adaptbench.json").write_text("{}"), "has the format None"),
         (lambda folder: (folder / "adaptbench.json").write_text("[1"), "describes no adapter"),
         (lambda folder: link(folder / "state.safetensors"), "links are not followed"),
+        (
+            lambda folder: (folder / "state.safetensors").write_bytes(pickle.dumps({"a": 1})),
+            "is no file of safetensors",
+        ),
+        (lambda folder: pickled(folder / "state.safetensors"), r"state.bin is pickled, which can run code, and is not"),
+        (lambda folder: edit(folder, LAYER, None), f"lacks {LAYER}, which lora learns"),
+        (lambda folder: edit(folder, LAYER, torch.zeros(8, 31)), "does not fit the method and the backbone"),
+        (lambda folder: edit(folder, LAYER, torch.full((8, 32), math.inf)), "has entries that are no numbers"),
+        (lambda folder: rename(folder, "backbone", "/nowhere"), "/nowhere"),
         (lambda folder: rename(folder, "method", "nobody's"), "there is no method .nobody's. here; name its file"),
         (lambda folder: rename(folder, "method_revision", "99"), "was trained by another version of lora"),
     ],
@@ -262,6 +288,17 @@ def test_a_native_export_that_was_spoilt_is_refused(spoil, reason, trained, cell
     spoil(tmp_path / "native")
     with pytest.raises(ExportError, match=reason):
         load(tmp_path / "native")
+
+
+def pickled(path: Path) -> None:
+    path.unlink()
+    path.with_suffix(".bin").write_bytes(pickle.dumps({"a": 1}))
+
+
+def edit(folder: Path, name: str, value: torch.Tensor | None) -> None:
+    tensors = safetensors.torch.load_file(folder / "state.safetensors") | {name: value}
+    kept = {name: value for name, value in tensors.items() if value is not None}
+    safetensors.torch.save_file(kept, folder / "state.safetensors")
 
 
 def link(path: Path) -> None:

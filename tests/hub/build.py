@@ -42,6 +42,20 @@ def gpt2(folder: Path) -> Path:
     return folder
 
 
+def llama(folder: Path) -> Path:
+    """A Llama with random weights and a tokenizer of single bytes."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    _byte_tokenizer(folder, "</s>", pad="<pad>")
+    torch.manual_seed(0)
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = LlamaConfig(vocab_size=258, **size, max_position_embeddings=256, pad_token_id=257, bos_token_id=256,
+                         eos_token_id=256)  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
 def t5(folder: Path) -> Path:
     """A T5 with random weights and a tokenizer of single bytes."""
     import torch

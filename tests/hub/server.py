@@ -129,12 +129,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def create(self, asked: dict[str, Any]) -> None:
         repo = f"{asked['organization']}/{asked['name']}"
+        kind = "datasets" if asked.get("type") == "dataset" else "models"
         if repo in self.hub.gated:
             raise Refused(403, "", "You don't have the rights to create a model under this namespace")
-        if self.hub.path("models", repo).is_dir():
-            return self.send(409, {"error": "You already created this model repo", "url": f"{self.hub.url}/{repo}"})
-        self.hub.path("models", repo).mkdir(parents=True)
-        self.send(200, {"url": f"{self.hub.url}/{repo}"})
+        url = f"{self.hub.url}/{'datasets/' if kind == 'datasets' else ''}{repo}"
+        if self.hub.path(kind, repo).is_dir():
+            return self.send(409, {"error": "You already created this repo", "url": url})
+        self.hub.path(kind, repo).mkdir(parents=True)
+        self.send(200, {"url": url})
 
     def upload(self, kind: str, repo: str, verb: str, body: bytes) -> None:
         """No file is too large to come with the commit."""

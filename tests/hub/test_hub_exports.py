@@ -12,11 +12,10 @@ pytest.importorskip("peft")
 
 PUSH = """
 from pathlib import Path
-from bench.export.base import ExportError
-from bench.export.hub import push
+from bench.export.hub import UploadError, push
 try:
     print("DONE", push(Path({folder!r}), {repo!r}))
-except ExportError as error:
+except UploadError as error:
     print("ERROR", error)
 """
 BACK = """

@@ -142,6 +142,13 @@ def test_links_out_of_the_folder_are_not_followed(folder, tmp_path):
         ("adapter_config.json", lambda data: data[:50], "is none of peft's"),
         ("adapter_config.json", lambda data: b"[1]", "is none of peft's"),
         ("adapter_config.json", lambda data: b'{"peft_type": "TELEPATHY"}', "is none of peft's"),
+        ("adapter_config.json", lambda data: b"[" * 100_000, "is none of peft's"),
+        (
+            "adapter_config.json",
+            lambda data: data.replace(b'"lora_alpha": 8', b'"lora_alpha": NaN'),
+            "which is no number",
+        ),
+        (WEIGHTS, lambda data: pickle.dumps({"a": 1}), "is no whole file of safetensors"),
         ("adapter_config.json", None, "lacks adapter_config.json"),
     ],
 )
@@ -157,6 +164,26 @@ def test_entries_that_are_no_numbers_and_folders_that_are_none(folder, tmp_path)
     rewrite(folder, {KEY: torch.full((4, 32), float("nan"))})
     assert f"has entries that are no numbers, in {KEY}" in refused(folder)
     assert "is no folder, and no organisation/name of the hub" in refused(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("r", "four", "peft cannot put it on: TypeError"),
+        ("r", -1, "positive integer"),
+        ("init_lora_weights", "/etc/passwd", "Unknown initialization"),
+    ],
+)
+def test_a_configuration_that_is_none_is_a_reason_and_no_traceback(option, value, reason, folder):
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(config | {option: value}))
+    said = PeftAdapter(path=str(folder)).unsupported(anatomy(), TASK)
+    assert said is not None and reason in said and "\n" not in said and len(said) < 400
+
+
+def test_whole_numbers_in_place_of_weights_are_refused(folder):
+    rewrite(folder, {KEY: torch.ones((4, 32), dtype=torch.int8)})
+    assert "has whole numbers in bert.encoder" in (PeftAdapter(path=str(folder)).unsupported(anatomy(), TASK) or "")
 
 
 def test_an_adapter_of_a_later_peft_is_read_without_what_is_new(folder):

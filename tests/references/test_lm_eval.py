@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 pytest.importorskip("lm_eval")
 from datasets import Dataset
@@ -18,6 +20,8 @@ from tokenizers import processors
 from bench.export.cells import export
 from bench.forms.text import Likelihood
 from bench.registry import Registry
+from records.record import Record
+from records.store import RecordStore
 from tests.bench import test_export, tokenizers
 from tests.bench.test_forms import features, language_model, make_task, tokenizer  # noqa: F401 - a fixture
 from tests.hub import build
@@ -111,26 +115,57 @@ def test_exports_run_in_the_harness_as_they_are_and_give_the_recorded_answers_an
     suite = test_export.suite_file(tmp_path, backbone, lora, form="text", budget=budget)
     store = test_export.train(suite, tmp_path / "results")
     [record] = store.records()
-    export(store, record, "merged", tmp_path / "merged")
-    export(store, record, "peft", tmp_path / "adapter")
-    recorded, texts = store.predictions(record), store.texts()
     task = Registry((test_export.PLUGINS / "colours.py",)).get("tasks", "colours").cls()
+    agree(store, record, backbone, task, tmp_path)
+
+
+def agree(store: RecordStore, record: Record, weights: Path, task, folder: Path, chat: bool = False) -> None:
+    """The harness loads both exports of a cell, and gives each recorded example the recorded likelihoods, answer and
+    score."""
+    export(store, record, "merged", folder / "merged")
+    export(store, record, "peft", folder / "adapter")
+    recorded, texts = store.predictions(record), store.texts()
     rows = [texts[example] for example in recorded.examples]
     asked = multiple_choice(task, rows, task.verbalisers())
-    options = {"dtype": "float32", "device": "cpu", "batch_size": 8}
-    for lm in (
-        HFLM(pretrained=str(tmp_path / "merged"), **options),
-        HFLM(pretrained=str(backbone), peft=str(tmp_path / "adapter"), **options),
+    lengths = [len(answer) for answer in task.verbalisers()]
+    for given in (
+        {"pretrained": str(folder / "merged")},
+        {"pretrained": str(weights), "peft": str(folder / "adapter")},
     ):
-        found = simple_evaluate(lm, tasks=[asked], bootstrap_iters=0, log_samples=True)
+        lm = HFLM(**given, dtype="float32", device="cpu", batch_size=8)
+        found = simple_evaluate(lm, tasks=[asked], bootstrap_iters=0, log_samples=True, apply_chat_template=chat)
         assert found["results"]["exported"]["acc_norm,none"] == pytest.approx(record.test["accuracy"])
         samples = sorted(found["samples"]["exported"], key=lambda sample: sample["doc_id"])
         likelihoods = [[value for value, _ in sample["filtered_resps"]] for sample in samples]
         for theirs, ours in zip(likelihoods, recorded.likelihoods, strict=True):
-            assert theirs == pytest.approx(ours, rel=1e-3)
-        lengths = [len(answer) for answer in task.verbalisers()]
+            assert theirs == pytest.approx(ours, rel=1e-3, abs=1e-3)
         best = [max(range(2), key=lambda i, line=line: line[i] / lengths[i]) for line in likelihoods]
         assert best == recorded.predictions
+        right = [float(given == gold) for given, gold in zip(recorded.predictions, recorded.references, strict=True)]
+        assert [sample["acc_norm"] for sample in samples] == right
+
+
+@pytest.mark.slow
+def test_exports_of_the_decoder_suite_give_the_recorded_score_in_the_harness(tmp_path):
+    """SmolLM2 with LoRA on rotten_tomatoes, as the suite `decoder` has them, with fewer examples."""
+    pytest.importorskip("peft")
+    from bench.backbones import Backbone, BackboneError
+    from bench.suite import BUILT_IN
+    from tasks.embedded import RottenTomatoes
+
+    try:
+        backbone = Backbone.find("embedded:smollm2-135m")
+    except BackboneError as error:
+        pytest.skip(str(error))
+    suite = yaml.safe_load((BUILT_IN / "decoder.yaml").read_text())
+    budget = {"train_examples": 64, "validation_examples": 16, "test_examples": 24, "epochs": 1, "batch_size": 16}
+    suite |= {"tasks": {"rotten_tomatoes": {"max_length": 64}}, "methods": {"lora": suite["methods"]["lora"]}}
+    suite |= {"seeds": [0], "budget": budget, "precision": "no", "profile": False, "forgetting": None}
+    path = tmp_path / "decoder.yaml"
+    path.write_text(yaml.safe_dump(suite))
+    store = test_export.train(path, tmp_path / "results")
+    [record] = store.records()
+    agree(store, record, backbone.place.weights, RottenTomatoes(), tmp_path, chat=True)
 
 
 @pytest.mark.slow

@@ -26,6 +26,11 @@ def report(usual: Path) -> Report:
 
 @pytest.fixture
 def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `blank`, for one test."""
+    blank(monkeypatch)
+
+
+def blank(patch: pytest.MonkeyPatch) -> None:
     """Leaves figures of a report blank, in their sizes: drawing them takes most of its time, and tests of its words,
     tables and templates do not look at them."""
     save = Figure.savefig
@@ -33,8 +38,8 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     def save_blank(self: Figure, *arguments: Any, **options: Any) -> None:
         save(Figure(self.get_size_inches()), *arguments, **options)
 
-    monkeypatch.setattr(Figure, "savefig", save_blank)
-    monkeypatch.setattr(Figure, "draw_without_rendering", lambda self: None)
+    patch.setattr(Figure, "savefig", save_blank)
+    patch.setattr(Figure, "draw_without_rendering", lambda self: None)
 
 
 @pytest.fixture(scope="session")

@@ -172,6 +172,13 @@ def test_an_archive_writes_nothing_outside_its_folder(tmp_path: Path, name: str)
     with pytest.raises(ResultsError, match=re.escape(str(path))):
         archive.unpack(path, inside)
     assert not (tmp_path / "outside").exists() and not Path("/tmp/outside-of-docs").exists()
-    path.write_bytes(b"no archive")
-    with pytest.raises(ResultsError, match="is no archive of records"):
-        archive.unpack(path, inside)
+
+
+def test_an_archive_that_was_cut_or_damaged_is_one_line(tmp_path: Path):
+    made = [synthetic.record(cell) for cell in synthetic.grid(["lora"], seeds=2)]
+    packed = archive.pack(RecordStore(synthetic.write(tmp_path / "results", [m.cell for m in made], made)), "embedded")
+    half, path = len(packed) // 2, tmp_path / "embedded.tar.xz"
+    for data in (b"no archive", packed[:half], packed[:half] + bytes(64) + packed[half + 64 :]):
+        path.write_bytes(data)
+        with pytest.raises(ResultsError, match="is no archive of records"):
+            archive.unpack(path, tmp_path / "in")
