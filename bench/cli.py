@@ -18,6 +18,7 @@ from bench import __version__, cluster, estimate_table, evidence, exchange, plac
 from bench.durations import seconds_of
 from bench.export import commands as export_commands
 from bench.folders import RESULTS, UsageError, cell_of, expanded, path_of, store_of, usable_folder
+from bench.preview import commands as preview_commands
 from bench.tracking import TRACKERS
 from bench.tuning import commands as tuning_commands
 from records.record import Record
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--slots", type=_positive, help="cells at a time (default: as `bench run` would)")
     plan.set_defaults(command=_plan)
 
+    preview_commands.add_command(commands, _positive)
     watching.add_command(commands)
 
     list_ = commands.add_parser("list", help="names of methods, tasks, backbones, suites")
