@@ -22,6 +22,7 @@ from bench.forms.choice import form_of
 from bench.forms.text import LanguageModelling
 from bench.preview.reading import Part, is_lost, label, parts
 from records.cell import MOST, Budget
+from records.text import described
 from tasks.base import TaskUnavailable
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ def previews(suite: Suite, tasks: Collection[str] = (), count: int = 3) -> Itera
                 yield Preview(name, spec, "", reason=f"does not apply: {reason}")
             except (BackboneError, DataError, TaskUnavailable) as error:
                 yield Preview(name, spec, "", reason=str(error), fails=True)
+            except Exception as error:  # whatever a plugin's data lead to
+                yield Preview(name, spec, "", reason=f"cannot be read: {described(error)}", fails=True)
 
 
 def _preview(suite: Suite, name: str, entry: TaskEntry, backbone: Backbone, count: int) -> Preview:
@@ -244,7 +247,7 @@ def _text(value: str | Sequence[str]) -> str:
 def _warnings(splits: dict[str, Split], budget: Budget, data: TaskData) -> Iterator[str]:
     for name, split in splits.items():
         if split.cut is not None and split.cut > MOST_CUT:
-            fits = f"95 % of them take no more than {split.lengths[2]} tokens"
+            fits = f"95 % of them take no more than {split.lengths[2]:,} tokens"
             yield f"{name}: {split.cut:.0%} of the texts are cut at {budget.max_length} tokens; {fits}"
         if split.unknown is not None and split.unknown > MOST_UNKNOWN:
             yield f"{name}: {split.unknown:.1%} of the tokens are unknown to the tokenizer"
@@ -264,7 +267,8 @@ def _warnings(splits: dict[str, Split], budget: Budget, data: TaskData) -> Itera
 def _alike(data: TaskData) -> Iterator[str]:
     """Examples of a later split that training has seen, word for word or as the model reads them."""
     if data.duplicates_removed:
-        yield f"{data.duplicates_removed:,} examples stand in a later split too, and are left out of the earlier one"
+        twice = "examples that stand in a later split too, and are left out of the earlier one"
+        yield f"{twice}: {data.duplicates_removed:,}"
     trained = set(_read(data.form, data.train))
     for name, later in (("validation", data.validation), ("test", data.test)):
         if same := sum(key in trained for key in _read(data.form, later)):

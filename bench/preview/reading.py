@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.forms.mixture import Mixture
-from bench.forms.sequence import Classification, MultipleChoice, Regression
+from bench.forms.sequence import MultipleChoice, Regression
 from bench.forms.text import LanguageModelling, Likelihood, Prompted
 from bench.forms.token import IGNORED, NOWHERE, ExtractiveQA, Tagging
 
@@ -42,11 +42,11 @@ def label(form: Form, row: Features) -> str:
     """What is to be learnt of an example, in words."""
     form, row = _own(form, row)
     names = form.task.card.labels
-    if isinstance(form, Classification):
+    if form.task.kind == "classification":
         return names[row["label"]]
     if isinstance(form, Regression):
         return f"{row['label']:g}"
-    if isinstance(form, MultipleChoice):
+    if form.task.kind == "multiple choice":
         return f"choice {row['label'] + 1}"
     if isinstance(form, Tagging):
         tokens = form.tokenizer.convert_ids_to_tokens(row["input_ids"])
