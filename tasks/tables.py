@@ -1,5 +1,5 @@
-"""Rows from files as people have them: CSV, JSON and Parquet, packed or not. Separator and encoding are found out, and
-told; what cannot be told for certain is refused."""
+"""Rows from files as people have them: CSV, JSON, Parquet and workbooks, packed or not. Separator and encoding are found
+out, and told; what cannot be told for certain is refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
 )
-SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
+WORKBOOK = ".xlsx"
+SPREADSHEETS = (".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
 
 
 @dataclass(frozen=True)
@@ -73,25 +74,29 @@ def format_of(path: Path) -> str:
     ours."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     suffix = (suffixes[:-1] if suffixes[-1:] == [".gz"] else suffixes)[-1:]
-    if suffix and suffix[0] in READERS:
+    if suffix and suffix[0] in FORMATS:
         return suffix[0]
     if suffix and suffix[0] in SPREADSHEETS:
-        raise ValueError(f"{path}: is a spreadsheet; save its sheet as CSV (UTF-8), and name that file")
-    known = ", ".join(READERS)
+        raise ValueError(f"{path}: is a spreadsheet; save it as .xlsx, or its sheet as CSV (UTF-8), and name that file")
+    known = ", ".join(FORMATS)
     raise ValueError(
         f"{path}: ends in none of {known} (or these with .gz), which tell the format; rename or convert it"
     )
 
 
-def read(path: Path, content: bytes, names: Sequence[str]) -> Table:
-    """The columns with these names, from a file's content. Raises ValueError, in one line with the place, on what
-    cannot be read, and where one of the columns is missing or there twice."""
-    reader = READERS[format_of(path)]
+def read(path: Path, content: bytes, names: Sequence[str], sheet: str | None = None) -> Table:
+    """The columns with these names, from a file's content, of a workbook from one `sheet` or the first. Raises
+    ValueError, in one line with the place, on what cannot be read, and where one of the columns is missing or there
+    twice."""
+    form = format_of(path)
+    if sheet is not None and form != WORKBOOK:
+        raise ValueError(f"{path}: has no sheets; `sheet` is for workbooks ({WORKBOOK})")
     if path.suffix.lower() == ".gz":
         content = _unpacked(path, content)
     if not content.strip():
         raise ValueError(f"{path}: is empty")
-    table = reader(path, content, [column_name(name) for name in names])
+    wanted = [column_name(name) for name in names]
+    table = _workbook(path, content, wanted, sheet) if form == WORKBOOK else READERS[form](path, content, wanted)
     if not len(table):
         raise ValueError(f"{path}: holds no rows")
     return table
@@ -168,8 +173,8 @@ def _is_strange(word: str) -> bool:
     return accented > 2 and 2 * accented > len(letters)
 
 
-def _positions(path: Path, found: Sequence[str], names: Iterable[str]) -> list[int]:
-    """Where in the header the columns are."""
+def positions(path: Path, found: Sequence[str], names: Iterable[str]) -> list[int]:
+    """Where in the header the columns are. Raises ValueError where one is not, or twice."""
     header = [column_name(name) for name in found]
     for name in names:
         if name not in header:
@@ -244,7 +249,7 @@ def _csv_rows(path: Path, lines: Iterable[str], before: int, separator: str, quo
     places = []
     try:
         header = next(reader)
-        at = _positions(path, header, names)
+        at = positions(path, header, names)
         width = len(header)
         while True:
             line = before + reader.line_num + 1
@@ -359,22 +364,23 @@ def _parquet(path: Path, content: bytes, names: list[str]) -> Table:
     try:
         file = parquet.ParquetFile(pa.BufferReader(content))
         header, schema, rows = file.schema_arrow.names, file.schema_arrow, file.metadata.num_rows
-        wanted = [header[index] for index in _positions(path, header, names)]
+        wanted = [header[index] for index in positions(path, header, names)]
         groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
         chunks = (group.column(index) for group in groups for index in range(group.num_columns))
         size = sum(each.total_uncompressed_size for each in chunks if each.path_in_schema.split(".")[0] in wanted)
-        _within(path, rows, size)
+        within(path, rows, size)
         # A text that repeats is stored once, and stays one object here: few bytes can stand for very many.
         texts = [name for name in wanted if pa.types.is_string(schema.field(name).type)]
         file = parquet.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
         columns = {name: _arrow_values(file.read(columns=[own])[own]) for name, own in zip(names, wanted, strict=True)}
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path}: cannot be read: {one_line(error, 200)}") from None
-    _within(path, rows, sum(len(value) for column in columns.values() for value in column if isinstance(value, str)))
+    within(path, rows, sum(len(value) for column in columns.values() for value in column if isinstance(value, str)))
     return Table(path, columns, range(1, rows + 1), False, "Parquet")
 
 
-def _within(path: Path, rows: int, size: int) -> None:
+def within(path: Path, rows: int, size: int) -> None:
+    """Raises ValueError on more rows, or bytes, than are taken for data."""
     if size > LARGEST or rows > MOST_ROWS:
         raise ValueError(f"{path}: would unpack to {rows:,} rows of {size / 1024**3:.3g} GiB; take a part of it")
 
@@ -390,6 +396,12 @@ def _arrow_values(column: Any) -> list[Any]:
     return found
 
 
+def _workbook(path: Path, content: bytes, names: list[str], sheet: str | None) -> Table:
+    from tasks import workbooks
+
+    return workbooks.read(path, content, names, sheet)
+
+
 READERS: dict[str, Callable[[Path, bytes, list[str]], Table]] = {
     ".csv": _csv,
     ".tsv": _csv,
@@ -398,3 +410,4 @@ READERS: dict[str, Callable[[Path, bytes, list[str]], Table]] = {
     ".json": _json,
     ".parquet": _parquet,
 }
+FORMATS = (*READERS, WORKBOOK)

@@ -273,8 +273,8 @@ def _alike(data: TaskData) -> Iterator[str]:
     for name, later in (("validation", data.validation), ("test", data.test)):
         if same := sum(key in trained for key in _read(data.form, later)):
             yield (
-                f"{name}: {same:,} of its {len(later):,} examples read, token for token, as one of train does: what tells"
-                " them apart is cut, or unknown to the tokenizer"
+                f"{name}: {same:,} of its {len(later):,} examples read, token for token, as one of train does: what"
+                " tells them apart is cut, or unknown to the tokenizer"
             )
 
 

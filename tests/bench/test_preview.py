@@ -178,8 +178,8 @@ def test_what_is_suspicious_is_said_in_a_line(backbones, suite_of, tmp_path: Pat
         "test: 20.0% of the tokens are unknown to the tokenizer",
         "train: the budget asks for 500 examples, and there are 101",
         "examples that stand in a later split too, and are left out of the earlier one: 1",
-        "test: 1 of its 4 examples read, token for token, as one of train does: what tells them apart is cut, or unknown"
-        " to the tokenizer",
+        "test: 1 of its 4 examples read, token for token, as one of train does: what tells them apart is cut, or "
+        "unknown to the tokenizer",
     ]
 
 
