@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import override
@@ -56,7 +56,7 @@ class MappedTask(Task):
     Raises ValueError, in one line with table and row, where the data cannot be used.
     """
 
-    Options: type[ColumnOptions] = ColumnOptions
+    Options: ClassVar[type[TaskOptions]] = ColumnOptions
 
     @property
     @abstractmethod
@@ -180,8 +180,8 @@ class MappedTask(Task):
             if label not in train:
                 where = next((split for split in used if label in used[split].answers), "rows that later splits hold")
                 raise ValueError(
-                    f"{self.place}: the label {label!r} occurs in {where} and not in train; add examples of it to train,"
-                    " or take them out"
+                    f"{self.place}: the label {label!r} occurs in {where} and not in train; add examples of it to"
+                    " train, or take them out"
                 )
         if untested := [label for label in labels if label in train - set(used["test"].answers)]:
             self._notes.append(f"warning: test has no rows of {', '.join(map(repr, untested[:LISTED]))}")

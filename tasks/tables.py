@@ -1,5 +1,5 @@
-"""Rows from files as people have them: CSV, JSON, Parquet and workbooks, packed or not. Separator and encoding are found
-out, and told; what cannot be told for certain is refused."""
+"""Rows from files as people have them: CSV, JSON, Parquet and workbooks, packed or not. Separator and encoding are
+found out, and told; what cannot be told for certain is refused."""
 
 from __future__ import annotations
 
