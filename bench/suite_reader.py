@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -89,6 +90,15 @@ def read(path: Path) -> Axes:
     return reader.read(data)
 
 
+def read_mapping(given: Mapping[str, Any], path: Path) -> Axes:
+    """As `read`, of a mapping with the keys of such a file, as if it were that of the path."""
+    try:
+        data = json.loads(json.dumps(dict(given), default=os.fspath))
+    except (TypeError, ValueError) as error:
+        raise SuiteError(f"{path.stem}: takes what a suite file can say: {one_line(error)}") from None
+    return _Reader(path, {}).read(data)
+
+
 def read_file(path: Path) -> tuple[SuiteFile, dict[str, Budget]]:
     """What the file says, and each task's budget. No plugin is imported, so that names of plugin files, options and
     hyperparameters stay unchecked. Raises SuiteError."""
@@ -130,8 +140,8 @@ class _Reader:
 
     def fault(self, place: Place, message: str) -> None:
         where = ".".join(map(str, place))
-        line = yaml_lines.line_of(self.lines, place)
-        self.faults.append(escaped(f"{self.path}:{line}: {where + ': ' if where else ''}{message}"))
+        of = f"{self.path}:{yaml_lines.line_of(self.lines, place)}" if self.lines else self.path.stem
+        self.faults.append(escaped(f"{of}: {where + ': ' if where else ''}{message}"))
 
     def attempt(self, place: Place, read: Callable[[], T]) -> T | None:
         """What it reads, or None with the fault noted: whatever goes wrong while a suite is read is one line."""

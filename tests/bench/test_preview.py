@@ -16,8 +16,8 @@ from rich.console import Console
 from bench.backbones import Backbone
 from bench.job import Job
 from bench.lifeline import silent
-from bench.preview.commands import show
-from bench.preview.looking import Preview, previews
+from bench.previewing.commands import show
+from bench.previewing.looking import Preview, previews
 from bench.step import PhaseTrainer
 from bench.suite import BUILT_IN, Suite
 from bench.worker import CellRun

@@ -20,7 +20,7 @@ from bench.data import TaskData, prepare, raw_rows, train_loader
 from bench.forms.base import Form, NoSuchForm, encoded
 from bench.forms.choice import form_of
 from bench.forms.text import LanguageModelling
-from bench.preview.reading import Part, is_lost, label, parts
+from bench.previewing.reading import Part, is_lost, label, parts
 from records.cell import MOST, Budget
 from records.text import described
 from tasks.base import TaskUnavailable
@@ -85,6 +85,12 @@ class Preview:
     warnings: list[str] = field(default_factory=list)
     reason: str | None = None
     fails: bool = False
+
+    def _repr_html_(self) -> str:
+        from bench.notebooks import html_of
+        from bench.previewing.commands import show
+
+        return html_of(lambda console: show(console, self))
 
 
 def previews(suite: Suite, tasks: Collection[str] = (), count: int = 3) -> Iterator[Preview]:

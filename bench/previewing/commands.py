@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from bench.preview.looking import Example, Preview
+    from bench.previewing.looking import Example, Preview
     from bench.suite import Suite
 
 # Characters of a raw text that are shown beside its tokens.
@@ -37,7 +37,7 @@ def add_command(commands: Any, positive: Callable[[str], int]) -> None:
 def _preview(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from bench.preview.looking import previews
+    from bench.previewing.looking import previews
     from bench.worker import quieten
 
     quieten()
