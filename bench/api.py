@@ -64,8 +64,8 @@ def run(
     line for each cell; without `progress` nothing is said. Cells that fail raise nothing: their status says so.
 
     An interrupt (Ctrl-C, or the notebook's button) lets running cells end and starts no others, a second one stops
-    them; then KeyboardInterrupt is raised. Finished cells are kept, and the same call goes on from there. Raises SuiteError,
-    UsageError and ResultsError where the suite cannot be run as asked.
+    them; then KeyboardInterrupt is raised. Finished cells are kept, and the same call goes on from there. Raises
+    SuiteError, UsageError and ResultsError where the suite cannot be run as asked.
     """
     from bench import running
     from bench.tracking import TrackedDisplay

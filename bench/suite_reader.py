@@ -96,7 +96,7 @@ def read_mapping(given: Mapping[str, Any], path: Path) -> Axes:
         data = json.loads(json.dumps(dict(given), default=os.fspath))
     except (TypeError, ValueError) as error:
         raise SuiteError(f"{path.stem}: takes what a suite file can say: {one_line(error)}") from None
-    return _Reader(path, {}).read(data)
+    return _Reader(path, None).read(data)
 
 
 def read_file(path: Path) -> tuple[SuiteFile, dict[str, Budget]]:
@@ -132,15 +132,17 @@ class _Reader:
     """Turns one YAML document into axes, collecting the faults of a step before it gives up. A method that reads an
     entry returns None where it has noted a fault."""
 
-    def __init__(self, path: Path, lines: dict[Place, int]) -> None:
+    def __init__(self, path: Path, lines: dict[Place, int] | None) -> None:
+        """What is no file has no `lines`."""
         self.path = path
-        self.lines = lines
+        self.numbered = lines is not None
+        self.lines = lines or {}
         self.faults: list[str] = []
         self.registry = Registry((), path.parent)
 
     def fault(self, place: Place, message: str) -> None:
         where = ".".join(map(str, place))
-        of = f"{self.path}:{yaml_lines.line_of(self.lines, place)}" if self.lines else self.path.stem
+        of = f"{self.path}:{yaml_lines.line_of(self.lines, place)}" if self.numbered else self.path.stem
         self.faults.append(escaped(f"{of}: {where + ': ' if where else ''}{message}"))
 
     def attempt(self, place: Place, read: Callable[[], T]) -> T | None:
