@@ -19,7 +19,7 @@ from records.text import composed
 from tasks import tables
 from tasks.mapped import ColumnOptions, MappedTask
 from tasks.splits import SHARES
-from tasks.tables import LARGEST, Table, garbling
+from tasks.table import LARGEST, Table, garbling
 
 EXAMPLE = "<path>"
 # Part of a cell's identity: raise it whenever the same file gives other examples.

@@ -20,7 +20,7 @@ from tasks.base import TaskOptions, TaskUnavailable
 from tasks.hub import CONVERTED, SEE_PAGE, Source, commit, explain, licence, snapshot
 from tasks.mapped import ColumnOptions, MappedTask
 from tasks.splits import SHARES
-from tasks.tables import Table, positions, within
+from tasks.table import Table, positions, within
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict

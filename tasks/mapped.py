@@ -14,7 +14,7 @@ from typing_extensions import override
 from tasks import columns, metrics
 from tasks.base import Card, Task, TaskOptions
 from tasks.splits import SHARES, apart, is_carved, row_key, share, without_duplicates
-from tasks.tables import Table, column_name
+from tasks.table import Table, column_name
 
 if TYPE_CHECKING:
     from datasets import DatasetDict

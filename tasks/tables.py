@@ -9,20 +9,15 @@ import gzip
 import io
 import json
 import re
-import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from records.text import composed, one_line
-
-# Bytes of a file once it is unpacked, and rows: what is larger is taken for a mistake, or for a bomb.
-LARGEST = 2 * 1024**3
-MOST_ROWS = 20_000_000
+from records.text import one_line
+from tasks import workbooks
+from tasks.table import LARGEST, Table, column_name, lacking, positions, shown, within
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 MARKS = (
@@ -34,39 +29,6 @@ MARKS = (
 )
 WORKBOOK = ".xlsx"
 SPREADSHEETS = (".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
-
-
-@dataclass(frozen=True)
-class Table:
-    """The columns asked for, as they stand in the file: of a CSV file all cells are text. `understood` says how the
-    file was read."""
-
-    path: Path
-    columns: dict[str, list[Any]]
-    places: Sequence[int]
-    by_line: bool
-    understood: str
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def place(self, index: int) -> str:
-        """Where a row is: the line on which it begins, or its number from 1."""
-        return f"{self.path}:{self.places[index]}" if self.by_line else f"{self.path}, row {self.places[index]}"
-
-
-def shown(value: Any) -> str:
-    """A value of the user's in a message: on one line, control characters escaped, not too long."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def garbling(text: str) -> str | None:
-    """The first character that would garble a line in which the text stands: control characters, line breaks, marks of
-    direction and other invisible ones. The two joiners belong to the writing of Persian, of Indian languages, and of
-    emoji."""
-    invisible = ("Cc", "Cf", "Cs", "Zl", "Zp")
-    return next((c for c in text if unicodedata.category(c) in invisible and c not in "\u200c\u200d"), None)
 
 
 def format_of(path: Path) -> str:
@@ -96,7 +58,7 @@ def read(path: Path, content: bytes, names: Sequence[str], sheet: str | None = N
     if not content.strip():
         raise ValueError(f"{path}: is empty")
     wanted = [column_name(name) for name in names]
-    table = _workbook(path, content, wanted, sheet) if form == WORKBOOK else READERS[form](path, content, wanted)
+    table = workbooks.read(path, content, wanted, sheet) if form == WORKBOOK else READERS[form](path, content, wanted)
     if not len(table):
         raise ValueError(f"{path}: holds no rows")
     return table
@@ -111,12 +73,6 @@ def _unpacked(path: Path, content: bytes) -> bytes:
     if len(unpacked) > LARGEST:
         raise ValueError(f"{path}: unpacks to more than {LARGEST / 1024**3:g} GiB; take a part of it")
     return unpacked
-
-
-@lru_cache(maxsize=1000)
-def column_name(text: str) -> str:
-    """A column's name as it is compared: an umlaut may be one character or two, and spaces around it are none of it."""
-    return composed(text.strip("\ufeff \t\r\n"))
 
 
 def _decoded(path: Path, content: bytes) -> tuple[str, str]:
@@ -171,22 +127,6 @@ def _is_strange(word: str) -> bool:
     letters = [letter for letter in word if letter.isalpha()]
     accented = sum(letter > "\x7f" for letter in letters)
     return accented > 2 and 2 * accented > len(letters)
-
-
-def positions(path: Path, found: Sequence[str], names: Iterable[str]) -> list[int]:
-    """Where in the header the columns are. Raises ValueError where one is not, or twice."""
-    header = [column_name(name) for name in found]
-    for name in names:
-        if name not in header:
-            _lacking(str(path), name, header)
-        if header.count(name) > 1:
-            raise ValueError(f"{path}: the column {name!r} is there {header.count(name)} times; rename the others")
-    return [header.index(name) for name in names]
-
-
-def _lacking(place: str, name: str, header: Iterable[str]) -> NoReturn:
-    have = ", ".join(map(shown, islice(header, 8)))
-    raise ValueError(f"{place}: no column {name!r}; there are {have}; name it as in {{text: review}}")
 
 
 def _csv(path: Path, content: bytes, names: list[str]) -> Table:
@@ -314,7 +254,7 @@ def _json_lines(path: Path, content: bytes, names: list[str]) -> Table:
 
 
 def _cell(row: dict[str, Any], name: str, place: str) -> Any:
-    return row[name] if name in row else _lacking(place, name, row)
+    return row[name] if name in row else lacking(place, name, row)
 
 
 def _json(path: Path, content: bytes, names: list[str]) -> Table:
@@ -379,12 +319,6 @@ def _parquet(path: Path, content: bytes, names: list[str]) -> Table:
     return Table(path, columns, range(1, rows + 1), False, "Parquet")
 
 
-def within(path: Path, rows: int, size: int) -> None:
-    """Raises ValueError on more rows, or bytes, than are taken for data."""
-    if size > LARGEST or rows > MOST_ROWS:
-        raise ValueError(f"{path}: would unpack to {rows:,} rows of {size / 1024**3:.3g} GiB; take a part of it")
-
-
 def _arrow_values(column: Any) -> list[Any]:
     found: list[Any] = []
     for chunk in column.chunks:
@@ -394,12 +328,6 @@ def _arrow_values(column: Any) -> list[Any]:
         else:
             found += chunk.to_pylist()
     return found
-
-
-def _workbook(path: Path, content: bytes, names: list[str], sheet: str | None) -> Table:
-    from tasks import workbooks
-
-    return workbooks.read(path, content, names, sheet)
 
 
 READERS: dict[str, Callable[[Path, bytes, list[str]], Table]] = {

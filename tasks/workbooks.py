@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from records.text import one_line
-from tasks.tables import Table, positions, shown, within
+from tasks.table import LARGEST, Table, positions, shown
 
 # What openpyxl calls types of cells that are no value, and what to do about them.
 REFUSED = {
@@ -35,7 +35,9 @@ def read(path: Path, content: bytes, names: list[str], sheet: str | None) -> Tab
 
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
-            within(path, 0, sum(part.file_size for part in packed.infolist()))
+            size = sum(part.file_size for part in packed.infolist())
+        if size > LARGEST:
+            raise ValueError(f"{path}: would unpack to {size / 1024**3:.3g} GiB; take a part of it")
         with warnings.catch_warnings():  # about styles and rules of validation that it does not know
             warnings.simplefilter("ignore")
             book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, keep_links=False)

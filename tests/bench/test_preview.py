@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -23,6 +24,7 @@ from bench.suite import BUILT_IN, Suite
 from bench.worker import CellRun
 from records.cell import Cell
 from records.record import Record
+from tasks.tables import FORMATS
 from tests.conftest import PLUGINS
 
 STEPS = 3
@@ -147,6 +149,20 @@ def check(suite: Suite, folder: Path, monkeypatch) -> None:
         for example, read in zip(examples, reads_of_training(cell, suite, folder, monkeypatch), strict=True):
             for row in expected(found, example, start):
                 assert row in read
+
+
+def test_so_it_is_of_a_file_of_each_format(backbones, suite_of, tmp_path: Path, monkeypatch):
+    frame = pd.DataFrame({"text": [f"red house {i} the sky" for i in range(60)], "label": [i % 2 for i in range(60)]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_csv(tmp_path / "b.tsv", sep="\t", index=False)
+    frame.to_json(tmp_path / "c.json", orient="records")
+    frame.to_json(tmp_path / "d.jsonl", orient="records", lines=True)
+    frame.to_parquet(tmp_path / "e.parquet")
+    frame.to_excel(tmp_path / "f.xlsx", index=False)
+    names = ["a.csv", "b.tsv", "c.json", "d.jsonl", "e.parquet", "f.xlsx"]
+    assert {Path(name).suffix for name in names} | {".ndjson"} == set(FORMATS)
+    suite = suite_of(backbones["encoder"], *(f"files:{name}" for name in names))
+    check(suite, tmp_path, monkeypatch)
 
 
 @pytest.mark.exhaustive

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 import pandas as pd
 import pytest
 
-from tasks import tables
+from tasks import tables, workbooks
 
 MAIN = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -151,7 +151,7 @@ def test_a_file_that_is_cut_off_or_a_bomb_is_refused_in_one_line(tmp_path: Path,
     path.write_bytes(whole[: len(whole) // 2])
     assert "is no workbook that can be read" in refusal(path)
     path.write_bytes(whole)
-    monkeypatch.setattr(tables, "LARGEST", 1000)
+    monkeypatch.setattr(workbooks, "LARGEST", 1000)
     assert "would unpack to" in refusal(path)
 
 
