@@ -73,7 +73,7 @@ def show(console: Console, found: Preview) -> None:
     _line(console, f"  {found.said}")
     console.print(_table(found))
     for note in found.notes:
-        _line(console, f"  note: {note}".replace("note: warning:", "warning:"))
+        _line(console, f"  note: {note}")
     for warning in found.warnings:
         _line(console, f"  warning: {warning}", "yellow")
     for number, example in enumerate(found.examples, 1):

@@ -38,6 +38,8 @@ MOST_CUT, MOST_UNKNOWN = 0.05, 0.01
 IMBALANCED = 9
 # Shares of the texts that are no longer than what is shown for them.
 QUANTILES = (0.05, 0.5, 0.95, 1.0)
+# What begins those of a task's notes that may be a mistake of the user's.
+WARNING = "warning: "
 # Labels that are named in a line.
 NAMED = 6
 
@@ -122,25 +124,21 @@ def _preview(suite: Suite, name: str, entry: TaskEntry, backbone: Backbone, coun
     data = prepare(form, budget, seed, backbone.positions, entry.plugin.revision)
     # Within this one nothing is cut.
     whole = form_within(budget.model_copy(update={"max_length": MOST, "max_target_length": MOST}))
-    looks = {split: _Look(data, split, whole, raw) for split, raw in raw_rows(entry.task).items()}
+    raw = raw_rows(entry.task)
+    looks = {split: _Look(data, split, whole, raw[split]) for split in ("train", "validation", "test")}
     splits = {split: look.split() for split, look in looks.items()}
-    splits = {split: splits[split] for split in ("train", "validation", "test")}
-    warned = [*_warnings(splits, budget, data), *_alike(data)]
-    if entry.task.kind == "extractive QA":
-        warned += [
-            f"{split}: {found.lost:,} answers lie beyond the cut; raise max_length"
-            for split, found in splits.items()
-            if found.lost
-        ]
-    seen = form.tokenizer.all_special_tokens
+    told: dict[bool, list[str]] = {True: [], False: []}
+    for note in entry.task.notes():
+        told[note.startswith(WARNING)].append(note.removeprefix(WARNING))
+    warned = [*told[True], *_warnings(splits, budget, data), *_alike(data)]
     return Preview(
         task=name,
         backbone=backbone.spec,
         said=_said(entry, form, seed),
         examples=_first(data, looks["train"], budget, seed, count),
-        special=frozenset(seen),
+        special=frozenset(form.tokenizer.all_special_tokens),
         splits=splits,
-        notes=[*entry.task.notes(), *_changed(suite)],
+        notes=[*told[False], *_changed(suite)],
         warnings=warned,
     )
 
@@ -159,8 +157,8 @@ def _changed(suite: Suite) -> Iterator[str]:
     for name, entry in suite.axes.methods.items():
         if shots := entry.method.demonstrations():
             yield f"{name} puts {shots} training examples with their answers before each; shown is the form without"
-        elif entry.method.extra_positions:
-            yield f"{name} puts {entry.method.extra_positions} vectors of its own into the input; shown is what is read"
+        elif vectors := entry.method.extra_positions:
+            yield f"{name} puts {vectors} vectors of its own into the input; shown is the form without"
 
 
 class _Look:
@@ -257,6 +255,8 @@ def _warnings(splits: dict[str, Split], budget: Budget, data: TaskData) -> Itera
             yield f"{name}: {split.cut:.0%} of the texts are cut at {budget.max_length} tokens; {fits}"
         if split.unknown is not None and split.unknown > MOST_UNKNOWN:
             yield f"{name}: {split.unknown:.1%} of the tokens are unknown to the tokenizer"
+        if split.lost:
+            yield f"{name}: {split.lost:,} answers lie beyond the cut"
         if missing := [of for of, count in split.labels.items() if not count]:
             yield f"{name}: no example of {_named(missing)} among its {split.used:,}"
         counts = sorted((count, of) for of, count in split.labels.items() if count)

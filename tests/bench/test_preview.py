@@ -15,6 +15,7 @@ import yaml
 from rich.console import Console
 
 from bench.backbones import Backbone
+from bench.data import raw_rows
 from bench.job import Job
 from bench.lifeline import silent
 from bench.previewing.commands import show
@@ -188,6 +189,7 @@ def test_what_is_suspicious_is_said_in_a_line(backbones, suite_of, tmp_path: Pat
     budget = {"train_examples": 500, "validation_examples": 100, "test_examples": 100, "max_length": 16}
     [found] = previews(suite_of(backbones["encoder"], "files:.", budget=budget))
     assert found.warnings == [
+        "1 rows of train stand in validation or test too, and are left out of train",
         "train: 20% of the texts are cut at 16 tokens; 95 % of them take no more than 33 tokens",
         "train: classes are imbalanced: 93 examples of 'a', 8 of 'b'; accuracy alone would mislead",
         "validation: no example of 'b' among its 5",
@@ -248,6 +250,16 @@ def test_a_task_that_cannot_be_read_is_one_line_and_the_others_are_shown(backbon
     refused = bench("preview", tmp_path / "suite.yaml", "--task", "colour")
     assert refused.returncode == 1
     assert refused.stderr == "bench: --task: suite has no task 'colour'; it has bad, colours\n"
+
+
+def test_answers_beyond_the_cut_are_counted(backbones, suite_of):
+    """Two tokens ask, and every word of the passage is one: six of them are read."""
+    suite = suite_of(backbones["encoder"], "find", budget={"train_examples": 200, "max_length": 8})
+    [found] = previews(suite)
+    train = raw_rows(suite.axes.tasks["find"].task)["train"]
+    beyond = sum(row["text_pair"].split().index(row["answers"][0]) >= 6 for row in train)
+    assert found.splits["train"].lost == beyond > 0
+    assert f"train: {beyond} answers lie beyond the cut" in found.warnings
 
 
 def test_what_does_not_apply_and_what_methods_add_is_said(backbones, suite_of):
