@@ -212,9 +212,10 @@ class Results:
         return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
     def texts(self) -> pd.DataFrame:
-        """A row for each test example that was kept, its raw columns, indexed by the `example` of `predictions`."""
-        found = RecordStore(self.folder).texts()
-        return pd.DataFrame.from_dict(found, orient="index").rename_axis("example")
+        """A row for each test example that was kept, its raw columns (`label` as `raw_label`), indexed by the `example` of
+        `predictions`."""
+        found = pd.DataFrame.from_dict(RecordStore(self.folder).texts(), orient="index").rename_axis("example")
+        return found.rename(columns={name: f"raw_{name}" for name in AXES})
 
     def report(self, output: str | Path | None = None, topic: str = "all", template: Path | None = None) -> Report:
         """Writes the report as `bench report` does, by default into `report/` in the folder. Raises ResultsError."""

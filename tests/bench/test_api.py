@@ -60,7 +60,8 @@ def test_one_cell_in_python_and_on_the_command_line(given, bench, tmp_path: Path
     for name in ("example", "prediction", "reference", "tokens", "score:accuracy"):
         assert list(asked[name]) == list(answers[name])
     assert asked["score:accuracy"].mean() == pytest.approx(record["test"]["accuracy"])
-    assert set(asked["example"]) == set(found.texts().index) and "text" in found.texts()
+    both = asked.merge(found.texts(), left_on="example", right_index=True)
+    assert len(both) == 60 and list(both["raw_label"]) == list(both["reference"]) and set(both["label"]) == {"head"}
     assert len(found.history) == len(record["history"])
     assert found.predictions(seed=1).empty and len(found.records) == 1
 
