@@ -212,8 +212,8 @@ class Results:
         return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
     def texts(self) -> pd.DataFrame:
-        """A row for each test example that was kept, its raw columns (`label` as `raw_label`), indexed by the `example` of
-        `predictions`."""
+        """A row for each test example that was kept: its raw columns (`label` as `raw_label`), indexed by the `example`
+        of `predictions`."""
         found = pd.DataFrame.from_dict(RecordStore(self.folder).texts(), orient="index").rename_axis("example")
         return found.rename(columns={name: f"raw_{name}" for name in AXES})
 
