@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from accelerate.state import AcceleratorState
 from rich.console import Console
 
 from bench.backbones import Backbone
@@ -85,9 +86,11 @@ def reads_of_training(cell: Cell, suite: Suite, folder: Path, monkeypatch, count
 
     monkeypatch.setattr(PhaseTrainer, "backward", watched)
     record = Record(id=cell.id, cell=cell, status="failed", started="", finished="", wall_seconds=0)
+    AcceleratorState._reset_state(reset_partial_state=True)  # that of another cell, perhaps in another precision
     job = Job(cell, "train", folder, suite.path.parent, suite.plugin_files(cell), 1)
     with silent() as line, pytest.raises(Enough):
         CellRun(job, line).train(record)
+    AcceleratorState._reset_state(reset_partial_state=True)
     monkeypatch.setattr(PhaseTrainer, "backward", backward)
     return steps
 
