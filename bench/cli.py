@@ -17,11 +17,12 @@ from rich.table import Table
 from bench import __version__, cluster, estimate_table, evidence, exchange, places, sharing, terminal, watching
 from bench.durations import seconds_of
 from bench.export import commands as export_commands
-from bench.folders import RESULTS, UsageError, cell_of, expanded, path_of, store_of, usable_folder
+from bench.folders import UsageError, cell_of, expanded, path_of, store_of, usable_folder
+from bench.previewing import commands as preview_commands
 from bench.tracking import TRACKERS
 from bench.tuning import commands as tuning_commands
 from records.record import Record
-from records.store import RecordStore, ResultsError
+from records.store import ResultsError
 from records.text import printable
 
 KINDS = ("methods", "tasks", "backbones", "suites")
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--slots", type=_positive, help="cells at a time (default: as `bench run` would)")
     plan.set_defaults(command=_plan)
 
+    preview_commands.add_command(commands, _positive)
     watching.add_command(commands)
 
     list_ = commands.add_parser("list", help="names of methods, tasks, backbones, suites")
@@ -133,12 +135,9 @@ def _length_of_time(text: str) -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from bench import plan_lines
-    from bench.resolved_suite import ResolvedSuite
-    from bench.scheduler import Scheduler, interruptible
+    from bench import running
     from bench.suite import SuiteError
     from bench.tracking import TrackedDisplay
-    from bench.tuning.tuned import with_tuned
 
     here = Path.cwd()
     try:
@@ -146,29 +145,19 @@ def _run(arguments: argparse.Namespace) -> int:
     except SuiteError as error:
         raise UsageError(str(error)) from None
     os.chdir(here)  # from where paths are seen, wherever a plugin has gone
-    if suite is not None and suite.file.tuning is not None:
-        suite = with_tuned(ResolvedSuite.of(suite), expanded(arguments.results or RESULTS / suite.name))
+    suite = None if suite is None else running.searched(suite, arguments)
     if suite is None or arguments.dry_run:
         return cluster.dry_run(arguments, suite)
-    store = RecordStore(usable_folder(arguments.results or RESULTS / suite.name, write=True))
+    store = running.folder_of(suite, arguments)
     for note in suite.notes():
         print(f"note: {note}")
-    limit = seconds_of(arguments.time_limit or suite.file.time_limit)
-    file = places.with_options(suite.file, arguments)
     with TrackedDisplay() as display:
-        launcher = cluster.launcher_of(arguments, suite, store, limit, display.note)
-        display.track(arguments.tracker, suite.name, store.root)
-        slots = cluster.places(suite) if launcher.remote else places.slots(file, suite, store, arguments.slots)
-        for line in plan_lines.of_suite(suite, store.root, len(slots)):
-            display.note(line)
-        scheduler = Scheduler(suite, store, launcher, slots, limit, file.processes)
-        with interruptible(scheduler):
-            records = scheduler.run(display)
+        records, left = running.carry_out(suite, arguments, store, display)
     if said := watching.of_precisions(records):
         print(said)
     lacking = _lacking(records, suite.file.profile)
-    if scheduler.left:
-        lacking.append(f"stopped with {scheduler.left} cells open: the same command goes on from there")
+    if left:
+        lacking.append(f"stopped with {left} cells open: the same command goes on from there")
     print(f"results: {store.root}" + (f" ({'; '.join(lacking)})" if lacking else ""))
     print(f"next: bench report {shlex.quote(str(store.root))}")
     return 1 if lacking else 0

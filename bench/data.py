@@ -139,9 +139,15 @@ def demonstrations(task: Task, budget: Budget, seed: int, count: int) -> list[di
     """Raw training rows to show in a prompt: the first of the examples that a trained method would get."""
     if not count:
         return []
-    train = _checked(task)[0]["train"].remove_columns("example")
+    train = raw_rows(task)["train"].remove_columns("example")
     order = _training_order(seed).permutation(len(train))[: min(count, budget.train_examples)]
     return [train[int(index)] for index in order]
+
+
+def raw_rows(task: Task) -> DatasetDict:
+    """The task's raw splits, of which features are made: no example stands in two of them, and each has its id in the
+    column `example`. Raises DataError and TaskUnavailable."""
+    return _checked(task)[0]
 
 
 def _training_order(seed: int) -> np.random.Generator:

@@ -19,6 +19,7 @@ from rich.text import Text
 from bench import terminal
 from bench.durations import duration
 from bench.job import Job, Stage
+from bench.notebooks import LiveCell
 from records.cell import Cell
 from records.record import Record
 from records.text import printable
@@ -99,7 +100,7 @@ class RunDisplay:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or PatientConsole()
-        self.live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
+        self.live = _live(self.console)
         self.counts = dict.fromkeys(("ok", "failed", "n/a"), 0)
         self.profiles = True
         self.told: dict[str, float] = {}  # the silence, in seconds, that was last told of a running cell
@@ -214,6 +215,13 @@ class RunDisplay:
         jobs_done = jobs * done + len(self.trained)
         bar = ProgressBar(total=max(jobs * len(self.cells), 1), completed=jobs_done, width=min(self.console.width, 80))
         return Group(head, bar, table)
+
+
+def _live(console: Console) -> Live | LiveCell | None:
+    """What shows one picture after the other in the same place: a terminal's, a notebook's, None elsewhere."""
+    if console.is_jupyter:
+        return LiveCell()
+    return Live(console=console, refresh_per_second=4) if console.is_terminal else None
 
 
 def doing(run: Running) -> str:

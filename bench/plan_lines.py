@@ -50,13 +50,18 @@ def _search(file: SuiteFile) -> str:
 
 def of_suite(suite: Suite | ResolvedSuite, results: Path, slots: int) -> list[str]:
     """By its cells' identities, as `bench run` goes by them. What is wrong with the folder is for the run to say."""
+    return lines(plan_of(suite, results, slots))
+
+
+def plan_of(suite: Suite | ResolvedSuite, results: Path, slots: int | None = None) -> Plan:
+    """What those lines say, as numbers."""
     try:
         folder: Folder | None = _read(results)
     except ResultsError:
         folder = None
     done = {Planned.of(each.cell): each for each in (folder[1] if folder else []) if each.id in suite.cells}
     cells = [Planned.of(cell) for cell in suite.cells.values()]
-    return lines(plan(suite.name, suite.file, cells, done, folder, slots))
+    return plan(suite.name, suite.file, cells, done, folder, slots)
 
 
 def _read(root: Path) -> Folder:

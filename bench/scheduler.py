@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -359,7 +360,10 @@ class Scheduler:
 
 @contextlib.contextmanager
 def interruptible(scheduler: Scheduler) -> Iterator[None]:
-    """Ctrl-C is the scheduler's to answer."""
+    """Ctrl-C is the scheduler's to answer; in another thread than the main one none arrives."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGINT, lambda *_: scheduler.interrupt())
     try:
         yield

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -50,18 +51,31 @@ def expand(axes: Axes) -> Iterator[Cell]:
                     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Suite:
     """A valid suite. Its results are kept under its name."""
 
     path: Path
     axes: Axes
+    # What was read, where that was no file.
+    given: Mapping[str, Any] | None = None
 
     @classmethod
     def load(cls, name_or_path: str) -> Suite:
         """Reads a built-in suite by name, or a file by path. Raises SuiteError; loads no model and no data."""
         path = find(name_or_path)
         return cls(path, suite_reader.read(path))
+
+    @classmethod
+    def read(cls, given: str | Path | Mapping[str, Any], name: str = "suite", base: Path | str = ".") -> Suite:
+        """As `load`; or of a mapping with a suite file's keys, whose results are kept under `name`, and whose relative
+        paths are seen from `base`. Raises SuiteError, with a line for each fault."""
+        if not isinstance(given, Mapping):
+            return cls.load(str(given))
+        if not re.fullmatch(r"[\w][\w.-]*", name):
+            raise SuiteError(f"{name!r}: results cannot be kept under this name; take letters, digits, - and _")
+        path = Path(base).expanduser() / f"{name}.yaml"
+        return cls(path, suite_reader.read_mapping(given, path), given=dict(given))
 
     @property
     def name(self) -> str:
@@ -123,8 +137,19 @@ class Suite:
         return self.file.model_dump(mode="json", exclude={"slurm", *tuning}) | {
             "name": self.name,
             "methods": {label: method.hyperparameters for label, method in self.axes.methods.items()},
-            "command": shlex.join(["bench", "run", self.name if self.path.parent == BUILT_IN else str(self.path)]),
+            "command": self._command(),
         }
+
+    def _command(self) -> str:
+        if self.given is not None:
+            return f"bench.run(bench.Suite.read({self.given!r}, {self.name!r}))"
+        return shlex.join(["bench", "run", self.name if self.path.parent == BUILT_IN else str(self.path)])
+
+    def __repr__(self) -> str:
+        file = self.file
+        axes = {"backbones": file.backbones, "methods": file.methods, "tasks": file.tasks, "seeds": file.seeds}
+        counted = " × ".join(f"{len(values)} {axis}" for axis, values in axes.items())
+        return f"<Suite {self.name}: {len(self.cells)} cells, {counted}>"
 
 
 def built_in() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -89,6 +90,15 @@ def read(path: Path) -> Axes:
     return reader.read(data)
 
 
+def read_mapping(given: Mapping[str, Any], path: Path) -> Axes:
+    """As `read`, of a mapping with the keys of such a file, as if it were that of the path."""
+    try:
+        data = json.loads(json.dumps(dict(given), default=os.fspath))
+    except (TypeError, ValueError) as error:
+        raise SuiteError(f"{path.stem}: takes what a suite file can say: {one_line(error)}") from None
+    return _Reader(path, None).read(data)
+
+
 def read_file(path: Path) -> tuple[SuiteFile, dict[str, Budget]]:
     """What the file says, and each task's budget. No plugin is imported, so that names of plugin files, options and
     hyperparameters stay unchecked. Raises SuiteError."""
@@ -122,16 +132,18 @@ class _Reader:
     """Turns one YAML document into axes, collecting the faults of a step before it gives up. A method that reads an
     entry returns None where it has noted a fault."""
 
-    def __init__(self, path: Path, lines: dict[Place, int]) -> None:
+    def __init__(self, path: Path, lines: dict[Place, int] | None) -> None:
+        """What is no file has no `lines`."""
         self.path = path
-        self.lines = lines
+        self.numbered = lines is not None
+        self.lines = lines or {}
         self.faults: list[str] = []
         self.registry = Registry((), path.parent)
 
     def fault(self, place: Place, message: str) -> None:
         where = ".".join(map(str, place))
-        line = yaml_lines.line_of(self.lines, place)
-        self.faults.append(escaped(f"{self.path}:{line}: {where + ': ' if where else ''}{message}"))
+        of = f"{self.path}:{yaml_lines.line_of(self.lines, place)}" if self.numbered else self.path.stem
+        self.faults.append(escaped(f"{of}: {where + ': ' if where else ''}{message}"))
 
     def attempt(self, place: Place, read: Callable[[], T]) -> T | None:
         """What it reads, or None with the fault noted: whatever goes wrong while a suite is read is one line."""

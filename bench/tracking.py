@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+from rich.console import Console
+
 from bench.display import RunDisplay
 from bench.folders import UsageError
 from bench.job import Stage
@@ -91,8 +93,8 @@ class Tracker:
 class TrackedDisplay(RunDisplay):
     """A display that hands to trackers what it shows."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__(console)
         self.trackers: list[Tracker] = []
 
     def track(self, names: Iterable[str], suite: str, results: Path) -> None:

@@ -14,7 +14,7 @@ from decimal import Context, Decimal
 from typing import Any, NoReturn
 
 from records.text import composed
-from tasks.tables import Table, garbling, shown
+from tasks.table import Table, garbling, shown
 
 # Of at most so many digits: a label of more is a text.
 TRUTHS = {"true": True, "false": False}

@@ -150,6 +150,19 @@ def snapshot(repo: str, revision: str, kind: Literal["model", "dataset"], patter
     return Path(folder)
 
 
+def licence(folder: Path) -> str | None:
+    """What the metadata of a repository's README say; None where they say nothing."""
+    from huggingface_hub import metadata_load
+
+    if not (folder / "README.md").is_file():
+        return None
+    try:
+        said = (metadata_load(folder / "README.md") or {}).get("license")
+    except ValueError:
+        return None
+    return said if isinstance(said, str) else None
+
+
 # What to do without the hub.
 OFFLINE = "without a network, run a suite that needs none: bench run embedded"
 

@@ -1,5 +1,5 @@
-"""Rows from files as people have them: CSV, JSON and Parquet, packed or not. Separator and encoding are found out, and
-told; what cannot be told for certain is refused."""
+"""Rows from files as people have them: CSV, JSON, Parquet and workbooks, packed or not. Separator and encoding are
+found out, and told; what cannot be told for certain is refused."""
 
 from __future__ import annotations
 
@@ -9,20 +9,15 @@ import gzip
 import io
 import json
 import re
-import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from records.text import composed, one_line
-
-# Bytes of a file once it is unpacked, and rows: what is larger is taken for a mistake, or for a bomb.
-LARGEST = 2 * 1024**3
-MOST_ROWS = 20_000_000
+from records.text import one_line
+from tasks import workbooks
+from tasks.table import LARGEST, Table, column_name, lacking, positions, shown, within
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 MARKS = (
@@ -32,40 +27,8 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
 )
-SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
-
-
-@dataclass(frozen=True)
-class Table:
-    """The columns asked for, as they stand in the file: of a CSV file all cells are text. `understood` says how the
-    file was read."""
-
-    path: Path
-    columns: dict[str, list[Any]]
-    places: Sequence[int]
-    by_line: bool
-    understood: str
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def place(self, index: int) -> str:
-        """Where a row is: the line on which it begins, or its number from 1."""
-        return f"{self.path}:{self.places[index]}" if self.by_line else f"{self.path}, row {self.places[index]}"
-
-
-def shown(value: Any) -> str:
-    """A value of the user's in a message: on one line, control characters escaped, not too long."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def garbling(text: str) -> str | None:
-    """The first character that would garble a line in which the text stands: control characters, line breaks, marks of
-    direction and other invisible ones. The two joiners belong to the writing of Persian, of Indian languages, and of
-    emoji."""
-    invisible = ("Cc", "Cf", "Cs", "Zl", "Zp")
-    return next((c for c in text if unicodedata.category(c) in invisible and c not in "\u200c\u200d"), None)
+WORKBOOK = ".xlsx"
+SPREADSHEETS = (".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
 
 
 def format_of(path: Path) -> str:
@@ -73,25 +36,29 @@ def format_of(path: Path) -> str:
     ours."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     suffix = (suffixes[:-1] if suffixes[-1:] == [".gz"] else suffixes)[-1:]
-    if suffix and suffix[0] in READERS:
+    if suffix and suffix[0] in FORMATS:
         return suffix[0]
     if suffix and suffix[0] in SPREADSHEETS:
-        raise ValueError(f"{path}: is a spreadsheet; save its sheet as CSV (UTF-8), and name that file")
-    known = ", ".join(READERS)
+        raise ValueError(f"{path}: is a spreadsheet; save it as .xlsx, or its sheet as CSV (UTF-8), and name that file")
+    known = ", ".join(FORMATS)
     raise ValueError(
         f"{path}: ends in none of {known} (or these with .gz), which tell the format; rename or convert it"
     )
 
 
-def read(path: Path, content: bytes, names: Sequence[str]) -> Table:
-    """The columns with these names, from a file's content. Raises ValueError, in one line with the place, on what
-    cannot be read, and where one of the columns is missing or there twice."""
-    reader = READERS[format_of(path)]
+def read(path: Path, content: bytes, names: Sequence[str], sheet: str | None = None) -> Table:
+    """The columns with these names, from a file's content, of a workbook from one `sheet` or the first. Raises
+    ValueError, in one line with the place, on what cannot be read, and where one of the columns is missing or there
+    twice."""
+    form = format_of(path)
+    if sheet is not None and form != WORKBOOK:
+        raise ValueError(f"{path}: has no sheets; `sheet` is for workbooks ({WORKBOOK})")
     if path.suffix.lower() == ".gz":
         content = _unpacked(path, content)
     if not content.strip():
         raise ValueError(f"{path}: is empty")
-    table = reader(path, content, [column_name(name) for name in names])
+    wanted = [column_name(name) for name in names]
+    table = workbooks.read(path, content, wanted, sheet) if form == WORKBOOK else READERS[form](path, content, wanted)
     if not len(table):
         raise ValueError(f"{path}: holds no rows")
     return table
@@ -106,12 +73,6 @@ def _unpacked(path: Path, content: bytes) -> bytes:
     if len(unpacked) > LARGEST:
         raise ValueError(f"{path}: unpacks to more than {LARGEST / 1024**3:g} GiB; take a part of it")
     return unpacked
-
-
-@lru_cache(maxsize=1000)
-def column_name(text: str) -> str:
-    """A column's name as it is compared: an umlaut may be one character or two, and spaces around it are none of it."""
-    return composed(text.strip("\ufeff \t\r\n"))
 
 
 def _decoded(path: Path, content: bytes) -> tuple[str, str]:
@@ -166,22 +127,6 @@ def _is_strange(word: str) -> bool:
     letters = [letter for letter in word if letter.isalpha()]
     accented = sum(letter > "\x7f" for letter in letters)
     return accented > 2 and 2 * accented > len(letters)
-
-
-def _positions(path: Path, found: Sequence[str], names: Iterable[str]) -> list[int]:
-    """Where in the header the columns are."""
-    header = [column_name(name) for name in found]
-    for name in names:
-        if name not in header:
-            _lacking(str(path), name, header)
-        if header.count(name) > 1:
-            raise ValueError(f"{path}: the column {name!r} is there {header.count(name)} times; rename the others")
-    return [header.index(name) for name in names]
-
-
-def _lacking(place: str, name: str, header: Iterable[str]) -> NoReturn:
-    have = ", ".join(map(shown, islice(header, 8)))
-    raise ValueError(f"{place}: no column {name!r}; there are {have}; name it as in {{text: review}}")
 
 
 def _csv(path: Path, content: bytes, names: list[str]) -> Table:
@@ -244,7 +189,7 @@ def _csv_rows(path: Path, lines: Iterable[str], before: int, separator: str, quo
     places = []
     try:
         header = next(reader)
-        at = _positions(path, header, names)
+        at = positions(path, header, names)
         width = len(header)
         while True:
             line = before + reader.line_num + 1
@@ -309,7 +254,7 @@ def _json_lines(path: Path, content: bytes, names: list[str]) -> Table:
 
 
 def _cell(row: dict[str, Any], name: str, place: str) -> Any:
-    return row[name] if name in row else _lacking(place, name, row)
+    return row[name] if name in row else lacking(place, name, row)
 
 
 def _json(path: Path, content: bytes, names: list[str]) -> Table:
@@ -359,24 +304,19 @@ def _parquet(path: Path, content: bytes, names: list[str]) -> Table:
     try:
         file = parquet.ParquetFile(pa.BufferReader(content))
         header, schema, rows = file.schema_arrow.names, file.schema_arrow, file.metadata.num_rows
-        wanted = [header[index] for index in _positions(path, header, names)]
+        wanted = [header[index] for index in positions(path, header, names)]
         groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
         chunks = (group.column(index) for group in groups for index in range(group.num_columns))
         size = sum(each.total_uncompressed_size for each in chunks if each.path_in_schema.split(".")[0] in wanted)
-        _within(path, rows, size)
+        within(path, rows, size)
         # A text that repeats is stored once, and stays one object here: few bytes can stand for very many.
         texts = [name for name in wanted if pa.types.is_string(schema.field(name).type)]
         file = parquet.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
         columns = {name: _arrow_values(file.read(columns=[own])[own]) for name, own in zip(names, wanted, strict=True)}
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path}: cannot be read: {one_line(error, 200)}") from None
-    _within(path, rows, sum(len(value) for column in columns.values() for value in column if isinstance(value, str)))
+    within(path, rows, sum(len(value) for column in columns.values() for value in column if isinstance(value, str)))
     return Table(path, columns, range(1, rows + 1), False, "Parquet")
-
-
-def _within(path: Path, rows: int, size: int) -> None:
-    if size > LARGEST or rows > MOST_ROWS:
-        raise ValueError(f"{path}: would unpack to {rows:,} rows of {size / 1024**3:.3g} GiB; take a part of it")
 
 
 def _arrow_values(column: Any) -> list[Any]:
@@ -398,3 +338,4 @@ READERS: dict[str, Callable[[Path, bytes, list[str]], Table]] = {
     ".json": _json,
     ".parquet": _parquet,
 }
+FORMATS = (*READERS, WORKBOOK)

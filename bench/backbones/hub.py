@@ -12,7 +12,7 @@ from bench.backbones import weights
 from bench.backbones.places import read_config
 from bench.backbones.weights import BackboneError
 from records.cards import BackboneCard as Card
-from tasks.hub import explain, snapshot
+from tasks.hub import explain, licence, snapshot
 
 # `organisation/name`, and after an @ a commit, a tag or a branch.
 SPEC = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
@@ -60,7 +60,7 @@ class Hub:
             title=self.repo.partition("/")[2],
             architecture=f"{config['model_type']}{_dimensions(config)}",
             summary=f"The model {self.repo} of the Hugging Face hub at the commit {self.revision}.",
-            licence=_licence(self.config) or "see the model's page",
+            licence=licence(self.config) or "see the model's page",
         )
 
     def _snapshot(self, revision: str, patterns: list[str]) -> Path:
@@ -75,16 +75,3 @@ def _dimensions(config: dict[str, Any]) -> str:
     layers = next((config[key] for key in ("num_hidden_layers", "n_layer", "num_layers") if key in config), None)
     hidden = next((config[key] for key in ("hidden_size", "n_embd", "d_model", "dim") if key in config), None)
     return f", {layers} layers, hidden size {hidden}" if layers and hidden else ""
-
-
-def _licence(folder: Path) -> str | None:
-    """What the README's metadata say."""
-    from huggingface_hub import metadata_load
-
-    if not (folder / "README.md").is_file():
-        return None
-    try:
-        said = (metadata_load(folder / "README.md") or {}).get("license")
-    except ValueError:
-        return None
-    return said if isinstance(said, str) else None

@@ -7,12 +7,14 @@ import importlib
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import psutil
@@ -159,7 +161,7 @@ class LocalLauncher:
         moment later: a run does not end of it."""
         for pause in (*SECONDS_BETWEEN_STARTS, None):
             try:
-                with _environment_of_server(results):
+                with _environment_of_server(results), _without_main():
                     process.start()
                 return
             except (EOFError, OSError) as error:
@@ -225,6 +227,18 @@ def _environment_of_server(results: Path) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """A worker is told nothing of the script or notebook that runs the suite: it would import that, and with it run the
+    suite once more."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def describe_exit(code: int) -> str:

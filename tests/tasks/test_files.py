@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from bench.data import _checked
-from tasks.files import get
+from records.cell import Budget, Cell
+from tasks.files import FileOptions, get
 
 GOOD = "review,stars\n" + "".join(f'"film {i}, was {"good" if i % 2 else "bad"}",{1 + i % 2}\n' for i in range(60))
 
@@ -28,15 +29,16 @@ def texts(task) -> set[str]:
     return {text for rows in task.load().values() for text in rows["text"]}
 
 
-def test_three_formats_give_the_same_task(tmp_path: Path):
+def test_four_formats_give_the_same_task(tmp_path: Path):
     (tmp_path / "a.csv").write_text(GOOD)
     frame = pd.read_csv(tmp_path / "a.csv")
     frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
     frame.to_parquet(tmp_path / "a.parquet")
-    tasks = [make(tmp_path, name) for name in ("a.csv", "a.jsonl", "a.parquet")]
-    assert [task.card.labels for task in tasks] == [("1", "2")] * 3
+    frame.to_excel(tmp_path / "a.xlsx", index=False)
+    tasks = [make(tmp_path, name) for name in ("a.csv", "a.jsonl", "a.parquet", "a.xlsx")]
+    assert [task.card.labels for task in tasks] == [("1", "2")] * 4
     splits = [{name: (rows["text"][:], rows["label"][:]) for name, rows in task.load().items()} for task in tasks]
-    assert splits[0] == splits[1] == splits[2]
+    assert splits[0] == splits[1] == splits[2] == splits[3]
     assert texts(tasks[0]) == set(frame["review"])
     for name, (found, labels) in splits[0].items():
         assert found, name
@@ -75,6 +77,19 @@ def test_a_changed_file_is_another_task(tmp_path: Path):
     assert get("a.csv", SimpleNamespace(base=tmp_path)).revision != before
 
 
+def test_an_option_that_came_later_leaves_ids_of_cells_as_they_were():
+    """What this cell was called before there was `sheet`."""
+    options = FileOptions(text="review", label="stars").model_dump(mode="json")
+    cell = Cell(
+        backbone="embedded:minilm-l6", backbone_revision="0.1.0", method="lora", label="lora", method_revision="1",
+        hyperparameters={"rank": 8, "lr": 1e-3}, task="files:a.csv", task_revision="2+0123456789ab", seed=0,
+        task_options=options, precision="auto", budget=Budget(),
+    )  # fmt: skip
+    assert cell.id == "acf63df7a24f"
+    named = FileOptions(text="review", label="stars", sheet="Data").model_dump(mode="json")
+    assert cell.model_copy(update={"task_options": named}).id != cell.id
+
+
 def test_numbers_to_predict(tmp_path: Path):
     (tmp_path / "a.csv").write_text(GOOD)
     data = make(tmp_path, "a.csv", kind="regression").load()
@@ -85,6 +100,7 @@ def test_numbers_to_predict(tmp_path: Path):
     ("content", "options", "expected"),
     [
         (GOOD, {"text": "reviews"}, r"a\.csv: no column 'reviews'; there are 'review', 'stars'"),
+        (GOOD, {"sheet": "Data"}, r"a\.csv: has no sheets; `sheet` is for workbooks"),
         ("review,stars\na,b,c\n", {}, r"a\.csv:2: has 3 fields, the header 2"),
         ("review,stars\n" + "".join(f"r{i},1\n" for i in range(50)), {}, r"single class in train, '1'"),
         ("review,stars\n", {}, r"a\.csv: holds no rows"),

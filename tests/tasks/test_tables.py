@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from tasks import tables
+from tasks import table, tables
 
 # Whatever separates or quotes is part of a text too; an NBSP and U+2028 are no line breaks of a file.
 TEXTS = [
@@ -168,7 +168,8 @@ def test_quotation_marks_between_tabs_are_characters_where_lines_are_rows(tmp_pa
         ("a.json", "3", "a.json: is no list of JSON objects"),
         ("a.parquet", "PAR1 and no more", "a.parquet: cannot be read"),
         ("a.csv.gz", "text,label\na,1\n", "a.csv.gz: cannot be unpacked"),
-        ("a.xlsx", "x", "a.xlsx: is a spreadsheet; save its sheet as CSV"),
+        ("a.ods", "x", "a.ods: is a spreadsheet; save it as .xlsx, or its sheet as CSV"),
+        ("a.xlsx", "x", "a.xlsx: is no workbook that can be read"),
         ("a", "x", "a: ends in none of .csv"),
         ("a.gz", "x", "a.gz: ends in none of .csv"),
     ],
@@ -201,7 +202,8 @@ def test_a_name_is_the_same_composed_and_decomposed(tmp_path: Path):
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.parquet", "repeated.parquet", "rows.parquet"])
 def test_what_unpacks_to_too_much_is_refused_before_it_does(tmp_path: Path, monkeypatch, name: str):
     monkeypatch.setattr(tables, "LARGEST", 100_000)
-    monkeypatch.setattr(tables, "MOST_ROWS", 50_000)
+    monkeypatch.setattr(table, "LARGEST", 100_000)
+    monkeypatch.setattr(table, "MOST_ROWS", 50_000)
     noise = random.Random(0)
     texts = {
         "a.parquet": [str(noise.random()) for _ in range(20_000)],
