@@ -113,6 +113,10 @@ class Registry:
             )
         return Plugin(name, cls, _revision(cls, point))
 
+    def digest(self, kind: Kind, name: str) -> str:
+        """Of the code of an installed plugin or library, without importing it; nothing for ours. Raises PluginError."""
+        return _digest(_entry_points(kind).get(name) or _libraries()[name])
+
     def _made_to_order(self, maker: str, description: str) -> Plugin:
         asked: list[Plugin] = []
 
@@ -167,14 +171,17 @@ def _entry_points(kind: Kind) -> dict[str, metadata.EntryPoint]:
 
 
 def _revision(cls: Any, point: metadata.EntryPoint) -> str:
-    dist = point.dist
-    if dist is not None and dist.name == OWN:
-        return str(cls.revision)
+    digest = _digest(point)
+    return f"{cls.revision}+{_inherited(cls)}{digest}" if digest else str(cls.revision)
+
+
+def _digest(point: metadata.EntryPoint) -> str:
+    if point.dist is not None and point.dist.name == OWN:
+        return ""
     try:
-        digest = plugin_files.digest_of(point.module)
+        return plugin_files.digest_of(point.module)
     except OSError as error:
         raise PluginError(f"{point.value}: its code cannot be read: {error}") from None
-    return f"{cls.revision}+{_inherited(cls)}{digest}"
 
 
 def _inherited(cls: Any) -> str:
