@@ -64,8 +64,8 @@ class Registry:
         for path in files:
             self.add(path)
 
-    def add(self, path: Path) -> None:
-        """Imports one more plugin file."""
+    def add(self, path: Path) -> list[Plugin]:
+        """Imports one more plugin file, and returns what is in it."""
         found = list(_plugins_of(path, self._helpers))
         if not found:
             raise PluginError(f"{path}: holds no subclass of Method or Task with a card")
@@ -74,6 +74,7 @@ class Registry:
                 raise PluginError(f"{path}: another one of the {kind} is already called {plugin.name!r}")
             self._from_files[kind][plugin.name] = plugin
         self.files = (*self.files, path)
+        return [plugin for _, plugin in found]
 
     def names(self, kind: Kind) -> list[str]:
         """Those of libraries left out."""
