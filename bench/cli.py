@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import __version__, cluster, estimate_table, evidence, exchange, listing, places, terminal, watching
+from bench import __version__, cluster, estimate_table, evidence, exchange, listing, new, places, terminal, watching
 from bench.checks import commands as check_commands
 from bench.durations import seconds_of
 from bench.export import commands as export_commands
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     exchange.add_commands(commands)
     estimate_table.add_command(commands)
     export_commands.add_commands(commands)
+    new.add_command(commands)
     check_commands.add_command(commands)
 
     show = commands.add_parser("show", help="a cell's record")

@@ -9,10 +9,11 @@ Importing this needs no torch.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from bench.checks.base import Check
+from bench.checks.base import Check, Fault
+
+__all__ = ["ARCHITECTURES", "Check", "Fault", "checks"]
 
 # An encoder, a decoder and an encoder-decoder.
 ARCHITECTURES = ("bert", "llama", "t5")

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from records.text import described, one_line
 
@@ -87,9 +87,8 @@ def misfits(cls: type, base: type) -> Iterable[tuple[str, str]]:
         ours = inspect.getattr_static(cls, name)
         if name.startswith("_") or not inspect.isfunction(ours) or ours is theirs:
             continue
-        called = [
-            each for each in inspect.signature(theirs).parameters.values() if each.kind is each.POSITIONAL_OR_KEYWORD
-        ]
+        every = inspect.signature(theirs).parameters.values()
+        called = [each.name for each in every if each.kind is each.POSITIONAL_OR_KEYWORD]
         try:
             inspect.signature(ours).bind(*called)
         except TypeError:
@@ -115,9 +114,9 @@ class Generators:
         import numpy as np
         import torch
 
-        numpy = np.random.get_state(legacy=True)
+        numpy: Any = np.random.get_state(legacy=True)
         return {
             "random.seed": random.getstate(),
-            "numpy.random.seed": (numpy[1].tobytes(), numpy[2]),  # type: ignore[union-attr]
+            "numpy.random.seed": (numpy[1].tobytes(), numpy[2]),
             "torch.manual_seed": torch.random.get_rng_state().numpy().tobytes(),
         }

@@ -136,7 +136,7 @@ def _tell(outcomes: list[Outcome]) -> bool:
     the same reason, share it."""
     alike: dict[tuple[str, ...], list[Outcome]] = {}
     for each in outcomes:
-        key = ("" if each.status == "failed" else each.check.name, each.status, each.said, each.mend)
+        key = (each.check.name if each.status == "passed" else "", each.status, each.said, each.mend)
         alike.setdefault(key, []).append(each)
     for same in alike.values():
         first = same[0]

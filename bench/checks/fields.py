@@ -21,7 +21,7 @@ from methods.composition.functions import Nonlinearity
 STEPS = 8
 # What a value of a choice needs beside it.
 WITH: dict[tuple[str, Any], dict[str, Any]] = {("init", "text"): {"init_token_ids": (3,)}}
-# Other values of fields whose type does not tell any.
+# Other values of fields whose type does not tell any. A plugin gives its own as `Field(…, examples=[…])`.
 OTHERS: dict[str, tuple[Any, ...]] = {
     "targets": (("query", "ffn_in"),),
     "init_token_ids": ((4,),),
@@ -38,23 +38,29 @@ def choices(annotation: Any) -> tuple[Any, ...]:
 
 
 def others(cls: type[MethodBase], field: str, value: Any) -> list[Any]:
-    """Other values, valid or not: enough that one is. None where the field's type does not tell any."""
-    annotation = cls.model_fields[field].annotation
+    """Other values, valid or not: enough that one is. None where neither the field's type nor its examples tell any."""
+    annotation: Any = cls.model_fields[field].annotation
     if found := OTHERS.get(field) or choices(annotation):
         return [other for other in found if other != value]
     if annotation is int:
         return [value + 1, value - 1, 2 * value, value // 2]
     if annotation is float:
         return [value / 2 or 0.25, 2 * value or 0.5, 0.75]
-    return []
+    return [other for other in cls.model_fields[field].examples or () if other != value]
+
+
+def small(cls: type[MethodBase]) -> dict[str, Any]:
+    """The values with which a method is tried on a tiny model: the first example of each field that has some."""
+    return {name: field.examples[0] for name, field in cls.model_fields.items() if field.examples}
 
 
 def branches(cls: type[MethodBase], usual: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The usual options, and for every choice that a method offers, those with each of its values."""
     yield dict(usual)
     for field, about in cls.model_fields.items():
-        if about.annotation is not Nonlinearity:  # which the name says decides about nothing else
-            for value in choices(about.annotation):
+        annotation: Any = about.annotation
+        if annotation is not Nonlinearity:  # which the name says decides about nothing else
+            for value in choices(annotation):
                 yield {**usual, field: value, **WITH.get((field, value), {})}
 
 

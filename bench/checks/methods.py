@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,24 @@ from bench.checks.trials import Trial
 
 # Attention does not depend on a shift of all keys, and a decoder's first position attends to itself only.
 WITHOUT_GRADIENT = re.compile(r"(key|k_lin|k_proj|key_proj|Wqkv|c_attn)\.(parametrizations\.)?bias")
+
+
+def applies(trials: Callable[[], list[Trial]]) -> None:
+    """It applies to one architecture at least, and its hyperparameters fit a tiny model."""
+    reasons = []
+    for trial in trials():
+        try:
+            anatomy = trial.plain()
+        except NotAsked as reason:
+            reasons.append(str(reason))
+            continue
+        if said := trial.method.out_of_range(anatomy):
+            raise Fault(
+                f"on a tiny model {said}",
+                "give a value that fits, as bench check … --set rank=4, or in the class: Field(64, examples=[4])",
+            )
+    if len(reasons) == len(trials()):
+        raise Fault(f"it applies nowhere here: {reasons[0]}", "try --architecture NAME, or mend `unsupported`")
 
 
 def starts_unchanged(trial: Trial) -> None:
@@ -47,7 +65,10 @@ def freezes(trial: Trial) -> None:
             "begin `adapt` with anatomy.freeze(), and unfreeze or insert what is to be trained after it",
         )
     if named.keys() == anatomy.head and trial.method.card.family != "baseline":
-        raise Fault("nothing but the task head is trained", "insert modules whose parameters require gradients")
+        raise Fault(
+            "nothing but the task head is trained",
+            "insert what is to be trained; where a default is too large for a tiny model: Field(5, examples=[1])",
+        )
 
 
 def reaches(trial: Trial) -> None:
@@ -55,7 +76,7 @@ def reaches(trial: Trial) -> None:
     anatomy = trial.adapted()
     named = trainable(anatomy.model)
     perturb(named.items())  # at the start many gradients are zero by design
-    trial.loss(anatomy.model).backward()  # type: ignore[no-untyped-call]
+    trial.loss(anatomy.model).backward()
     for name, parameter in anatomy.model.named_parameters():
         if name not in named and parameter.grad is not None:
             raise Fault(f"{name} is frozen and gets a gradient", "set requires_grad before the first forward pass")
@@ -212,13 +233,18 @@ def leaves_the_process(trial: Trial) -> None:
             )
 
 
+def _put_environment(value: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(value)
+
+
 RESTORE: dict[str, Callable[[Any], object]] = {
     "torch's default dtype": torch.set_default_dtype,
     "torch's number of threads": torch.set_num_threads,
     "torch's gradient mode": torch.set_grad_enabled,
     "torch's choice of deterministic algorithms": torch.use_deterministic_algorithms,
     "the current folder": os.chdir,
-    "the environment": lambda value: (os.environ.clear(), os.environ.update(value)),
+    "the environment": _put_environment,
 }
 
 

@@ -21,7 +21,7 @@ def checks(cls: Any, options: dict[str, Any], architectures: tuple[str, ...]) ->
 
 
 def _of_a_method(cls: type[MethodBase], options: dict[str, Any], architectures: tuple[str, ...]) -> list[Check]:
-    from bench.checks import classes, methods
+    from bench.checks import classes, fields, methods
     from bench.checks.trials import Trial
 
     found = [
@@ -32,9 +32,15 @@ def _of_a_method(cls: type[MethodBase], options: dict[str, Any], architectures: 
     if not issubclass(cls, Method):  # it trains nothing
         return found
 
+    options = fields.small(cls) | options
+
     def on(architecture: str, run: Callable[[Trial], object]) -> object:
         return run(Trial.of(cls(**options), architecture))
 
+    def trials() -> list[Trial]:
+        return [Trial.of(cls(**options), each) for each in architectures]
+
+    found.append(_check("applies", methods.applies, trials, first=True))
     for name, run in methods.CHECKS.items():
         holds = _promise(run)
         found += [Check(name, holds, partial(on, each, run), each) for each in architectures]

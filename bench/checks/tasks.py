@@ -124,13 +124,14 @@ def scores(given: Given) -> None:
     right, wrong, references = answers(task)
     best, worse = task.score(right, references), task.score(wrong, references)
     for values in (best, worse):
-        if tuple(values) != task.card.metrics:
-            raise Fault(f"score gives {', '.join(values)}", f"give the card's metrics: {', '.join(task.card.metrics)}")
+        if list(values) != list(task.card.scales):
+            raise Fault(f"score gives {', '.join(values)}", f"give the card's metrics: {', '.join(task.card.scales)}")
         for name, value in values.items():
             metric = task.card.scales[name]
             if not isinstance(value, float | int) or not metric.allows(value):
                 raise Fault(
-                    f"{name} is {value!r}, and lies {_between(metric)}", f"give Metric({name!r}, …) its true range"
+                    f"{name} is {value!r}, and is said to lie {_between(metric)}",
+                    f"give Metric({name!r}, …) its true range",
                 )
     primary = task.card.primary
     one, two = primary.standing(best[primary.name]), primary.standing(worse[primary.name])

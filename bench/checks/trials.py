@@ -68,7 +68,7 @@ class Trial:
         for step in range(1, steps + 1):
             optimizer.zero_grad()
             loss = self.loss(anatomy.model)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             method.after_backward(anatomy, step)
             optimizer.step()
             method.after_step(anatomy, step, optimizer)
