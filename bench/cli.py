@@ -13,6 +13,7 @@ from rich.console import Console
 
 from bench import __version__, cluster, estimate_table, evidence, exchange, listing, new, places, terminal, watching
 from bench.checks import commands as check_commands
+from bench.doctor import commands as doctor_commands
 from bench.durations import seconds_of
 from bench.export import commands as export_commands
 from bench.folders import RESULTS, UsageError, cell_of, expanded, path_of, store_of, usable_folder
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     exchange.add_commands(commands)
     estimate_table.add_command(commands)
     export_commands.add_commands(commands)
+    doctor_commands.add_command(commands)
     new.add_command(commands)
     check_commands.add_command(commands)
 
