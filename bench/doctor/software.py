@@ -101,12 +101,14 @@ def device() -> Iterator[Line]:
         printed = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""
         ended = f"took more than {SECONDS_TO_IMPORT} s"
     told = [json.loads(line) for line in printed.splitlines() if line.startswith("[")]
-    for _, name, error in (each for each in told if each[0] == "broken"):
+    broken = [each for each in told if each[0] == "broken"]
+    for _, name, error in broken:
         mend = f"{INSTALL} --force-reinstall {name}"
         yield Line("device", f"{name} cannot be imported: {one_line(error)}", "missing", mend, needed=True)
     if not told or told[-1][0] != "device":
-        last = told[-1][1] if told else "Python"
-        yield Line("device", f"importing {last} {ended}", "missing", "make", needed=True)
+        last = told[-1][1] if told else "packages"
+        if not broken:
+            yield Line("device", f"importing {last} {ended}", "missing", f"{INSTALL} --force-reinstall {last}", True)
         return
     _, gpus, cuda, precision = told[-1]
     said = "; ".join(gpus) if gpus else "no GPU"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import registry
 from bench.checks import checks
 from bench.registry import Registry
 from tests.conftest import PLUGINS, ROOT, read_records
@@ -37,8 +38,8 @@ def test_what_is_written_passes_the_linter_and_keeps_its_promises(kind, bench, t
     assert made.stdout.splitlines()[-1] == f"next: pip install --editable {folder.name} && bench check two_words"
     executed(sys.executable, "-m", "ruff", "check", ".", cwd=folder)
     executed(sys.executable, "-m", "ruff", "format", "--check", ".", cwd=folder)
-    registry = Registry((folder / "adaptbench_two_words.py",))
-    for check in checks(registry.get(f"{kind}s", "two_words").cls, architectures=("bert",)):
+    found = Registry((folder / "adaptbench_two_words.py",))
+    for check in checks(found.get(f"{kind}s", "two_words").cls, architectures=("bert",)):
         assert check.outcome().status != "failed", check.outcome()
 
 
@@ -145,19 +146,23 @@ def test_broken_plugins_stop_no_suite(bench, write_suite, tmp_path):
     assert not any("\n" in (record["reason"] or "") for record in records.values())
 
 
-def test_one_that_is_installed_and_broken_is_in_nobodys_way(bench_process, write_suite, tmp_path):
+def test_one_that_is_installed_and_broken_is_in_nobodys_way(bench, write_suite, tmp_path, monkeypatch):
     info = tmp_path / "site" / "broken-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[bench.methods]\ngone = gone_module:Gone\n")
     (tmp_path / "site" / "gone_module.py").write_text("import nowhere_to_be_found\n")
-    site = f"{tmp_path / 'site'}{os.pathsep}{ROOT}"
-    ran = bench_process("run", write_suite(methods=["head"]), PYTHONPATH=site)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    registry._entry_points.cache_clear()
+    try:
+        ran = bench("run", write_suite(methods=["head"]))
+        named = bench("run", write_suite("named", methods=["head", "gone"]))
+        checked = bench("check", "gone")
+    finally:
+        registry._entry_points.cache_clear()
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    named = bench_process("run", write_suite("named", methods=["head", "gone"]), PYTHONPATH=site)
     assert named.returncode == 1 and len(named.stderr.splitlines()) == 1
     assert "named.yaml" in named.stderr and "No module named 'nowhere_to_be_found'" in named.stderr
-    checked = bench_process("check", "gone", PYTHONPATH=site)
     assert checked.returncode == 1 and "No module named 'nowhere_to_be_found'" in checked.stdout
 
 
