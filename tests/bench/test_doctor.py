@@ -1,4 +1,4 @@
-"""`bench doctor`: it never fails, tells no secret, waits for nobody, and names the commands that get what is missing."""
+"""`bench doctor`: it never fails, tells no secret, waits for nobody, and names commands that get what is missing."""
 
 from __future__ import annotations
 
