@@ -29,8 +29,9 @@ class NotAsked(Exception):
 @dataclass(frozen=True)
 class Check:
     """One thing that is promised. Called, it raises Fault where that does not hold, and NotAsked where it does not
-    apply; whatever else is raised comes from the plugin. `holds` says what is promised, `where` on which architecture,
-    or of which field. Where one that comes `first` does not hold, the others can say nothing."""
+    apply; whatever else is raised comes from the plugin. `run` may return a note. `holds` says what is promised,
+    `where` on which architecture, or of which field. Where one that comes `first` does not hold, the others can say
+    nothing."""
 
     name: str
     holds: str
@@ -51,7 +52,7 @@ class Check:
     def outcome(self, source: Path | None = None) -> Outcome:
         """What comes of it, whatever the plugin raises; `source` is its file, whose line is then told."""
         try:
-            self.run()
+            note = self.run()
         except NotAsked as reason:
             return Outcome(self, "skipped", one_line(reason))
         except Fault as fault:
@@ -60,12 +61,12 @@ class Check:
             raise
         except BaseException as error:  # an exit, or what test frameworks raise to skip
             return Outcome(self, "failed", described(error, source), "mend what raises it")
-        return Outcome(self, "passed")
+        return Outcome(self, "passed", note if isinstance(note, str) else "")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of a check: what is wrong and how to mend it, or why it does not apply."""
+    """Of a check: what is wrong and how to mend it, why it does not apply, or a note."""
 
     check: Check
     status: Status

@@ -15,8 +15,10 @@ from torch import nn
 
 from bench.checks import checks
 from bench.checks.base import source_of
+from bench.registry import Registry
 from methods.base import Card, Method
 from methods.composition.functions import insert_sequential_adapter
+from tests.methods.tiny import IDENTICAL_AT_START, METHODS
 
 BIBTEX = "@misc{me2026, author = {Me}, title = {Mine}, year = {2026}}"
 CARD = Card("mine", "Mine", "adapter", "function", "h + u", "Adds a vector.", "me2026", BIBTEX)
@@ -250,3 +252,26 @@ def test_a_fault_is_found_by_the_check_that_is_for_it(cls):
     assert found.keys() == names
     said = found[next(iter(names))]
     assert words in said and "\n" not in said
+
+
+NAMES = Registry().names("methods")
+TRIED = ("lora", "prefix_tuning", "zero_shot")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in TRIED else [pytest.mark.exhaustive]) for name in NAMES]
+)
+def test_every_method_of_ours_passes(name):
+    found = {}
+    cls = Registry().get("methods", name).cls
+    for check in checks(cls):
+        outcome = check.outcome(source_of(cls))
+        if outcome.status == "failed":
+            found[str(check)] = outcome.said
+    assert found == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_class_promises_of_its_start_is_what_the_tests_of_methods_hold_it_to(name):
+    if name in METHODS:
+        assert Registry().get("methods", name).cls.identical_at_start == (name in IDENTICAL_AT_START)
