@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import random
+import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -18,6 +21,7 @@ from bench.checks.base import source_of
 from bench.registry import Registry
 from methods.base import Card, Method
 from methods.composition.functions import insert_sequential_adapter
+from tests.conftest import PLUGINS
 from tests.methods.tiny import IDENTICAL_AT_START, METHODS
 
 BIBTEX = "@misc{me2026, author = {Me}, title = {Mine}, year = {2026}}"
@@ -254,8 +258,34 @@ def test_a_fault_is_found_by_the_check_that_is_for_it(cls):
     assert words in said and "\n" not in said
 
 
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("calls os._exit", "SystemExit: os._exit(0)"),
+        ("calls sys.exit", "SystemExit: 0"),
+        ("changes folder, environment, signals, umask", "the current folder is / afterwards"),
+        ("changes the defaults of torch", "torch's default dtype is torch.float64 afterwards"),
+    ],
+)
+def test_what_a_plugin_does_to_the_process_is_told_and_undone(what, said):
+    """In this very process, which goes on."""
+    before = Path.cwd(), dict(os.environ), torch.get_default_dtype(), torch.get_num_threads()
+    umask = os.umask(0o22)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD)}
+    vandal = next(each.cls for each in Registry().add(PLUGINS / "vandals.py") if each.name == "vandal")
+    try:
+        checked = {str(check): check for check in checks(vandal, {"what": what, "at": 1}, ("bert",))}
+        outcome = checked["process-bert"].outcome()
+    finally:
+        os.umask(umask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert outcome.status == "failed" and said in outcome.said
+    assert (Path.cwd(), dict(os.environ), torch.get_default_dtype(), torch.get_num_threads()) == before
+
+
 NAMES = Registry().names("methods")
-TRIED = ("lora", "prefix_tuning", "zero_shot")
+TRIED = ("zero_shot",)  # trains nothing, and is quick
 
 
 @pytest.mark.parametrize(
