@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from bench.checks import checks
+from bench.checks import checks, classes
 from bench.checks.base import source_of
 from bench.registry import Registry
 from methods.base import Card, Method
@@ -244,6 +244,12 @@ def failing(cls: type, only: set[str] | None = None, **options: Any) -> dict[str
     return {name: f"{each.said}; {each.mend}" for name, each in outcomes.items() if each.status == "failed"}
 
 
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    """What is wrong here shows at the first of them."""
+    monkeypatch.setattr(classes, "STEPS", 4)
+
+
 @pytest.mark.parametrize("cls", [Mine, PromisesNothing], ids=lambda cls: cls.__name__)
 def test_what_is_right_passes(cls):
     assert failing(cls) == {}
@@ -291,7 +297,8 @@ TRIED = ("zero_shot",)  # trains nothing, and is quick
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in TRIED else [pytest.mark.exhaustive]) for name in NAMES]
 )
-def test_every_method_of_ours_passes(name):
+def test_every_method_of_ours_passes(name, monkeypatch):
+    monkeypatch.setattr(classes, "STEPS", 40)
     found = {}
     cls = Registry().get("methods", name).cls
     for check in checks(cls):
