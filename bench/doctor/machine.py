@@ -82,8 +82,9 @@ def _cpu_limit() -> float | None:
     except (OSError, ValueError):
         pass
     try:
-        quota, period = (int((CGROUP / "cpu" / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
-        return quota / period if quota > 0 else None
+        old = CGROUP / "cpu"  # of the first version of control groups
+        limit, of = (int((old / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+        return limit / of if limit > 0 else None
     except (OSError, ValueError):
         return None
 
