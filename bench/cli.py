@@ -7,14 +7,25 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from bench import __version__, cluster, estimate_table, evidence, exchange, places, sharing, terminal, watching
+from bench import (
+    __version__,
+    cluster,
+    estimate_table,
+    evidence,
+    exchange,
+    listing,
+    new,
+    places,
+    sharing,
+    terminal,
+    watching,
+)
+from bench.checks import commands as check_commands
+from bench.doctor import commands as doctor_commands
 from bench.durations import seconds_of
 from bench.export import commands as export_commands
 from bench.folders import UsageError, cell_of, expanded, path_of, store_of, usable_folder
@@ -24,9 +35,6 @@ from bench.tuning import commands as tuning_commands
 from records.record import Record
 from records.store import ResultsError
 from records.text import printable
-
-KINDS = ("methods", "tasks", "backbones", "suites")
-Details = tuple[Sequence[str], list[list[str]]]  # columns and rows
 
 
 def main() -> None:
@@ -77,11 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
     preview_commands.add_command(commands, _positive)
     watching.add_command(commands)
-
-    list_ = commands.add_parser("list", help="names of methods, tasks, backbones, suites")
-    list_.add_argument("kind", nargs="?", choices=KINDS, help="with details")
-    list_.set_defaults(command=_list)
-
+    listing.add_command(commands)
     cluster.add_commands(commands)
     tuning_commands.add_commands(commands, _positive, _length_of_time)
     evidence.add_commands(commands)
@@ -89,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     estimate_table.add_command(commands)
     export_commands.add_commands(commands)
     sharing.add_commands(commands)
+    doctor_commands.add_command(commands)
+    new.add_command(commands)
+    check_commands.add_command(commands)
 
     show = commands.add_parser("show", help="a cell's record")
     show.add_argument("cell", help="its id, or the beginning of it")
@@ -189,90 +196,6 @@ def _lacking(records: list[Record], profiles: bool) -> list[str]:
 def _console() -> Console:
     """In a file or a pipe, lines must not break at the width of a terminal that is not there."""
     return Console(width=None if sys.stdout.isatty() else 200)
-
-
-def _list(arguments: argparse.Namespace) -> int:
-    if arguments.kind is None:
-        for kind in KINDS:
-            print(f"{kind}: {', '.join(_names(kind))}")
-        return 0
-    _console().print(_details(arguments.kind))
-    return 0
-
-
-def _names(kind: str) -> list[str]:
-    """All names of a kind, and what those look like that are made to order. Imports nothing that they name."""
-    if kind == "suites":
-        from bench.suite import built_in
-
-        return built_in()
-    if kind == "backbones":
-        from bench import backbones
-
-        return backbones.names()
-    from bench.registry import Registry
-
-    registry = Registry()
-    if kind == "methods":
-        return [*registry.names("methods"), *(f"{name}:<type>" for name in registry.libraries("methods"))]
-    return [*registry.names("tasks"), *registry.made_to_order()]
-
-
-def _details(kind: str) -> Table:
-    columns, rows = {"methods": _methods, "tasks": _tasks, "backbones": _backbones, "suites": _suites}[kind]()
-    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    return table
-
-
-def _suites() -> Details:
-    from bench import yaml_lines
-    from bench.suite import BUILT_IN
-
-    found = {name: yaml_lines.load(BUILT_IN / f"{name}.yaml")[0] for name in _names("suites")}
-    return ("suite", "description"), [[name, data.get("description", "")] for name, data in found.items()]
-
-
-def _backbones() -> Details:
-    from bench.backbones import EMBEDDED
-
-    cards = [embedded.card for embedded in EMBEDDED.values()]
-    columns = ("backbone", "architecture", "parameters", "licence")
-    return columns, [[card.name, card.architecture, f"{card.parameters:,}", card.licence] for card in cards]
-
-
-def _methods() -> Details:
-    """This imports them, and with them torch."""
-    from bench.registry import PluginError, Registry
-
-    registry, rows = Registry(), []
-    inside = [name for library in registry.libraries("methods") for name in registry.names_in(library)]
-    for name in registry.names("methods") + inside:
-        try:
-            cls = registry.get("methods", name).cls
-        except PluginError as error:
-            rows.append([name, str(error)])
-            continue
-        fields = ", ".join(f"{key}={field.get_default()!r}" for key, field in cls.model_fields.items())
-        rows.append([name, cls.card.family, cls.card.composition, cls.card.citation, fields])
-    return ("method", "family", "composition", "paper", "hyperparameters and defaults"), rows
-
-
-def _tasks() -> Details:
-    """This imports them."""
-    from bench.registry import PluginError, Registry
-
-    registry, rows = Registry(), []
-    for name in registry.names("tasks"):
-        try:
-            card = registry.get("tasks", name).cls.card
-        except PluginError as error:
-            rows.append([name, str(error)])
-            continue
-        offline = "yes" if card.offline else "no"
-        rows.append([name, card.kind, ", ".join(card.metrics), card.size, offline, card.licence, card.citation])
-    return ("task", "kind", "metrics", "size", "offline", "licence", "source"), rows
 
 
 def _show(arguments: argparse.Namespace) -> int:

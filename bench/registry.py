@@ -64,8 +64,8 @@ class Registry:
         for path in files:
             self.add(path)
 
-    def add(self, path: Path) -> None:
-        """Imports one more plugin file."""
+    def add(self, path: Path) -> list[Plugin]:
+        """Imports one more plugin file, and returns what is in it."""
         found = list(_plugins_of(path, self._helpers))
         if not found:
             raise PluginError(f"{path}: holds no subclass of Method or Task with a card")
@@ -74,6 +74,7 @@ class Registry:
                 raise PluginError(f"{path}: another one of the {kind} is already called {plugin.name!r}")
             self._from_files[kind][plugin.name] = plugin
         self.files = (*self.files, path)
+        return [plugin for _, plugin in found]
 
     def names(self, kind: Kind) -> list[str]:
         """Those of libraries left out."""
@@ -112,6 +113,10 @@ class Registry:
                 f"entry point {name!r} ({point.value}): its card is called {cls.card.name!r}; use one name for both"
             )
         return Plugin(name, cls, _revision(cls, point))
+
+    def digest(self, kind: Kind, name: str) -> str:
+        """Of the code of an installed plugin or library, without importing it; nothing for ours. Raises PluginError."""
+        return _digest(_entry_points(kind).get(name) or _libraries()[name])
 
     def _made_to_order(self, maker: str, description: str) -> Plugin:
         asked: list[Plugin] = []
@@ -167,14 +172,17 @@ def _entry_points(kind: Kind) -> dict[str, metadata.EntryPoint]:
 
 
 def _revision(cls: Any, point: metadata.EntryPoint) -> str:
-    dist = point.dist
-    if dist is not None and dist.name == OWN:
-        return str(cls.revision)
+    digest = _digest(point)
+    return f"{cls.revision}+{_inherited(cls)}{digest}" if digest else str(cls.revision)
+
+
+def _digest(point: metadata.EntryPoint) -> str:
+    if point.dist is not None and point.dist.name == OWN:
+        return ""
     try:
-        digest = plugin_files.digest_of(point.module)
+        return plugin_files.digest_of(point.module)
     except OSError as error:
         raise PluginError(f"{point.value}: its code cannot be read: {error}") from None
-    return f"{cls.revision}+{_inherited(cls)}{digest}"
 
 
 def _inherited(cls: Any) -> str:

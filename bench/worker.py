@@ -154,7 +154,7 @@ class CellRun:
         # Only what others ran, and no worker, is without them.
         assert self.cell.budget is not None and self.cell.form is not None and self.cell.precision is not None
         self.budget, self.form_name = self.cell.budget, self.cell.form
-        self.accelerator = ranks.accelerator(_precision(self.cell.precision))
+        self.accelerator = ranks.accelerator(precision_of(self.cell.precision))
         # Of several ranks none is saved: each has random numbers of its own.
         every = job.checkpoint if ranks.count() == 1 else None
         self.checkpoints = Checkpoints(RecordStore(job.results), self.cell, self.accelerator, every)
@@ -353,7 +353,7 @@ def _use_of(data: TaskData, training: Training, tested: bool) -> DataUse:
     )
 
 
-def _precision(asked: str) -> str:
+def precision_of(asked: str) -> str:
     """`auto` is bf16 where the hardware computes in it, else fp32 (`no`)."""
     if asked != "auto":
         return asked

@@ -109,6 +109,8 @@ class MethodBase(BaseModel, ABC):
 
     card: ClassVar[Card]
     revision: ClassVar[int] = 1
+    # Whether adapting changes no prediction before anything is trained. Whoever does not promise it says so.
+    identical_at_start: ClassVar[bool] = True
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -27,7 +27,9 @@ class AdapterDrop(Method):
 
     bottleneck: int = Field(64, ge=1, le=65536, description="width of the adapters")
     nonlinearity: Nonlinearity = Field("relu", description="σ between the two projections")
-    drop: int = Field(3, ge=1, le=1000, description="number n of layers, from the lowest, without an adapter")
+    drop: int = Field(
+        3, ge=1, le=1000, examples=[1], description="number n of layers, from the lowest, without an adapter"
+    )
 
     @override
     def out_of_range(self, anatomy: Anatomy) -> str | None:

@@ -18,7 +18,7 @@ attention of a decoder to its encoder has none. Its third form, with hypernetwor
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -116,6 +116,7 @@ class GeneratedPrefix(Prefix):
 class HyperPrompt(Method):
     """He et al., ICML 2022: generated prefixes."""
 
+    identical_at_start: ClassVar[bool] = False
     lr: LearningRate = 3e-3
     length: int = Field(10, ge=1, le=1024, description="keys and values per layer")
     bottleneck: int = Field(8, ge=1, le=4096, description="width b between the prompt and keys or values")

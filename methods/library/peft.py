@@ -159,6 +159,7 @@ class _Handle:
 class _PeftMethod(Method):
     """A method of peft. Subclasses are made by `get`, one for each type."""
 
+    identical_at_start: ClassVar[bool] = False
     revision: ClassVar[int] = 2
     kind: ClassVar[str]
     config_class: ClassVar[type[peft.PeftConfig]]

@@ -121,6 +121,7 @@ class NF4Linear(nn.Module):
 class QLoRA(LoRA):
     """Dettmers et al., NeurIPS 2023: LoRA on projections in four bits."""
 
+    identical_at_start: ClassVar[bool] = False
     targets: Targets = ALL
 
     @override

@@ -15,7 +15,7 @@ in one run, as in prompt tuning; the task head takes the verbaliser's place; and
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -80,6 +80,7 @@ class EncodedPrompt(Prompt):
 class PTuning(Method):
     """Liu et al., 2021: a prompt that an encoder produces while training."""
 
+    identical_at_start: ClassVar[bool] = False
     lr: LearningRate = 1e-3
     length: int = Field(20, ge=1, le=1024, description="number of vectors")
     encoder: EncoderKind = Field("lstm", description="what produces the vectors while training")

@@ -76,6 +76,7 @@ class SharedPart(nn.Module):
 class PrefixTuning(Method):
     """Li and Liang, ACL 2021: learned keys and values in every attention."""
 
+    identical_at_start: ClassVar[bool] = False
     revision: ClassVar[int] = 2
 
     lr: LearningRate = 1e-2

@@ -10,7 +10,7 @@ as ids, since a method has no tokenizer.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -38,6 +38,7 @@ class FreePrompt(Prompt):
 class PromptTuning(Method):
     """Lester et al., EMNLP 2021: learned vectors among the word embeddings."""
 
+    identical_at_start: ClassVar[bool] = False
     lr: LearningRate = 1e-2
     length: int = Field(20, ge=1, le=1024, description="number of vectors")
     init: Literal["vocabulary", "random", "text"] = Field(

@@ -93,7 +93,9 @@ class DiffPruning(MaskedMethod):
     """Guo et al., ACL 2021: a difference with trained gates, of which the largest entries are kept."""
 
     lr: LearningRate = 5e-5
-    density: float = Field(0.005, gt=0, le=1, description="share of the backbone's entries that are kept")
+    density: float = Field(
+        0.005, gt=0, le=1, examples=[0.1], description="share of the backbone's entries that are kept"
+    )
     search_share: float = Field(0.5, gt=0, lt=1, description="share of the budget that the search takes")
     gate_lr: float = Field(0.1, gt=0, le=10, description="learning rate of the gates' logits")
     penalty: float = Field(1.25e-7, ge=0, le=1, description="weight of the expected number of open gates")

@@ -58,7 +58,9 @@ class SparseMethod(Method):
 class MaskedMethod(SparseMethod):
     """Its k = ⌊density · n⌋ entries, at least one, are chosen once, out of n over all weights together."""
 
-    density: float = Field(0.05, gt=0, le=1, description="share of the backbone's entries that are tuned")
+    density: float = Field(
+        0.05, gt=0, le=1, examples=[0.1], description="share of the backbone's entries that are tuned"
+    )
 
     def count(self, tensors: Mapping[str, Tensor]) -> int:
         """k, where n is the number of all entries of all tensors."""

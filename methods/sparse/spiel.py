@@ -102,7 +102,9 @@ class SpIEL(SparseMethod):
     """Ansell et al., 2024: the entries that are trained are exchanged along the way."""
 
     lr: LearningRate = 5e-4
-    density: float = Field(0.05, gt=0, lt=1, description="share of each projection's entries that are tuned")
+    density: float = Field(
+        0.05, gt=0, lt=1, examples=[0.1], description="share of each projection's entries that are tuned"
+    )
     every: int = Field(20, ge=1, description="steps from one exchange of entries to the next")
     accumulate: int = Field(5, ge=1, description="steps over which gradients of candidates add up; at most `every`")
     rate: float = Field(0.2, ge=0, le=1, description="share of the entries that is exchanged, at the start")

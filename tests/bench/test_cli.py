@@ -110,7 +110,10 @@ def test_results_are_found_by_the_file_of_their_suite(say, results):
 
 
 HEAVY = ("torch", "transformers", "datasets", "pandas", "sklearn", "scipy", "numpy", "peft", "matplotlib")
-LIGHT = [["list"], ["list", "suites"], ["list", "backbones"], ["--help"], ["status", "--help"], ["--version"]]
+LIGHT = [
+    ["list"], ["list", "suites"], ["list", "backbones"], ["--help"], ["--version"],
+    *([command, "--help"] for command in ("status", "list", "doctor", "new", "check")),
+]  # fmt: skip
 
 
 def loaded(*arguments: str, cwd: Path) -> tuple[str, set[str]]:
