@@ -19,6 +19,7 @@ from records.vocabulary import COMPOSITIONS, FAMILIES, QUANTITIES
 from reports import results as frame
 from reports.analysis.analysis import Analysis, analyse
 from reports.analysis.claims import Verdict
+from reports.build_docs import PAGES
 from reports.drawing import schematics, theme
 from reports.model import claim_words
 from reports.model.references import Entry, parse
@@ -33,6 +34,7 @@ class Measured(NamedTuple):
     """A configuration on a task of a run whose records lie in docs/records."""
 
     suite: str
+    page: str
     task: str
     label: str
     score: str
@@ -68,7 +70,7 @@ def files() -> list[str]:
 
 def pages() -> dict[str, str]:
     """By their places in the site, with the drawings that they show."""
-    made = {f"methods/{name}.md": _page(name, cls) for name, cls in native().items()}
+    made = {f"methods/{cls.card.family}/{name}.md": _page(name, cls) for name, cls in native().items()}
     listed = {family: [cls.card for cls in native().values() if cls.card.family == family] for family in FAMILIES}
     overview = render("methods.md.jinja", families=FAMILIES, listed=listed, support=support())
     return {"methods/index.md": overview} | made | _drawings()
@@ -172,6 +174,7 @@ def _measured(suite: str, run: Run, label: str, task: str) -> Measured:
 
     return Measured(
         suite,
+        next(page for page, suites in PAGES.items() if suite in suites),
         task,
         label,
         run.score(label, task),
