@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any, NamedTuple
 
 import jinja2
@@ -22,6 +23,11 @@ class Field(NamedTuple):
 
 def render(template: str, **values: Any) -> str:
     """A page of templates/site."""
+    return _environment().get_template(template).render(values)
+
+
+@cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES / "site"),
         undefined=jinja2.StrictUndefined,
@@ -30,7 +36,7 @@ def render(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = cell
-    return environment.get_template(template).render(values)
+    return environment
 
 
 def cell(text: object) -> str:
