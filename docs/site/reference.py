@@ -110,7 +110,7 @@ def module(name: str) -> tuple[str, list[Name]]:
 
 
 def _name(key: str, value: Any) -> Name:
-    members = ()
+    members: tuple[Name, ...] = ()
     if inspect.isclass(value):
         public = {name: each for name, each in vars(value).items() if name[:1] != "_" and _is_code(each)}
         members = tuple(Name(name, _signature(getattr(value, name)), _doc(value, name)) for name in public)
