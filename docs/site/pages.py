@@ -86,7 +86,7 @@ def _type(of: dict[str, Any], definitions: dict[str, Any]) -> str:
 def _range(of: dict[str, Any]) -> str:
     for each in (of, *of.get("anyOf", ()), of.get("items") or {}):
         limits = [
-            f"{word} {each[key]:g}"
+            f"{word} {_number(each[key])}"
             for key, word in (
                 ("minimum", "from"),
                 ("exclusiveMinimum", "above"),
@@ -98,3 +98,7 @@ def _range(of: dict[str, Any]) -> str:
         if limits:
             return " ".join(limits)
     return ""
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"

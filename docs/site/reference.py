@@ -16,6 +16,8 @@ from records.record import Manifest, Record
 
 # The modules of which docs/stability.md says that others may build on them.
 STABLE = ("bench", "methods.base", "methods.anatomy", "tasks.base")
+# What a line of code has room for.
+LINE = 80
 
 
 class Command(NamedTuple):
@@ -126,11 +128,28 @@ def _doc(cls: type, name: str) -> str:
 
 
 def _signature(value: Any) -> str:
-    """Empty of what is not called."""
+    """Empty of what is not called; a parameter a line where it is long."""
     if isinstance(value, property) or not callable(value):
         return ""
     try:
-        said = str(inspect.signature(value))
+        signature = inspect.signature(value)
     except ValueError:
         return ""
-    return re.sub(r"<[^>]*>", "…", said)
+    said = _plain(str(signature))
+    if len(said) <= LINE:
+        return said
+    given = [_plain(str(each)) for each in signature.parameters.values()]
+    if (first := _first_by_name(signature)) is not None:
+        given.insert(first, "*")
+    return "(\n    " + ",\n    ".join(given) + ",\n)" + said.rpartition(")")[2]
+
+
+def _first_by_name(signature: inspect.Signature) -> int | None:
+    kinds = [each.kind for each in signature.parameters.values()]
+    named, several = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_POSITIONAL
+    return kinds.index(named) if named in kinds and several not in kinds else None
+
+
+def _plain(text: str) -> str:
+    """Annotations as they are written, without what only the interpreter can name."""
+    return re.sub(r"((?:: |-> ))'([^']*)'", r"\1\2", re.sub(r"<[^>]*>", "…", text))
