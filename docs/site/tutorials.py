@@ -67,7 +67,7 @@ def _page(topic: Topic) -> str:
         at_once=[each for each in found if not each.takes],
         varied=[each for each in found if each.takes],
         untestable=[(card, claim) for card in cards for claim in card.claims if claim.untestable],
-        first=next(name for name in native() if _card(name).family == topic.family),
+        lead=max(cards, key=lambda card: len(card.claims)),  # that of which papers say most
     )
 
 
