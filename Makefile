@@ -97,9 +97,10 @@ check-page: $(ESLINT)/.ready ## lint the page's scripts; `make check` does where
 docs: $(READY) ## write the pages of docs/ that report runs from docs/records; RECORDS=FOLDER takes in those of a run first
 	$(BIN)/python -m reports.build_docs $${RECORDS:+--add "$$RECORDS"}
 
-# Material tells at every build of what is to come in MkDocs 2, which pyproject.toml keeps out.
+# Material tells at every build of what is to come in MkDocs 2, which pyproject.toml keeps out. Not --quiet: what is not
+# said is not counted, and --strict lets it pass.
 site: $(READY) ## build the documentation as a site that needs no server, into build/site; any warning is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 map: $(READY) ## draw docs/architecture.svg from what the packages import
 	$(BIN)/python -m tests.house_map
