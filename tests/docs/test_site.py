@@ -33,6 +33,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(("link", "status"), [("#part", 0), ("#parts", 1), ("nowhere.md", 1), ("other.md#none", 1)])
+def test_a_link_or_an_anchor_that_leads_nowhere_ends_the_build(tmp_path: Path, link: str, status: int):
+    """With the options of `make site`, and what mkdocs.yml has validated."""
+    [options] = re.findall(r"-m mkdocs (build .*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    validation = re.findall(r"^validation:\n(?:  .*\n)+", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)[0]
+    (tmp_path / "mkdocs.yml").write_text(f"site_name: a\n{validation}")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text(f"# A\n\n## Part\n\n[a]({link})\n")
+    (tmp_path / "docs" / "other.md").write_text("# B\n")
+    command = [sys.executable, "-m", "mkdocs", *options.split()]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=300).returncode == status
+
+
 @pytest.mark.exhaustive
 def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(site: Path):
     pages = sorted(site.rglob("*.html"))
