@@ -54,6 +54,31 @@ def of_documents() -> list[Block]:
     ]
 
 
+def python_pages(beside_results: bool) -> dict[str, list[Block]]:
+    """The blocks of Python that are run, by their page: of pages that speak of results, or of the others. Those of a
+    page are one program."""
+    pages: dict[str, list[Block]] = {}
+    for block in of_documents():
+        if block.language == "python" and block.why_not is None:
+            pages.setdefault(block.place.rpartition("-")[0], []).append(block)
+    speaks = re.compile(r'CELL|results/|"quick"')
+    return {
+        name: found
+        for name, found in pages.items()
+        if beside_results == any(speaks.search(block.text) for block in found)
+    }
+
+
+def run_python(page: list[Block], cell: str = "") -> dict[str, object]:
+    """Runs the blocks of a page one after the other, where it stands; returns the names that they have made."""
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in page:
+        # A tiny suite has a task of its own.
+        text = block.text.replace("CELL", cell).replace("rotten_tomatoes", "colours")
+        exec(compile(text, block.place, "exec", dont_inherit=True), names)
+    return names
+
+
 def inline_commands(text: str) -> list[list[str]]:
     """What stands between backticks and begins with `bench`, without blocks."""
     prose = " ".join(_FENCE.sub("", text).split())

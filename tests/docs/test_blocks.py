@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import ast
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -13,7 +15,18 @@ import yaml
 from bench import cli
 from bench.suite import Suite
 from bench.suite_reader import read_file
-from tests.docs.blocks import DOCUMENTS, LANGUAGES, ROOT, Block, blocks, inline_commands, of_documents
+from tests.docs.blocks import (
+    DOCUMENTS,
+    LANGUAGES,
+    ROOT,
+    Block,
+    blocks,
+    inline_commands,
+    of_documents,
+    python_pages,
+    run_python,
+)
+from tests.house_map import ROOMS
 
 BLOCKS = of_documents()
 A_SUITE = {"backbones": ["embedded:minilm-l6"], "tasks": ["rotten_tomatoes"], "methods": ["full"], "seeds": [0]}
@@ -122,11 +135,28 @@ def test_toml_is_read(block: Block):
     assert tomllib.loads(block.text)
 
 
-@of("python", marked=False)
-def test_python_of_a_page_that_needs_no_results_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    if "results/" in block.text or "CELL" in block.text:
-        pytest.skip("run by test_running.py, beside results")
+@of("python")
+def test_python_imports_what_there_is(block: Block):
+    tree = ast.parse(block.text)
+    asked = [
+        (node.module or "", name.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    ]
+    asked += [
+        (node.value.id, node.attr)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    ]
+    for module, name in asked:
+        if module.partition(".")[0] in ROOMS and importlib.util.find_spec(module):
+            assert hasattr(importlib.import_module(module), name), f"{module} has no {name}"
+
+
+@pytest.mark.parametrize("page", python_pages(beside_results=False).values(), ids=python_pages(beside_results=False))
+def test_python_of_a_page_that_speaks_of_no_results_runs(
+    page: list[Block], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "block"}
-    exec(compile(block.text, block.place, "exec", dont_inherit=True), names)
-    assert len(names) > 1
+    assert len(run_python(page)) > 2

@@ -20,45 +20,55 @@ from docs.site import tutorials
 from records import archive
 from reports.model.topics import names
 from tests.conftest import Bench
-from tests.docs.blocks import ROOT, Block, blocks, of_documents
+from tests.docs.blocks import ROOT, Block, blocks, of_documents, python_pages, run_python
 
 RECORDS = ROOT / "docs" / "records"
+# What a suite is given to that has no results.
+BEFORE_RESULTS = ("run", "tune", "plan", "preview", "list")
 # What answers at once; the rest trains, loads or typesets.
 QUICK = ("list", "plan", "status", "show", "doctor", "cancel")
 
 
-def params(*languages: str) -> list[object]:
-    """The blocks that are run, those that take long as exhaustive."""
+def shell() -> list[object]:
+    """The blocks of shell that are run, those that take long as exhaustive. A target of make takes an environment of
+    its own, and is not."""
     found = []
     for block in of_documents():
-        if block.language in languages and block.why_not is None and run_here(block):
-            slow = [words for words in block.commands if words[1] not in QUICK] if block.language == "sh" else [[]]
+        commands = [words for words in block.commands if words[0] != "make"] if block.language == "sh" else []
+        if commands and block.why_not is None:
+            slow = any(words[0] == "python" or words[1] not in QUICK for words in commands)
             found.append(pytest.param(block, id=block.place, marks=[pytest.mark.exhaustive] if slow else []))
     return found
 
 
-def run_here(block: Block) -> bool:
-    """Python that needs no results is run by test_blocks.py; a target of make takes an environment of its own."""
-    if block.language == "python":
-        return "results/" in block.text or "CELL" in block.text
-    return any(words[0] != "make" for words in block.commands)
-
-
 class Workspace:
-    """A folder as it is where a page is read: with the repository's docs/, suites, and results where they are named."""
+    """A folder as it is where a page is read: with the repository's docs/, and with suites and results where they are
+    named. Built-in suites are tiny ones of the same names, in `suites`."""
 
-    def __init__(self, folder: Path, bench: Bench, write_suite: Callable[..., Path]) -> None:
-        self.folder, self.bench, self.write_suite = folder, bench, write_suite
+    def __init__(self, folder: Path, suites: Path, bench: Bench, write_suite: Callable[..., Path]) -> None:
+        self.folder, self.suites, self.bench, self.write_suite = folder, suites, bench, write_suite
+        for name in built_in():
+            methods = {"lora": {"lr": 0.01}, "full": {"lr": 1e-3}}
+            tuning = {"tuning": {"trials": 2}} if name.endswith("-tuned") else {}
+            write_suite(name, methods=methods, keep={"state": "all"}, **tuning).rename(suites / f"{name}.yaml")
         (folder / "docs").symlink_to(ROOT / "docs")
         (folder / "acl.sty").write_text("\\ProvidesPackage{acl}\n")
 
     def trained(self) -> list[str]:
-        """The ids of the cells of a suite that was run, `results/quick`, the one of lora first."""
-        if not (self.folder / "results" / "quick").exists():
-            suite = self.write_suite("quick", methods={"lora": {"lr": 0.01}, "full": {}}, keep={"state": "all"})
-            self.succeed("bench", "run", suite.name)
+        """The ids of the cells of the suite `quick`, which is run, the one of lora first."""
+        self.provide("quick")
         records = [json.loads(path.read_text()) for path in self.folder.glob("results/quick/cells/*/record.json")]
         return [record["id"] for record in sorted(records, key=lambda record: record["cell"]["label"] != "lora")]
+
+    def provide(self, suite: str) -> None:
+        """Results of a built-in suite: those in docs/records, else of a run of the tiny one."""
+        packed = RECORDS / f"{suite}{archive.ENDING}"
+        if (self.folder / suite).is_dir() or (self.folder / "results" / suite).exists():
+            return
+        if packed.exists():
+            archive.unpack(packed, self.folder / "results")
+        else:
+            self.succeed("bench", "run", suite)
 
     def word(self, word: str, command: str) -> str:
         """One word of a command, as it is here."""
@@ -66,15 +76,11 @@ class Workspace:
             return self.trained()[0]
         if word in ("RESULTS", "SUITE"):
             self.trained()
-            return "results/quick" if word == "RESULTS" else "quick.yaml"
-        if word in built_in() and command in ("run", "tune", "plan"):
-            tuning = {"tuning": {"trials": 2}} if word.endswith("-tuned") else {}
-            return self.write_suite(word, **tuning).name
+            return "results/quick" if word == "RESULTS" else "quick"
+        if word in built_in() and command not in BEFORE_RESULTS:
+            self.provide(word)
         if word.endswith(".yaml") and not (self.folder / word).exists():
             return self.write_suite(Path(word).stem).name
-        packed = RECORDS / f"{word}{archive.ENDING}"
-        if packed.exists() and not (self.folder / word).is_dir() and not (self.folder / "results" / word).exists():
-            archive.unpack(packed, self.folder / "results")
         return word
 
     def run(self, words: list[str]) -> None:
@@ -91,23 +97,28 @@ class Workspace:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, bench: Bench, write_suite: Callable[..., Path]) -> Workspace:
-    return Workspace(tmp_path, bench, write_suite)
+def workspace(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, bench: Bench, write_suite: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Workspace:  # fmt: skip
+    suites = tmp_path_factory.mktemp("suites")
+    made = Workspace(tmp_path, suites, bench, write_suite)
+    monkeypatch.setattr("bench.suite.BUILT_IN", suites)
+    return made
 
 
-@pytest.mark.parametrize("block", params("sh"))
+@pytest.mark.parametrize("block", shell())
 def test_the_commands_of_a_block_succeed_one_after_the_other(block: Block, workspace: Workspace):
     for words in block.commands:
         workspace.run(words)
 
 
-@pytest.mark.parametrize("block", params("python"))
-def test_python_beside_results_runs(block: Block, workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("page", python_pages(beside_results=True).values(), ids=python_pages(beside_results=True))
+def test_python_beside_results_runs(page: list[Block], workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
     cell = workspace.trained()[0]
     monkeypatch.chdir(workspace.folder)
-    names: dict[str, object] = {"__name__": "block"}
-    exec(compile(block.text.replace("CELL", cell), block.place, "exec", dont_inherit=True), names)
-    assert len(names) > 1
+    assert len(run_python(page, cell)) > 2
 
 
 @pytest.mark.exhaustive
