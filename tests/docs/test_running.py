@@ -133,7 +133,7 @@ def test_a_tutorial_leads_from_its_suite_to_a_table(topic: str, workspace: Works
     for block in (block for block in found if block.language == "sh" and block.why_not is None):
         for words in block.commands:
             workspace.run(words)
-    report = workspace.folder / "results" / topic / "report"
+    report = workspace.folder / "results" / topic / f"report-{topic}"
     assert (report / "tables" / "scores.tex").is_file() and (report / "numbers.tex").is_file()
     if latexmk := shutil.which("latexmk"):
         [paper] = (block.text for block in found if block.language == "latex")
