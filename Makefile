@@ -32,7 +32,7 @@ export SUITE RESULTS TOPIC TEMPLATE RECORDS
 
 .DEFAULT_GOAL := help
 .PHONY: help bench report slides status test test-exhaustive test-page performance test-slow test-gpu test-slurm
-.PHONY: test-adapterhub support statistics faults docs check check-page map hooks format clean
+.PHONY: test-adapterhub support statistics faults docs site check check-page map hooks format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -82,11 +82,12 @@ statistics: $(READY) ## simulate 1,000 suites of known truth, and write docs/sta
 faults: $(READY) ## disturb runs by hundreds of faults, and write docs/faults.md (half an hour)
 	$(BIN)/python -m tests.faults $(ARGS)
 
-check: $(READY) ## lint, format, types, docstrings and the directions of imports
+check: $(READY) ## lint, format, types, docstrings, the directions of imports, and the documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	@$(MAKE) --no-print-directory site
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory check-page; \
 		else echo "There is no npm here: the page's scripts are not linted."; fi
 
@@ -95,6 +96,11 @@ check-page: $(ESLINT)/.ready ## lint the page's scripts; `make check` does where
 
 docs: $(READY) ## write the pages of docs/ that report runs from docs/records; RECORDS=FOLDER takes in those of a run first
 	$(BIN)/python -m reports.build_docs $${RECORDS:+--add "$$RECORDS"}
+
+# Material tells at every build of what is to come in MkDocs 2, which pyproject.toml keeps out. Not --quiet: what is not
+# said is not counted, and --strict lets it pass.
+site: $(READY) ## build the documentation as a site that needs no server, into build/site; any warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 map: $(READY) ## draw docs/architecture.svg from what the packages import
 	$(BIN)/python -m tests.house_map

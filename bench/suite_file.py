@@ -56,14 +56,23 @@ class SuiteFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    description: str = ""
+    description: str = Field("", description="a sentence on what it is for, as `bench list suites` shows it")
     notes: str = Field("", description="said in the report's limitations, as on how learning rates were found")
-    backbones: list[Name] = Field(min_length=1)
-    tasks: dict[Name, dict[str, Any]] = Field(min_length=1)
-    methods: dict[Name, dict[str, Any]] = Field(min_length=1)
-    seeds: list[Seed] = Field(min_length=1)
-    budget: Budget = Budget()
-    precision: Literal["auto", "bf16", "no"] = "auto"
+    backbones: list[Name] = Field(
+        min_length=1, description="`embedded:<name>`, a folder, a GGUF file, or organisation/name@revision on the hub"
+    )
+    tasks: dict[Name, dict[str, Any]] = Field(
+        min_length=1,
+        description="names, with options where there are some; values of the budget are for the task alone",
+    )
+    methods: dict[Name, dict[str, Any]] = Field(
+        min_length=1, description="names, with hyperparameters where there are some; `lora@r64` is a second `lora`"
+    )
+    seeds: list[Seed] = Field(min_length=1, description="of data, heads and methods: each gives a cell")
+    budget: Budget = Field(Budget(), description="what every cell may spend")
+    precision: Literal["auto", "bf16", "no"] = Field(
+        "auto", description="arithmetic of training: `auto` is bf16 where the device computes in it, `no` is fp32"
+    )
     form: FormName = Field("head", description="how tasks that allow both are put to a backbone")
     margin: float = Field(
         1.0,
@@ -75,7 +84,7 @@ class SuiteFile(BaseModel):
     )
     forgetting: Name | None = Field(None, description="a task whose test texts tell what a language model forgot")
     profile: bool = Field(True, description="whether the cost of every cell is profiled; a search needs scores alone")
-    keep: Keep = Keep()
+    keep: Keep = Field(Keep(), description="what of a cell is kept beside its record")
     time_limit: str = Field("12 h", description="how long a cell may train, and be profiled; `none` is without end")
     checkpoint: str = Field(
         "5 min", description="how often a training is saved, to be gone on with where it is cut off; `none` is never"
@@ -87,7 +96,7 @@ class SuiteFile(BaseModel):
     )
     slurm: SlurmOptions = Field(SlurmOptions(), description="what `--launcher slurm` asks of the cluster for a job")
     tuning: Tuning | None = Field(None, description="how `bench tune` searches the methods' hyperparameters")
-    plugins: list[Path] = []
+    plugins: list[Path] = Field([], description="files of methods and tasks, as seen from this one")
 
     @field_validator("time_limit", "checkpoint", mode="before")
     @classmethod
