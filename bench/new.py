@@ -22,7 +22,7 @@ LONGEST_NAME = 40
 def add_command(commands: Any) -> None:
     """To the parser of the command line."""
     new = commands.add_parser("new", help="write a plugin package to start from: a method or a task of your own")
-    new.add_argument("kind", choices=KINDS)
+    new.add_argument("kind", choices=KINDS, help="which of them")
     new.add_argument("name", help="as suites will have it: small letters, digits and underscores")
     new.add_argument("folder", nargs="?", type=path_of, help="where to write (default: adaptbench-<name>)")
     new.set_defaults(command=_new)
