@@ -295,7 +295,7 @@ TRIED = ("zero_shot",)  # trains nothing, and is quick
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in TRIED else [pytest.mark.exhaustive]) for name in NAMES]
+    "name", [pytest.param(name, marks=[] if name in TRIED else [pytest.mark.slow]) for name in NAMES]
 )
 def test_every_method_of_ours_passes(name, monkeypatch):
     monkeypatch.setattr(classes, "STEPS", 40)

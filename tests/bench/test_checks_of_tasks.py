@@ -208,7 +208,7 @@ OFFLINE = [name for name in NAMES if Registry().get("tasks", name).cls.card.offl
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.exhaustive] if name in OFFLINE else []) for name in NAMES]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in OFFLINE else []) for name in NAMES]
 )
 def test_every_task_of_ours_passes(name):
     assert failing(Registry().get("tasks", name).cls) == {}

@@ -43,7 +43,7 @@ def run(tmp_path: Path, bench: Callable[..., Any]) -> Callable[..., dict[str, An
     ("backbone", "task", "metric", "least"),
     [
         pytest.param("encoder", "tags", "f1_entity", 0.9, marks=pytest.mark.exhaustive),
-        ("encoder", "warmth", "pearson", 0.8),
+        pytest.param("encoder", "warmth", "pearson", 0.8, marks=pytest.mark.exhaustive),
         pytest.param("encoder", "choose", "accuracy", 0.9, marks=pytest.mark.exhaustive),
         pytest.param("encoder", "find", "f1", 0.8, marks=pytest.mark.exhaustive),
         pytest.param("decoder", "warmth", "pearson", 0.6, marks=pytest.mark.exhaustive),

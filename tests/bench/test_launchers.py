@@ -12,6 +12,7 @@ from bench.launchers import local
 from tests.reports import synthetic_results as synthetic
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("server_of_its_own")
 def test_a_job_caught_by_an_interrupt_at_its_start_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def interrupted(*_: object) -> None:

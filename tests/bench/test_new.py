@@ -130,6 +130,7 @@ def test_a_hyperparameter_can_be_set_and_what_does_not_fit_a_tiny_model_is_told(
     assert "on a tiny model rank 64 exceeds the dimension of query" in ended.stdout
 
 
+@pytest.mark.exhaustive
 def test_broken_plugins_stop_no_suite(bench, write_suite, tmp_path):
     """Those that cannot train fail alone, with a reason of one line; what they promise is for `bench check`."""
     methods = [*FAULTS, "head"]
@@ -178,8 +179,9 @@ def environment(tmp_path_factory) -> Path:
     return folder / "bin" / "python"
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("kind", ["method", "task"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("method", marks=pytest.mark.exhaustive), pytest.param("task", marks=pytest.mark.slow)]
+)
 def test_a_new_plugin_goes_from_nothing_into_a_report(kind, environment, bench, write_suite, tmp_path):
     """Installed in a fresh environment it is found, keeps its promises, passes its own tests, runs and is reported;
     nothing in the repository is touched."""

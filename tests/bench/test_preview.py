@@ -174,8 +174,16 @@ def test_so_it_is_of_a_file_of_each_format(backbones, suite_of, tmp_path: Path, 
     check(suite, tmp_path, monkeypatch)
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("name", ["quick", "embedded", "embedded-large", "families", "masks", "decoder"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("embedded", marks=pytest.mark.exhaustive),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("quick", "embedded-large", "families", "masks", "decoder")
+        ),
+    ],
+)
 def test_so_it_is_of_every_built_in_suite_that_needs_no_hub(tmp_path: Path, monkeypatch, name: str):
     """Their tuned versions have the same tasks."""
     check(Suite.load(name), tmp_path, monkeypatch, steps=1)

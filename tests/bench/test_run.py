@@ -246,6 +246,7 @@ def test_killed_in_the_middle_the_same_command_finishes_with_the_same_scores(ben
     assert {cell_id: after[cell_id] for cell_id in done} == done  # none of them trained again
 
 
+@pytest.mark.exhaustive
 def test_ctrl_c_waits_for_what_runs_and_starts_nothing_new(start, long_suite, tmp_path):
     results = tmp_path / "results" / "tiny"
     run = start("run", long_suite, "--slots", 2)
@@ -260,7 +261,10 @@ def test_ctrl_c_waits_for_what_runs_and_starts_nothing_new(start, long_suite, tm
     assert {record["status"] for record in read_records(results).values()} == {"trained"}
 
 
-@pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)])
+@pytest.mark.parametrize(
+    "signals",
+    [pytest.param((signal.SIGINT, signal.SIGINT)), pytest.param((signal.SIGTERM,), marks=pytest.mark.exhaustive)],
+)
 def test_a_second_ctrl_c_or_a_kill_ends_the_run_at_once_and_loses_no_finished_cell(
     start, long_suite, tmp_path, signals
 ):

@@ -121,8 +121,14 @@ def test_python_beside_results_runs(page: list[Block], workspace: Workspace, mon
     assert len(run_python(page, cell)) > 2
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("topic", [name for name in names() if name != "all"])
+@pytest.mark.parametrize(
+    "topic",
+    [
+        pytest.param(name, marks=pytest.mark.exhaustive if name == "lowrank" else pytest.mark.slow)
+        for name in names()
+        if name != "all"
+    ],
+)
 def test_a_tutorial_leads_from_its_suite_to_a_table(topic: str, workspace: Workspace):
     """Its suite on a tiny backbone, and its commands as they stand there."""
     found = list(blocks(tutorials.pages()[f"tutorials/{topic}.md"], topic))

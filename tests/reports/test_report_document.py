@@ -73,6 +73,7 @@ def test_main_part_of_the_other_topics(embedded: Path, tmp_path: Path, topic: st
 
 
 @needs_latex
+@pytest.mark.exhaustive
 def test_main_part_with_many_methods(adapters: Report):
     _check(adapters)
 
@@ -211,7 +212,7 @@ def test_every_work_that_a_topic_cites_is_there():
 
 @needs_latex
 @pytest.mark.usefixtures("blank_figures")
-@pytest.mark.parametrize("kind", ["class", "style", "folder"])
+@pytest.mark.parametrize("kind", [pytest.param("class", marks=pytest.mark.exhaustive), "style", "folder"])
 def test_own_template_replaces_ours(tmp_path: Path, kind: str):
     root = synthetic_suite.write_suite(tmp_path / "results", "embedded")
     own = tmp_path / "own"
