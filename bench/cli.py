@@ -162,7 +162,7 @@ def _run(arguments: argparse.Namespace) -> int:
         records, left = running.carry_out(suite, arguments, store, display)
     if said := watching.of_precisions(records):
         print(said)
-    lacking = _lacking(records, suite.file.profile)
+    lacking = _lacking(records, bool(suite.file.profile))
     if left:
         lacking.append(f"stopped with {left} cells open: the same command goes on from there")
     print(f"results: {store.root}" + (f" ({'; '.join(lacking)})" if lacking else ""))

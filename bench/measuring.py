@@ -76,15 +76,15 @@ class Timing:
         return self.error > DRIFTED
 
 
-def beside(reference: Action, action: Action, device: torch.device) -> Timing:
+def beside(reference: Action, action: Action, device: torch.device, brief: bool = False) -> Timing:
     """Times an action in turn with a reference; who goes first changes from pair to pair. Goes on for as many rounds as
-    it takes until the ratio is sure, within bounds."""
+    it takes until the ratio is sure, within bounds; for one, if it is to be `brief`."""
     for _ in range(WARM_UP):
         reference()
         action()
     rounds: list[list[tuple[float, float]]] = []
     began = time.perf_counter()
-    for number in range(MOST_ROUNDS):
+    for number in range(1 if brief else MOST_ROUNDS):
         late = time.perf_counter() - began > LONGEST
         if number >= ROUNDS and (late or _timing(rounds).error <= SURE):
             break

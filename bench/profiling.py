@@ -86,11 +86,12 @@ def profile(
     plain: PreTrainedModel,
     budget: Budget,
     form: Form,
+    brief: bool = False,
 ) -> Cost:
     """Profiles an adapted, untrained model; afterwards it is merged where the method merges.
 
     `plain` is the backbone before any adaptation, with the same head: it is what times are compared with. `peak` is
-    what `peak_memory` has measured.
+    what `peak_memory` has measured. A `brief` one times one round of everything.
     """
     device = accelerator.device
     ids = _random_ids(budget.batch_size, budget.max_length, anatomy.config, device)
@@ -101,7 +102,7 @@ def profile(
     for phase in method.phases():
         trainer = PhaseTrainer(accelerator, model, anatomy, method, phase, STEPS, form, budget, constant_rate=True)
         yardstick = _yardstick(accelerator, plain, form, ids, budget)
-        cost, timing = _train_cost(trainer, phase, ids, budget, yardstick)
+        cost, timing = _train_cost(trainer, phase, ids, budget, yardstick, brief)
         phases.append(cost)
         timings.append(timing)
     weights = bytes_of([*model.parameters(), *model.buffers()])
@@ -118,7 +119,7 @@ def profile(
     def beside_the_backbone() -> Timing:
         model.eval()
         with frozen(plain, model):
-            return beside(lambda: form.read(plain, question), read, device)
+            return beside(lambda: form.read(plain, question), read, device, brief)
 
     with torch.no_grad():
         unmerged = beside_the_backbone()
@@ -128,7 +129,7 @@ def profile(
         stored = bytes_of(method.state(anatomy.model).values())
         merged = beside_the_backbone() if method.merge(anatomy.model) else None
     return Cost(
-        protocol=_protocol(budget),
+        protocol=_protocol(budget, brief),
         peak_memory_bytes=peak,
         weights_bytes=weights,
         stored_bytes=stored,
@@ -142,13 +143,13 @@ def profile(
     )
 
 
-def _protocol(budget: Budget) -> dict[str, Any]:
+def _protocol(budget: Budget, brief: bool) -> dict[str, Any]:
     apart = {name: value for name in ("micro_batch", "activation_checkpointing") if (value := getattr(budget, name))}
     return apart | {
         "train_batch": [budget.batch_size, budget.max_length],
         "inference_batch": [INFERENCE_BATCH, budget.max_length],
         "yardstick": "activation-only backward",
-        "pairs": ROUNDS * PAIRS_A_ROUND,
+        "pairs": (1 if brief else ROUNDS) * PAIRS_A_ROUND,
     }
 
 
@@ -213,7 +214,7 @@ def _yardstick(
 
 
 def _train_cost(
-    trainer: PhaseTrainer, phase: Phase, ids: Tensor, budget: Budget, yardstick: Callable[[], None]
+    trainer: PhaseTrainer, phase: Phase, ids: Tensor, budget: Budget, yardstick: Callable[[], None], brief: bool
 ) -> tuple[PhaseCost, Timing]:
     """What a step costs on a batch of such token ids (batch, length), timed in turn with the yardstick."""
 
@@ -230,7 +231,7 @@ def _train_cost(
     with saved_tensors(trainer.model) as saved:
         loss = trainer.loss(trainer.form.synthetic(ids[: budget.micro_batch or len(ids)]))
     del loss
-    timing = beside(yardstick, step, ids.device)
+    timing = beside(yardstick, step, ids.device, brief)
     states = [value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)]
     cost = PhaseCost(
         name=phase.name,

@@ -96,7 +96,7 @@ class Scheduler:
                 self._write_manifest()
             finished = list(self.standing.values())
             slots = 0 if self.launcher.remote else len(self.slots)
-            display.begin(self.suite.name, self.suite.cells, finished, slots, self.suite.file.profile)
+            display.begin(self.suite.name, self.suite.cells, finished, slots, bool(self.suite.file.profile))
             try:
                 while self._fill() or self.launcher.running:
                     self._tell_interrupt(display)
@@ -216,7 +216,7 @@ class Scheduler:
 
     def _profiles(self, cell: Cell) -> bool:
         """A trial that is cut short costs what its whole would."""
-        return self.suite.file.profile and cell.stop is None
+        return bool(self.suite.file.profile) and cell.stop is None
 
     def _costed(self, record: Record) -> Record:
         """A trained one, with the profile that it shares with another seed's, if that is known; else it is to have
@@ -249,7 +249,8 @@ class Scheduler:
         queue = self.train if stage == "train" else self.profile
         every = seconds_of(self.suite.file.checkpoint)
         processes = self.processes if stage == "train" else 1
-        queue.append(Job(cell, stage, self.results, self.base, plugins, attempt, keep, every, processes))
+        brief = self.suite.file.profile == "brief"
+        queue.append(Job(cell, stage, self.results, self.base, plugins, attempt, keep, every, processes, brief))
 
     def _fill(self) -> bool:
         """Starts what can start now; False where nothing is left to start."""

@@ -8,7 +8,16 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from bench.cluster_options import SlurmOptions
 from bench.durations import seconds_of
@@ -32,6 +41,13 @@ def _name(text: str) -> str:
     if odd := [char for char in text if not char.isprintable()]:
         raise ValueError(f"a name is printable, on one line, and has no U+{ord(odd[0]):04X} in it")
     return text
+
+
+def _way_to_profile(value: object) -> object:
+    """Said here, since of two types pydantic would say two things."""
+    if isinstance(value, bool) or value == "brief":
+        return value
+    raise ValueError(f"{value!r} is no way to profile; write true or false, or brief")
 
 
 Name = Annotated[str, AfterValidator(_name)]
@@ -83,7 +99,11 @@ class SuiteFile(BaseModel):
         " equal; of a metric that is no fraction, the same share in percent",
     )
     forgetting: Name | None = Field(None, description="a task whose test texts tell what a language model forgot")
-    profile: bool = Field(True, description="whether the cost of every cell is profiled; a search needs scores alone")
+    profile: Annotated[bool | Literal["brief"], BeforeValidator(_way_to_profile)] = Field(
+        True,
+        description="whether the cost of every configuration is profiled (a search needs scores alone); `brief`: times"
+        " are those of one round, and too rough to compare",
+    )
     keep: Keep = Field(Keep(), description="what of a cell is kept beside its record")
     time_limit: str = Field("12 h", description="how long a cell may train, and be profiled; `none` is without end")
     checkpoint: str = Field(

@@ -145,6 +145,7 @@ class CellRun:
     def __init__(self, job: Job, line: Lifeline) -> None:
         self.cell = job.cell
         self.keep = job.keep
+        self.brief = job.brief
         self.base = job.base
         self.line = line
         self.registry = Registry(job.plugins, job.base)
@@ -324,7 +325,7 @@ class CellRun:
         self.accelerator.free_memory()
         anatomy, _ = self.adapted()
         plain, _ = self.load()
-        record.cost = profile(self.accelerator, peak, anatomy, method, plain, budget, form)
+        record.cost = profile(self.accelerator, peak, anatomy, method, plain, budget, form, self.brief)
         record.status, record.reason = "ok", None
 
     def environment(self) -> dict[str, Any]:

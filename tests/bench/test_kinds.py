@@ -87,7 +87,7 @@ def test_an_encoder_decoder_is_trained_on_text(run, backbones, task: str):
 def test_prompting_trains_nothing_and_pays_at_inference(run, backbones):
     methods = {"zero_shot": {}, "few_shot": {"shots": 3}, "full": {"lr": 3e-3}, "prefix_tuning": {"lr": 1e-2}}
     found = run(
-        backbones["decoder"], tasks=["colours", "go"], form="text", methods=methods, forgetting="go", profile=True
+        backbones["decoder"], tasks=["colours", "go"], form="text", methods=methods, forgetting="go", profile="brief"
     )
     zero, few, full, prefix = (found[f"{name} colours"] for name in methods)
     for record in (zero, few):

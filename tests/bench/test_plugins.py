@@ -144,7 +144,7 @@ def test_a_plugin_that_another_imports_is_one_module(tmp_path, order):
 
 def test_a_run_executes_a_plugin_once_in_each_of_its_processes(write_suite, bench, tmp_path):
     plugin = write(tmp_path / "mine.py", "made", imports=counting(tmp_path / "count"))
-    path = write_suite(methods=["made"], plugins=[str(PLUGINS / "colours.py"), str(plugin)], profile=True)
+    path = write_suite(methods=["made"], plugins=[str(PLUGINS / "colours.py"), str(plugin)], profile="brief")
     assert bench("run", path, "--slots", 1).returncode == 0
     processes = (tmp_path / "count").read_text().splitlines()
     assert len(processes) == len(set(processes)) == 3  # the command, the cell, its cost profile

@@ -13,7 +13,7 @@ from transformers import BertConfig, BertForSequenceClassification, LlamaConfig,
 from bench import measuring
 from bench.forms.sequence import Classification
 from bench.measuring import PeakMemory, beside, count_flops
-from bench.profiling import count_parameters, peak_memory, profile
+from bench.profiling import _protocol, count_parameters, peak_memory, profile
 from methods.anatomy import Anatomy
 from methods.baselines.full import Full
 from methods.baselines.head import Head
@@ -209,6 +209,20 @@ def test_a_ratio_that_is_not_sure_is_taken_more_often_and_then_said_to_have_drif
     assert min(timing.rounds) <= timing.ratio <= max(timing.rounds)
 
 
+def test_a_brief_profile_is_of_one_round_and_says_so(monkeypatch):
+    now = 0.0
+
+    def takes(seconds):
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr("bench.measuring.time", SimpleNamespace(perf_counter=lambda: now))
+    timing = beside(lambda: takes(0.1), lambda: takes(0.3), torch.device("cpu"), brief=True)
+    assert (timing.pairs, timing.rounds) == (measuring.PAIRS_A_ROUND, (pytest.approx(3.0),))
+    assert _protocol(Budget(), brief=True)["pairs"] == measuring.PAIRS_A_ROUND
+    assert _protocol(Budget(), brief=False)["pairs"] >= measuring.PAIRS_A_ROUND * measuring.ROUNDS
+
+
 def test_a_model_of_long_steps_is_timed_in_as_many_rounds_of_fewer_pairs(monkeypatch):
     now = 0.0
 
@@ -227,7 +241,7 @@ def test_the_yardstick_is_a_forward_pass_and_the_backward_pass_of_activations_al
     that depend on the embeddings; none for a weight."""
     counted = []
 
-    def count(reference, action, device):
+    def count(reference, action, device, brief):
         counted.append(count_flops(reference))
         return beside(reference, action, device)
 

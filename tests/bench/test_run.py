@@ -74,7 +74,7 @@ def long_suite(write_suite):
 
 
 def test_a_run_leaves_complete_records_and_a_second_runs_nothing(bench, write_suite, tmp_path):
-    suite = write_suite(profile=True)
+    suite = write_suite(profile="brief")
     first = bench("run", suite)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "tiny: 2 cells (1 backbone × 2 methods × 1 task × 1 seed): 0 done, 2 open" in first.stdout
@@ -110,7 +110,7 @@ def test_a_record_keeps_where_it_was_trained_when_its_cost_is_profiled_elsewhere
     here = record["environment"]["processor"]
     record["environment"] |= {"processor": "another machine's", "threads": 64}
     path.write_text(json.dumps(record))
-    assert bench("run", write_suite(methods=["head"], profile=True)).returncode == 0
+    assert bench("run", write_suite(methods=["head"], profile="brief")).returncode == 0
     profiled = json.loads(path.read_text())
     assert profiled["status"] == "ok"
     assert profiled["environment"] == record["environment"]
@@ -206,7 +206,7 @@ def test_what_does_not_fit_into_memory_is_trained_with_fewer_examples_at_a_time(
     """As if it had been asked for so from the first, profile included."""
     budget = {"train_examples": 30, "validation_examples": 8, "test_examples": 8, "epochs": 2, "batch_size": 8}
     for name, more in (("fitted", {}), ("asked", {"micro_batch": 2})):
-        suite = write_suite(name, methods=["greedy"], plugins=FAULTY, budget=budget | more, profile=True)
+        suite = write_suite(name, methods=["greedy"], plugins=FAULTY, budget=budget | more, profile="brief")
         assert bench("run", suite).returncode == 0
     [fitted], [asked] = (read_records(tmp_path / "results" / name).values() for name in ("fitted", "asked"))
     assert fitted["id"] != asked["id"]

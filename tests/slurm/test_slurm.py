@@ -170,7 +170,7 @@ def test_whatever_befalls_its_jobs_a_suite_ends_as_it_does_on_one_machine(cluste
 def test_a_machine_without_torch_submits_and_a_job_that_was_cancelled_for_another_is_submitted_again(
     cluster, write_suite, tmp_path
 ):
-    suite = write_suite(methods={"head": {"lr": 1e-2}}, profile=True)
+    suite = write_suite(methods={"head": {"lr": 1e-2}}, profile="brief")
     python = tmp_path / "python-with-torch"
     python.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} "$@"\n')
     python.chmod(0o755)
