@@ -43,7 +43,7 @@ def test_what_is_written_passes_the_linter_and_keeps_its_promises(kind, bench, t
         assert check.outcome().status != "failed", check.outcome()
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["method", "task"])
 def test_what_is_written_passes_mypy(kind, bench, tmp_path):
     bench("new", kind, "mine", "here")
