@@ -23,6 +23,9 @@ from bench import cli
 # The models are tiny: threads would cost more than they bring, and take the cores from the tests beside. Processes
 # that tests start inherit it. Before torch is imported, which reads it once.
 os.environ["OMP_NUM_THREADS"] = "1"
+# A profile has all cores, which the tests beside it have too: threads that spin while they wait would wait for each
+# other's turn.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 ROOT = Path(__file__).resolve().parent.parent
 PLUGINS = ROOT / "tests" / "plugins"

@@ -15,7 +15,7 @@ from bench.caches import kept as cached
 from bench.job import Job
 from bench.lifeline import Lifeline
 from records import predictions
-from records.record import Record
+from records.record import Cost, Record
 from records.store import RecordStore
 from tests.faults import points
 
@@ -49,7 +49,8 @@ def run(job: Job, line: Lifeline, threads: int) -> None:
     record = store.read(job.cell.id, job.cell) if job.stage == "profile" else _trained(job, store, answers)
     assert record is not None
     line.end_a_fork()
-    store.write(record.model_copy(update={"status": "ok" if job.stage == "profile" else "trained"}))
+    profiled = {"status": "ok", "cost": Cost(protocol={}, stored_bytes=EXAMPLES)}
+    store.write(record.model_copy(update=profiled if job.stage == "profile" else {"status": "trained"}))
 
 
 def _trained(job: Job, store: RecordStore, answers: list[int]) -> Record:

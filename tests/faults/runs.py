@@ -38,8 +38,8 @@ TIME_LIMITS = (12.0, 300.0)
 PATIENCE = 600.0
 # By which processes of a run are known, also those that have lost their parents.
 MARK = "BENCH_TEST_MARK"
-# Of a record, what is of the day and not of the cell.
-OF_THE_DAY = {"started", "finished", "wall_seconds", "attempts", "environment", "profiled"}
+# Of a record, what is of the day and not of the cell: which of the seeds was trained first, and so profiled, as well.
+OF_THE_DAY = {"started", "finished", "wall_seconds", "attempts", "environment", "profiled", "profile_of"}
 
 
 @dataclass
