@@ -21,7 +21,7 @@ from pydantic import ValidationError
 # What every cell needs is imported here, once, by the server from which the workers are forked.
 from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: F401
 
-from bench import environment, ranks
+from bench import environment, kernels, ranks
 from bench.attempts import trained
 from bench.backbones import Backbone, BackboneError
 from bench.checkpoints import Checkpoints
@@ -65,6 +65,7 @@ def run(job: Job, line: Lifeline, threads: int) -> None:
     _redirect_output(store.log(job.cell.id), append=job.stage == "profile" or job.attempt > 1 or ranks.count() > 1)
     quieten()
     torch.set_num_threads(threads)
+    kernels.use()
     now = _now()
     record = Record(
         id=job.cell.id, cell=job.cell, status="failed", attempts=job.attempt, started=now, finished=now,

@@ -1,0 +1,157 @@
+"""The kernels for dropout on a processor, against PyTorch's own, and against what chance gives."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from bench import kernels
+from bench.measuring import count_flops
+
+MILLION = 2**20
+
+
+@pytest.mark.parametrize("p", [0.5, 0.9, 0.1, 0.01, 0.999, 1 / 3])
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float64, torch.bool, torch.int64])
+def test_ones_are_as_many_as_asked_for(p: float, kind: torch.dtype) -> None:
+    torch.manual_seed(1)
+    drawn = kernels.bernoulli_(torch.empty(MILLION, dtype=kind), p).double()
+    assert set(drawn.unique().tolist()) <= {0.0, 1.0}
+    spread = math.sqrt(p * (1 - p) / MILLION)
+    assert abs(drawn.mean().item() - p) < 5 * spread
+    # Numbers that come of one random word, or of neighbouring words, are no more alike than others.
+    for lanes in (2, 4):
+        assert all(abs(lane.mean().item() - p) < 5 * spread * math.sqrt(lanes) for lane in drawn.view(-1, lanes).T)
+    for apart in (1, 2, 3, 4, 8):
+        together = ((drawn[apart:] - p) * (drawn[:-apart] - p)).mean().item() / (p * (1 - p))
+        assert abs(together) < 5 / math.sqrt(MILLION)
+
+
+@pytest.mark.parametrize(("p", "expected"), [(2**-14, 64), (2**-17, 8)])
+def test_what_is_rare_is_not_rounded_away(p: float, expected: int) -> None:
+    torch.manual_seed(2)
+    found = int(kernels.bernoulli_(torch.empty(MILLION), p).sum())
+    assert abs(found - expected) < 5 * math.sqrt(expected)
+    left = int((kernels.bernoulli_(torch.empty(MILLION), 1 - p) == 0).sum())
+    assert abs(left - expected) < 5 * math.sqrt(expected)
+
+
+def test_the_ends_are_certain() -> None:
+    assert not kernels.bernoulli_(torch.ones(100), 0).any()
+    assert kernels.bernoulli_(torch.zeros(100), 1).all()
+    assert kernels.bernoulli_(torch.zeros(100), 1 - 1e-12).all()
+    assert kernels.bernoulli_(torch.empty(0, 3), 0.5).shape == (0, 3)
+    with pytest.raises(RuntimeError, match="probability"):
+        kernels.bernoulli_(torch.empty(3), 1.5)
+
+
+def test_a_seed_or_a_generator_says_which() -> None:
+    def drawn(generator: torch.Generator | None = None) -> list[float]:
+        return kernels.bernoulli_(torch.empty(3, 67).T, 0.4, generator=generator).tolist()
+
+    torch.manual_seed(3)
+    first, second = drawn(), drawn()
+    torch.manual_seed(3)
+    assert drawn() == first != second
+    state = torch.get_rng_state()
+    assert drawn(torch.Generator().manual_seed(3)) == first
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def _mask(heads: int, keys: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(4)
+    hidden = torch.rand(2, heads, 5, keys, generator=generator) < 0.3
+    hidden[:, :, 1] = True  # a query from which all is hidden
+    return torch.randn(2, heads, 5, keys, generator=generator, dtype=torch.float64).masked_fill(hidden, -torch.inf)
+
+
+def _inputs(length: int, keys: int, kind: torch.dtype, groups: int = 1) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    shapes = (2, 3, length, 8), (2, 3 // groups, keys, 8), (2, 3 // groups, keys, 8)
+    return [torch.randn(shape, generator=generator).to(kind).requires_grad_() for shape in shapes]
+
+
+@pytest.mark.parametrize("heads", [0, 1, 3])
+@pytest.mark.parametrize("keys", [5, 9])
+@pytest.mark.parametrize(("kind", "within"), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize("dropped", [False, True])
+def test_attention_is_that_of_pytorch(heads: int, keys: int, kind: torch.dtype, within: float, dropped: bool) -> None:
+    mask = _mask(heads, keys).to(kind) if heads else None
+    options: dict[str, Any] = {"scale": 0.3}
+    if dropped:
+        kept = torch.rand(2, 3, 5, keys, generator=torch.Generator().manual_seed(6)) > 0.2
+        options |= {"dropout_p": 0.2, "dropout_mask": kept}
+    results = []
+    for attend in (torch.ops.aten._scaled_dot_product_attention_math, kernels.attention):
+        query, key, value = inputs = _inputs(5, keys, kind)
+        found = attend(query, key, value, mask, **options)[0]
+        weights = torch.arange(found.numel(), dtype=kind).view(found.shape) / found.numel()
+        results.append((found, *torch.autograd.grad((found * weights).sum(), inputs)))
+    for theirs, ours in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=within, rtol=within)
+
+
+def test_attention_that_is_causal_or_has_groups_of_heads_is_that_of_pytorch() -> None:
+    query, key, value = _inputs(6, 6, torch.float64)
+    theirs = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    torch.testing.assert_close(kernels.attention(query, key, value, is_causal=True)[0], theirs)
+    query, key, value = _inputs(6, 6, torch.float64, groups=3)
+    theirs = F.scaled_dot_product_attention(query, key, value, enable_gqa=True)
+    torch.testing.assert_close(kernels.attention(query, key, value, enable_gqa=True)[0], theirs)
+
+
+def test_dropout_leaves_out_weights_of_attention_and_makes_up_for_them() -> None:
+    torch.manual_seed(7)
+    query, key = torch.zeros(64, 4, 16, 8), torch.zeros(64, 4, 16, 8)
+    found, weights = kernels.attention(query, key, torch.ones(64, 4, 16, 8), dropout_p=0.25)
+    # All weights are 1/16, of which three in four are left, at 4/3 of it.
+    torch.testing.assert_close(weights.unique(), torch.tensor([0, 1 / 12]))
+    assert (weights > 0).float().mean().item() == pytest.approx(0.75, abs=0.01)
+    assert found.mean().item() == pytest.approx(1, abs=0.01)
+
+
+IN_A_WORKER = """
+import torch
+from bench import kernels
+from tests.bench.test_kernels import attended, flops_of_attention
+
+theirs, flops = attended(), flops_of_attention()
+own = kernels.bernoulli_(torch.empty(1000), 0.9, generator=torch.Generator().manual_seed(0))
+kernels.use()
+kernels.use()
+torch.manual_seed(0)
+assert torch.equal(torch.empty(1000).bernoulli_(0.9), own)
+torch.manual_seed(0)
+torch.testing.assert_close(torch.nn.functional.dropout(torch.ones(1000), 0.1), own / 0.9)
+torch.testing.assert_close(attended(), theirs)
+assert flops_of_attention() == flops == 3 * 2 * (2 * 3 * 5 * 7 * (8 + 8))
+"""
+
+
+def attended() -> torch.Tensor:
+    """By the kernel that is not fused, of queries from some of which everything is hidden."""
+    query, key, value = _inputs(5, 7, torch.float32)
+    with sdpa_kernel(SDPBackend.MATH):
+        return F.scaled_dot_product_attention(query, key, value, _mask(1, 7) > -torch.inf)
+
+
+def flops_of_attention() -> int:
+    """Of a forward and a backward pass with dropout, and a mask that asks for no gradient."""
+    query, key, value = _inputs(5, 7, torch.float32)
+    visible = torch.ones(2, 1, 5, 7, dtype=torch.bool)
+    return count_flops(
+        lambda: F.scaled_dot_product_attention(query, key, value, visible, dropout_p=0.1).sum().backward()
+    )
+
+
+def test_a_process_that_uses_them_draws_by_them_and_counts_the_same_flops() -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", IN_A_WORKER], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
