@@ -74,8 +74,9 @@ def _mask(heads: int, keys: int) -> torch.Tensor:
 
 def _inputs(length: int, keys: int, kind: torch.dtype, groups: int = 1) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(5)
-    shapes = (2, 3, length, 8), (2, 3 // groups, keys, 8), (2, 3 // groups, keys, 8)
-    return [torch.randn(shape, generator=generator).to(kind).requires_grad_() for shape in shapes]
+    # In memory heads come after the length, as models have them.
+    shapes = (2, length, 3, 8), (2, keys, 3 // groups, 8), (2, keys, 3 // groups, 8)
+    return [torch.randn(shape, generator=generator).to(kind).transpose(1, 2).requires_grad_() for shape in shapes]
 
 
 @pytest.mark.parametrize("heads", [0, 1, 3])
