@@ -230,7 +230,9 @@ class Results:
         return {"id": record.id, **{name: getattr(record.cell, name) for name in AXES}}
 
     def _counts(self) -> str:
-        return ", ".join(f"{count} {status}" for status, count in self._read.cells["status"].value_counts().items())
+        counts = [f"{count} {status}" for status, count in self._read.cells["status"].value_counts().items()]
+        lost = len(self._read.manifest.left_out)
+        return ", ".join([*counts, f"{lost} left out"] if lost else counts)
 
     def __repr__(self) -> str:
         return f"<Results {self.folder}: {len(self._read.cells)} cells, {self._counts()}>"

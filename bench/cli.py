@@ -32,7 +32,7 @@ from bench.folders import UsageError, cell_of, expanded, path_of, store_of, usab
 from bench.previewing import commands as preview_commands
 from bench.tracking import TRACKERS
 from bench.tuning import commands as tuning_commands
-from records.record import Record
+from records.record import Record, left_out
 from records.store import ResultsError
 from records.text import printable
 
@@ -163,6 +163,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if said := watching.of_precisions(records):
         print(said)
     lacking = _lacking(records, bool(suite.file.profile))
+    if lost := left_out(suite.left_out):
+        lacking.append(f"{len(lost)} left out, as {lost[0]}")
     if left:
         lacking.append(f"stopped with {left} cells open: the same command goes on from there")
     print(f"results: {store.root}" + (f" ({'; '.join(lacking)})" if lacking else ""))

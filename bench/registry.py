@@ -93,7 +93,7 @@ class Registry:
 
     def made_to_order(self) -> list[str]:
         """What their names look like. This imports none of them."""
-        return [f"{name}:{_constant(point.module, 'EXAMPLE')}" for name, point in _makers().items()]
+        return [f"{name}:{_constant(point, 'EXAMPLE')}" for name, point in _makers().items()]
 
     def libraries(self, kind: Kind) -> list[str]:
         """The libraries that are installed. This imports none of them."""
@@ -211,10 +211,10 @@ def _inherited(cls: Any) -> str:
     return hashlib.sha256("+".join(revisions).encode()).hexdigest()[:4]
 
 
-def _constant(module: str, name: str) -> str:
+def _constant(point: metadata.EntryPoint, name: str) -> str:
     """What a module calls by this name, read from its source."""
     with contextlib.suppress(Exception):  # of a stranger's package
-        spec = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(point.module)
         source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
         for node in ast.parse(source).body:
             if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):

@@ -153,8 +153,9 @@ class _Reader:
         """Without what is left out. Where no cell remains, that is a fault."""
         broken = {file: self.registry.broken.get(self.place_of(file)) for file in axes.file.plugins}
         left = axes.without(self.left_out, {file: redacted(reason) for file, reason in broken.items() if reason})
-        for kind, entries in (("methods", left.methods), ("tasks", left.tasks)):
-            for name, reason in self.left_out.get(kind, {}).items() if not entries else ():
+        kinds: tuple[tuple[Kind, Mapping[str, object]], ...] = (("methods", left.methods), ("tasks", left.tasks))
+        for kind, remaining in kinds:
+            for name, reason in self.left_out.get(kind, {}).items() if not remaining else ():
                 self.fault((kind, name), reason)
         self.stop_at_faults()
         return left

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bench import registry
 from bench.checks import checks
 from bench.registry import Registry
 from tests.conftest import PLUGINS, ROOT, read_records
@@ -145,26 +144,6 @@ def test_broken_plugins_stop_no_suite(bench, write_suite, tmp_path):
     assert "not finite" in records["not_finite"]["reason"]
     assert records["wrong_signature"]["reason"].startswith("TypeError: WrongSignature.adapt() takes 2 positional")
     assert not any("\n" in (record["reason"] or "") for record in records.values())
-
-
-def test_one_that_is_installed_and_broken_is_in_nobodys_way(bench, write_suite, tmp_path, monkeypatch):
-    info = tmp_path / "site" / "broken-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[bench.methods]\ngone = gone_module:Gone\n")
-    (tmp_path / "site" / "gone_module.py").write_text("import nowhere_to_be_found\n")
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    registry._entry_points.cache_clear()
-    try:
-        ran = bench("run", write_suite(methods=["head"]))
-        named = bench("run", write_suite("named", methods=["head", "gone"]))
-        checked = bench("check", "gone")
-    finally:
-        registry._entry_points.cache_clear()
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert named.returncode == 1 and len(named.stderr.splitlines()) == 1
-    assert "named.yaml" in named.stderr and "No module named 'nowhere_to_be_found'" in named.stderr
-    assert checked.returncode == 1 and "No module named 'nowhere_to_be_found'" in checked.stdout
 
 
 @pytest.fixture(scope="module")
