@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     sharing.add_commands(commands)
     doctor_commands.add_command(commands)
     new.add_command(commands)
-    check_commands.add_command(commands)
+    check_commands.add_command(commands, _length_of_time)
 
     show = commands.add_parser("show", help="a cell's record")
     show.add_argument("cell", help="its id, or the beginning of it")

@@ -184,7 +184,12 @@ def test_a_run_says_so_everywhere_and_goes_on_once_it_is_mended(bench, write_sui
     assert f"(1 left out, as {line}" in ran.stdout
     results = tmp_path / "results" / "tiny"
     assert {r["cell"]["label"]: r["status"] for r in read_records(results).values()} == {"head": "trained"}
-    for command in (("status", "tiny"), ("preview", path), ("plan", path), ("run", path, "--launcher", "slurm", "--dry-run")):
+    for command in (
+        ("status", "tiny"),
+        ("preview", path),
+        ("plan", path),
+        ("run", path, "--launcher", "slurm", "--dry-run"),
+    ):
         assert line in bench(*command).stdout, command
     assert bench("preview", path).returncode == 1
     assert line in api.plan(path, results).left_out[0]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from bench.checks import checks
 from bench.registry import Registry
+from tests.bench.test_plugins import METHOD
 from tests.conftest import PLUGINS, ROOT, read_records
 
 FAULTS = {
@@ -108,6 +110,34 @@ def test_a_plugin_that_cannot_be_imported_is_told_and_the_others_are_checked(ben
     assert "no check of 10 fails" in ended.stdout
 
 
+HANGS = """
+import time
+
+
+class Hangs(Made):
+    card = dataclasses.replace(Made.card, name="hangs")
+    seconds: float = 0.0
+
+    def unsupported(self, anatomy, task):
+        try:
+            time.sleep(1000)
+        except Exception:  # as whoever tries again
+            pass
+"""
+
+
+def test_a_check_that_hangs_is_told_and_the_other_plugins_are_checked(bench, tmp_path):
+    made = METHOD.format(name="made", imports="import dataclasses", body="anatomy.freeze()")
+    (tmp_path / "hangs.py").write_text(made + HANGS)
+    began = time.monotonic()
+    ended = bench("check", "hangs.py", "zero_shot", "--architecture", "bert", "--time-limit", "1 s")
+    assert ended.returncode == 1 and not ended.stderr
+    [line] = [line for line in ended.stdout.splitlines() if "TookTooLong" in line]
+    assert line.startswith("  FAILED   applies: TookTooLong: it took longer than 1 s (line ")
+    assert "to mend it: mend what hangs, or give it longer: --time-limit" in ended.stdout
+    assert "zero_shot (" in ended.stdout and time.monotonic() - began < 1000
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -161,9 +191,9 @@ def environment(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     "kind", [pytest.param("method", marks=pytest.mark.exhaustive), pytest.param("task", marks=pytest.mark.slow)]
 )
-def test_a_new_plugin_goes_from_nothing_into_a_report(kind, environment, bench, write_suite, tmp_path):
+def test_a_new_plugin_goes_from_nothing_into_a_report(kind, environment, bench, write_suite, backbones, tmp_path):
     """Installed in a fresh environment it is found, keeps its promises, passes its own tests, runs and is reported;
-    nothing in the repository is touched."""
+    nothing in the repository is touched. The backbone spells out words that it does not know."""
     name = f"fresh_{kind}"
     assert bench("new", kind, name, "plugin").returncode == 0
     pip = (sys.executable, "-m", "pip", "--python", environment, "install", "--quiet", "--no-deps")
@@ -174,7 +204,7 @@ def test_a_new_plugin_goes_from_nothing_into_a_report(kind, environment, bench, 
     assert "no check of" in executed(*command, "check", name, "--architecture", "bert", cwd=tmp_path, **own)
     executed(environment, "-m", "pytest", "-q", cwd=tmp_path / "plugin", **own)
     axes = {"methods": ["head", name]} if kind == "method" else {"tasks": [name]}
-    executed(*command, "run", write_suite(**axes), cwd=tmp_path, **own)
+    executed(*command, "run", write_suite(backbones=[str(backbones["encoder"])], **axes), cwd=tmp_path, **own)
     executed(*command, "report", "tiny", cwd=tmp_path, **own)
     [page] = (tmp_path / "results" / "tiny" / "report").glob("*.html")
     assert f"Fresh {kind}" in page.read_text()
