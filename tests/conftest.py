@@ -41,8 +41,8 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def make_tiny_backbone(folder: Path) -> None:
-    """A two-layer BERT with random weights, and a tokenizer that knows the words of tests/plugins/colours.py."""
+def make_tiny_backbone(folder: Path, layers: int = 2) -> None:
+    """A BERT with random weights, and a tokenizer that knows the words of tests/plugins/colours.py."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizer
 
@@ -55,7 +55,7 @@ def make_tiny_backbone(folder: Path) -> None:
     BertTokenizer(vocab={word: index for index, word in enumerate(words)}).save_pretrained(folder)
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        vocab_size=len(words), hidden_size=32, num_hidden_layers=layers, num_attention_heads=2, intermediate_size=64,
         max_position_embeddings=128,
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)
