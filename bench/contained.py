@@ -17,22 +17,26 @@ class TookTooLong(BaseException):
 
 @contextlib.contextmanager
 def contained(limit: float | None = None) -> Iterator[None]:
-    """`os._exit` raises SystemExit in there, as `sys.exit` does; streams and the current folder are put back. After
-    `limit` seconds TookTooLong is raised, in the main thread and where Python gets to run: what hangs in C code is not
-    interrupted."""
-    leave, streams, here = os._exit, (sys.stdout, sys.stderr), os.getcwd()
-    os._exit = _leave
+    """`os._exit` raises SystemExit in there, as `sys.exit` does; streams and the current folder are put back, and a
+    process that the code has forked ends. After `limit` seconds TookTooLong is raised, in the main thread and where
+    Python gets to run: what hangs in C code is not interrupted."""
+    ends, streams, here, pid = os._exit, (sys.stdout, sys.stderr), os.getcwd(), os.getpid()
+
+    def leave(status: int) -> NoReturn:
+        if os.getpid() != pid:
+            ends(status)
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = leave
     try:
         with _limited(limit):
             yield
     finally:
-        os._exit = leave
+        if os.getpid() != pid:  # it would go on as a second one of us
+            ends(0)
+        os._exit = ends
         sys.stdout, sys.stderr = streams
         os.chdir(here)  # paths are seen from there, wherever the code has gone
-
-
-def _leave(status: int) -> NoReturn:
-    raise SystemExit(f"os._exit({status})")
 
 
 @contextlib.contextmanager

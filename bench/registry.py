@@ -188,7 +188,15 @@ def _bridge(library: str) -> ModuleType:
 
 @cache
 def _entry_points(kind: Kind) -> dict[str, metadata.EntryPoint]:
-    return {point.name: point for point in metadata.entry_points(group=f"bench.{kind}")}
+    """Ours come first, and no other takes the name of one of them."""
+    found: dict[str, metadata.EntryPoint] = {}
+    for point in sorted(metadata.entry_points(group=f"bench.{kind}"), key=lambda point: not _is_own(point)):
+        found.setdefault(point.name, point)
+    return found
+
+
+def _is_own(point: metadata.EntryPoint) -> bool:
+    return point.dist is not None and point.dist.name == OWN
 
 
 def _revision(cls: Any, point: metadata.EntryPoint) -> str:
@@ -197,7 +205,7 @@ def _revision(cls: Any, point: metadata.EntryPoint) -> str:
 
 
 def _digest(point: metadata.EntryPoint) -> str:
-    if point.dist is not None and point.dist.name == OWN:
+    if _is_own(point):
         return ""
     try:
         return plugin_files.digest_of(point.module)

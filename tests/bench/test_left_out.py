@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -60,6 +61,17 @@ def test_the_cells_of_others_are_those_of_a_suite_without_it(fault, write_suite,
     assert suite.left_out.keys() == {"methods"} and suite.left_out["methods"].keys() == {"mine"}
     assert said in (reason := suite.left_out["methods"]["mine"]) and "\n" not in reason
     assert list(suite.resolved()["methods"]) == ["head"] and suite.resolved()["left_out"] == suite.left_out
+
+
+def test_a_process_that_an_import_forks_does_not_go_on_as_one_of_ours(tmp_path):
+    """Whether it comes back, or ends as those of multiprocessing do."""
+    for end in ("", "\nif not child: os._exit(7)"):
+        (tmp_path / "plug.py").write_text(
+            METHOD.format(name="mine", imports=f"import os\nchild = os.fork(){end}", body="pass")
+        )
+        [made] = Registry().add(tmp_path / "plug.py")
+        _, status = os.waitpid(sys.modules[made.cls.__module__].child, 0)
+        assert os.waitstatus_to_exitcode(status) == (7 if end else 0)
 
 
 def test_a_broken_task_takes_its_mixtures_and_who_learns_from_it_with_it(write_suite, tmp_path):
@@ -156,6 +168,12 @@ def test_so_it_is_with_one_that_is_installed_which_disturbs_nobody_else(fault, s
     assert [cell.label for cell in found.cells.values()] == ["head"]
     assert said in (reason := found.left_out["methods"]["gone"]) and "\n" not in reason
     assert "gone:<name>" in Registry().made_to_order()
+
+
+def test_no_package_takes_the_name_of_a_method_of_ours(site):
+    ours = Registry().get("methods", "head")
+    site("[bench.methods]\nhead = gone_module:Made\n", SOUND.replace('"mine"', '"head"'))
+    assert Registry().get("methods", "head") == ours
 
 
 @pytest.mark.usefixtures("impatient")
