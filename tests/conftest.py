@@ -41,8 +41,9 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def make_tiny_backbone(folder: Path, layers: int = 2) -> None:
-    """A BERT with random weights, and a tokenizer that knows the words of tests/plugins/colours.py."""
+def make_tiny_backbone(folder: Path, layers: int = 2, letters: str = "") -> None:
+    """A BERT with random weights, and a tokenizer that knows the words of tests/plugins/colours.py, and spells others
+    in these letters."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizer
 
@@ -52,6 +53,7 @@ def make_tiny_backbone(folder: Path, layers: int = 2) -> None:
     finally:
         sys.path.remove(str(PLUGINS))
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *colours.WARM, *colours.COLD, *colours.OTHER]
+    words += [*letters, *(f"##{letter}" for letter in letters)]
     BertTokenizer(vocab={word: index for index, word in enumerate(words)}).save_pretrained(folder)
     torch.manual_seed(0)
     config = BertConfig(
