@@ -161,16 +161,17 @@ def test_a_hyperparameter_can_be_set_and_what_does_not_fit_a_tiny_model_is_told(
 
 @pytest.mark.exhaustive
 def test_broken_plugins_stop_no_suite(bench, write_suite, tmp_path):
-    """Those that cannot train fail alone, with a reason of one line; what they promise is for `bench check`."""
-    methods = [*FAULTS, "head"]
-    path = write_suite(methods=methods, plugins=[str(PLUGINS / "colours.py"), str(PLUGINS / "broken.py")])
-    ended = bench("run", path)
+    """Those that cannot be imported or trained fail alone, with a reason of one line; what they promise is for `bench
+    check`."""
+    (tmp_path / "gone.py").write_text("import nowhere_to_be_found\nNAME = 'gone'\n")
+    files = [str(PLUGINS / "colours.py"), str(PLUGINS / "broken.py"), "gone.py"]
+    ended = bench("run", write_suite(methods=["gone", *FAULTS, "head"], plugins=files))
     records = {record["cell"]["label"]: record for record in read_records(tmp_path / "results" / "tiny").values()}
     assert {label: record["status"] for label, record in records.items()} == {
         "unfrozen": "trained", "not_finite": "failed", "idle_field": "trained", "wrong_signature": "failed",
         "head": "trained",
     }  # fmt: skip
-    assert ended.returncode == 1 and "2 of 5 cells failed" in ended.stdout
+    assert ended.returncode == 1 and "(2 of 5 cells failed; 1 left out, as method gone: " in ended.stdout
     assert "not finite" in records["not_finite"]["reason"]
     assert records["wrong_signature"]["reason"].startswith("TypeError: WrongSignature.adapt() takes 2 positional")
     assert not any("\n" in (record["reason"] or "") for record in records.values())
