@@ -11,6 +11,7 @@ import pytest
 from bench import api, plugin_files, registry
 from bench.merging import merge
 from bench.registry import Registry
+from bench.resolved_suite import ResolvedSuite
 from bench.suite import Suite, SuiteError
 from records.record import Manifest
 from records.store import RecordStore
@@ -83,6 +84,8 @@ def test_a_broken_task_takes_its_mixtures_and_who_learns_from_it_with_it(write_s
     assert {kind: list(found) for kind, found in suite.left_out.items()} == {
         "tasks": ["gone", "mixture:colours+gone"], "methods": ["spot"],
     }  # fmt: skip
+    # As it comes back from a job of a cluster that has read it.
+    assert ResolvedSuite.model_validate_json(ResolvedSuite.of(suite).model_dump_json()).left_out == suite.left_out
 
 
 def test_what_raises_where_the_suite_is_held_against_the_backbone_is_left_out(write_suite, tmp_path):
