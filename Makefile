@@ -126,6 +126,8 @@ $(READY): pyproject.toml constraints.txt Makefile bench/__init__.py
 	@# Its validator needs no more than is here, and runs on Python 3.11; it asks for 3.12, and for databases beside.
 	@$(BIN)/python -m pip install --quiet --no-deps --ignore-requires-python every-eval-ever==0.3.0 || \
 		echo "every-eval-ever is not to be had: the test against its validator will be skipped"
+	@# Read once, with torch, and kept: so that nobody waits for the first list. Without it, that reads them.
+	@for kind in methods tasks; do $(BIN)/bench list $$kind >/dev/null 2>&1 & done; wait
 	@touch $@
 
 $(AXE)/.ready: Makefile

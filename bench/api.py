@@ -61,7 +61,8 @@ def run(
 
     `results` is the folder, by default `results/<suite>`; the other arguments are the options of `bench run`, `slurm`
     those that go with that launcher. In a notebook or on a terminal progress is a picture that changes, elsewhere a
-    line for each cell; without `progress` nothing is said. Cells that fail raise nothing: their status says so.
+    line for each cell; without `progress` nothing is said. Cells that fail raise nothing: their status says so, and
+    `left_out` what has no cells, being broken.
 
     An interrupt (Ctrl-C, or the notebook's button) lets running cells end and starts no others, a second one stops
     them; then KeyboardInterrupt is raised. Finished cells are kept, and the same call goes on from there. Raises
@@ -148,6 +149,12 @@ class Results:
         return self._read.suite
 
     @property
+    def left_out(self) -> list[str]:
+        """The methods and tasks that the suite names and that have no cells, since their plugins are broken; each with
+        the reason."""
+        return self._read.manifest.left_out
+
+    @property
     def records(self) -> dict[str, Record]:
         """All that each cell has left behind, by its id."""
         return dict(self._read.records)
@@ -230,7 +237,9 @@ class Results:
         return {"id": record.id, **{name: getattr(record.cell, name) for name in AXES}}
 
     def _counts(self) -> str:
-        return ", ".join(f"{count} {status}" for status, count in self._read.cells["status"].value_counts().items())
+        counts = [f"{count} {status}" for status, count in self._read.cells["status"].value_counts().items()]
+        lost = len(self.left_out)
+        return ", ".join([*counts, f"{lost} left out"] if lost else counts)
 
     def __repr__(self) -> str:
         return f"<Results {self.folder}: {len(self._read.cells)} cells, {self._counts()}>"

@@ -32,7 +32,7 @@ from bench.folders import UsageError, cell_of, expanded, path_of, store_of, usab
 from bench.previewing import commands as preview_commands
 from bench.tracking import TRACKERS
 from bench.tuning import commands as tuning_commands
-from records.record import Record
+from records.record import Record, left_out
 from records.store import ResultsError
 from records.text import printable
 
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     sharing.add_commands(commands)
     doctor_commands.add_command(commands)
     new.add_command(commands)
-    check_commands.add_command(commands)
+    check_commands.add_command(commands, _length_of_time)
 
     show = commands.add_parser("show", help="a cell's record")
     show.add_argument("cell", help="its id, or the beginning of it")
@@ -163,6 +163,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if said := watching.of_precisions(records):
         print(said)
     lacking = _lacking(records, bool(suite.file.profile))
+    if lost := left_out(suite.left_out):
+        lacking.append(f"{len(lost)} left out, as {lost[0]}")
     if left:
         lacking.append(f"stopped with {left} cells open: the same command goes on from there")
     print(f"results: {store.root}" + (f" ({'; '.join(lacking)})" if lacking else ""))

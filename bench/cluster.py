@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.cluster_options import SlurmOptions
 from bench.durations import seconds_of
 from bench.folders import RESULTS, UsageError, store_of, usable_folder
+from records.record import left_out
 from records.store import RecordStore
 
 if TYPE_CHECKING:
@@ -176,6 +177,8 @@ def dry_run(arguments: argparse.Namespace, suite: Suite | ResolvedSuite | None) 
     trained = sum(record is not None and record.status == "trained" for record in records)
     profile = train + trained if suite.file.profile else 0
     print(f"{suite.name}: {len(records)} cells, of which {train} are to be trained, and up to {profile} profiled")
+    for line in left_out(suite.left_out):
+        print(f"left out with its cells: {line}")
     options = options_of(arguments, suite.file.slurm.model_dump())
     _show(options, arguments, suite.name, limit, train, profile)
     return 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bench.suite_file import Keep
 from records.cell import Cell
+from records.record import Record
 
 Stage = Literal["train", "profile"]
 
@@ -29,3 +31,18 @@ class Job:
     checkpoint: float | None = None
     processes: int = 1
     brief: bool = False
+
+    def failed(self, reason: str, seconds: float, environment: dict[str, Any]) -> Record:
+        """Of a worker that has left none. It ended just now."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return Record(
+            id=self.cell.id,
+            cell=self.cell,
+            status="failed",
+            reason=reason,
+            attempts=self.attempt,
+            started=now,
+            finished=now,
+            wall_seconds=seconds,
+            environment=environment,
+        )

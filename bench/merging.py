@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench import comparable
 from bench.locking import only_one
@@ -246,6 +247,7 @@ def _manifest(parts: Sequence[Part], mixed: list[str]) -> Manifest:
             key: value for each in suites if isinstance(each.get(axis), dict) for key, value in each[axis].items()
         }
         suite |= {axis: merged} if merged else {}
+    suite["left_out"] = _left_out(suites, suite)
     if len({str(each.get("command")) for each in suites}) > 1:
         suite.pop("command", None)
     cards = Cards()
@@ -257,6 +259,19 @@ def _manifest(parts: Sequence[Part], mixed: list[str]) -> Manifest:
         cells |= {cell_id: cell for cell_id, cell in part.manifest.cells.items() if cell_id not in cells}
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Manifest(suite=suite, cells=cells, cards=cards, environment=first.environment, created=now)
+
+
+def _left_out(suites: Sequence[dict[str, Any]], merged: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What no folder had cells of."""
+    lost = {}
+    for axis in ("methods", "tasks"):
+        found = {key: why for each in suites for key, why in _entries(_entries(each.get("left_out")).get(axis)).items()}
+        lost[axis] = {key: why for key, why in found.items() if key not in _entries(merged.get(axis))}
+    return {axis: found for axis, found in lost.items() if found}
+
+
+def _entries(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _lines(value: object) -> list[str]:

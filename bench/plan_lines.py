@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from bench import suite_reader
@@ -11,7 +12,7 @@ from bench.resolved_suite import ResolvedSuite
 from bench.suite import Suite, find
 from bench.suite_file import SuiteFile
 from records.cards import Cards
-from records.record import Record
+from records.record import Record, left_out
 from records.store import NoResults, RecordStore, ResultsError
 from records.text import listing, printable
 from records.tuning import tuned_label
@@ -34,7 +35,9 @@ def of_file(name_or_path: str, results: Path | None, slots: int | None) -> list[
             raise
         folder = None
     done = standing(file, folder[1] if folder else [])
-    return [*search, *lines(plan(path.stem, file, list(crossed(file, budgets)), done, folder, slots))]
+    lost = folder[0].manifest().left_out if folder else []  # plugins are read by a run
+    said = lines(plan(path.stem, file, list(crossed(file, budgets)), done, folder, slots))
+    return [*search, *said, *(printable(f"left out by the last run, with its cells: {each}") for each in lost)]
 
 
 def _search(file: SuiteFile) -> str:
@@ -61,7 +64,8 @@ def plan_of(suite: Suite | ResolvedSuite, results: Path, slots: int | None = Non
         folder = None
     done = {Planned.of(each.cell): each for each in (folder[1] if folder else []) if each.id in suite.cells}
     cells = [Planned.of(cell) for cell in suite.cells.values()]
-    return plan(suite.name, suite.file, cells, done, folder, slots)
+    made = plan(suite.name, suite.file, cells, done, folder, slots)
+    return replace(made, left_out=tuple(left_out(suite.left_out)))
 
 
 def _read(root: Path) -> Folder:
@@ -74,6 +78,7 @@ def lines(made: Plan) -> list[str]:
     """A plan in words, a line each."""
     axes = " × ".join(f"{n} {axis}{'s' if n != 1 else ''}" for axis, n in made.axes)
     said = [f"{made.name}: {made.done + made.open:,} cells ({axes}): {made.done:,} done, {made.open:,} open"]
+    said += [f"left out with its cells: {each}" for each in made.left_out]
     if made.open:
         rests = listing([f"{n:,} of {rest}" for rest, n in made.rests.most_common()])
         said.append(f"time: {_time(made)}; what it rests on, by open cells: {rests}")

@@ -99,7 +99,8 @@ class Found(NamedTuple):
 @dataclass(frozen=True)
 class Plan:
     """`seconds` is None where nothing can be said; `rests` counts the open cells by what their time rests on. `disk` is
-    in bytes, of the open cells. `comparisons` are with `reference`, None where the suite has no full fine-tuning."""
+    in bytes, of the open cells. `comparisons` are with `reference`, None where the suite has no full fine-tuning.
+    `left_out` has the methods and tasks whose plugins are broken, with the reasons."""
 
     name: str
     axes: tuple[tuple[str, int], ...]
@@ -112,6 +113,7 @@ class Plan:
     reference: str | None
     comparisons: int
     found: list[Found]
+    left_out: tuple[str, ...] = ()
 
 
 def crossed(file: SuiteFile, budgets: Mapping[str, Budget]) -> Iterator[Planned]:

@@ -9,9 +9,9 @@ the file or a helper imports by a name written down: what is imported is what th
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +20,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bench.contained import contained
 from records.text import described
+
+# Seconds after which an import hangs. torch takes ten, and some minutes from a slow network's disk.
+LONGEST_IMPORT = 300.0
 
 # How the modules of plugin files are called.
 PREFIX = "bench_plugin_"
@@ -36,6 +40,22 @@ REQUIRED = frozenset({
 
 class PluginError(Exception):
     """A plugin is missing or broken; the message is one line."""
+
+
+class BrokenPlugin(PluginError):
+    """A plugin is there, and its code cannot be used: the fault of whoever wrote it, and not of who names it."""
+
+
+@contextlib.contextmanager
+def importing(what: str, file: Path | None = None) -> Iterator[None]:
+    """Whatever is raised in there is a BrokenPlugin: also an exit, a hang, and what test frameworks raise to skip."""
+    try:
+        with contained(LONGEST_IMPORT):
+            yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise BrokenPlugin(f"{what} cannot be imported: {described(error, file)}") from error
 
 
 @dataclass(frozen=True)
@@ -113,16 +133,9 @@ def import_file(path: Path, helpers: dict[str, Path]) -> Imported:
 def _executed(spec: ModuleSpec, path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    here = os.getcwd()
-    try:
+    with importing(f"{path}:", path):
         assert spec.loader is not None
         spec.loader.exec_module(module)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # an exit, or what test frameworks raise to skip
-        raise PluginError(f"{path}: cannot be imported: {described(error, path)}") from error
-    finally:
-        os.chdir(here)  # paths are seen from there, wherever the plugin has gone
     return module
 
 

@@ -9,6 +9,7 @@ a module with `get(description, registry)`.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
 import inspect
@@ -21,11 +22,12 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
 
 from bench import plugin_files
-from bench.plugin_files import PluginError
-from records.text import described
+from bench.plugin_files import BrokenPlugin, PluginError, importing
+from records.cards import MethodCard, TaskCard
+from records.text import described, one_line
 from records.vocabulary import closest
 
-__all__ = ["Kind", "Plugin", "PluginError", "Registry"]
+__all__ = ["BrokenPlugin", "Kind", "Plugin", "PluginError", "Registry"]
 
 Kind = Literal["methods", "tasks"]
 
@@ -48,14 +50,16 @@ class Plugin:
 @dataclass
 class Registry:
     """The plugins that a suite may name: all that are installed, and those in its `files`. What is made of a file of
-    the user's finds it from `base`, the suite's folder.
+    the user's finds it from `base`, the suite's folder. `broken` has files that were offered and cannot be used, with
+    the reason.
 
-    Raises PluginError on a file that cannot be read or imported or that holds no plugin, and where two
-    plugins of one kind claim the same name.
+    Raises PluginError on a file that cannot be read, and where two plugins of one kind claim the same name;
+    BrokenPlugin on one that cannot be imported or that holds no plugin.
     """
 
     files: tuple[Path, ...] = ()
     base: Path = Path()
+    broken: dict[Path, str] = field(default_factory=dict)
     _from_files: dict[Kind, dict[str, Plugin]] = field(default_factory=lambda: {"methods": {}, "tasks": {}})
     _helpers: dict[str, Path] = field(default_factory=dict)
 
@@ -68,7 +72,7 @@ class Registry:
         """Imports one more plugin file, and returns what is in it."""
         found = list(_plugins_of(path, self._helpers))
         if not found:
-            raise PluginError(f"{path}: holds no subclass of Method or Task with a card")
+            raise BrokenPlugin(f"{path}: holds no subclass of Method or Task with a card and all its methods")
         for kind, plugin in found:
             if plugin.name in _entry_points(kind) or plugin.name in self._from_files[kind]:
                 raise PluginError(f"{path}: another one of the {kind} is already called {plugin.name!r}")
@@ -76,13 +80,20 @@ class Registry:
         self.files = (*self.files, path)
         return [plugin for _, plugin in found]
 
+    def offer(self, path: Path) -> None:
+        """As `add`; a file that is broken is noted, and what it would have held is a BrokenPlugin to `get`."""
+        try:
+            self.add(path)
+        except BrokenPlugin as error:
+            self.broken[path] = one_line(error)
+
     def names(self, kind: Kind) -> list[str]:
         """Those of libraries left out."""
         return [*_entry_points(kind), *self._from_files[kind]]
 
     def made_to_order(self) -> list[str]:
         """What their names look like. This imports none of them."""
-        return [f"{name}:{_constant(point.module, 'EXAMPLE')}" for name, point in _makers().items()]
+        return [f"{name}:{_constant(point, 'EXAMPLE')}" for name, point in _makers().items()]
 
     def libraries(self, kind: Kind) -> list[str]:
         """The libraries that are installed. This imports none of them."""
@@ -93,7 +104,8 @@ class Registry:
         return [f"{library}:{name}" for name in _bridge(library).names()]
 
     def get(self, kind: Kind, name: str) -> Plugin:
-        """Raises KeyError on an unknown name, PluginError where it cannot be imported, or a library lacks it."""
+        """Raises KeyError on an unknown name, BrokenPlugin where it cannot be imported or its class is none of a
+        plugin, PluginError where a library lacks it, or is lacking."""
         if name in self._from_files[kind]:
             return self._from_files[kind][name]
         library, _, own_name = name.partition(":")
@@ -101,18 +113,28 @@ class Registry:
             return self._from_library(library, own_name)
         if own_name and kind == "tasks" and library in _makers():
             return self._made_to_order(library, own_name)
-        point = _entry_points(kind)[name]
-        try:
+        point = _entry_points(kind).get(name)
+        if point is None:
+            if reason := self._of_a_broken_file(name):
+                raise BrokenPlugin(reason)
+            raise KeyError(name)
+        with importing(f"the {kind.removesuffix('s')} {name!r} ({point.value})"):
             cls = point.load()
-        except Exception as error:
-            raise PluginError(
-                f"the {kind.removesuffix('s')} {name!r} ({point.value}) cannot be imported: {described(error)}"
-            ) from error
+        if fault := _fault_of(kind, cls):
+            raise BrokenPlugin(f"entry point {name!r} ({point.value}): {fault}")
         if cls.card.name != name:
-            raise PluginError(
+            raise BrokenPlugin(
                 f"entry point {name!r} ({point.value}): its card is called {cls.card.name!r}; use one name for both"
             )
         return Plugin(name, cls, _revision(cls, point))
+
+    def _of_a_broken_file(self, name: str) -> str | None:
+        """Why a name is not known: it stands in quotes in a file that is broken."""
+        for path, reason in self.broken.items():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            if f'"{name}"' in text or f"'{name}'" in text:
+                return reason
+        return None
 
     def digest(self, kind: Kind, name: str) -> str:
         """Of the code of an installed plugin or library, without importing it; nothing for ours. Raises PluginError."""
@@ -159,16 +181,22 @@ def _bridge(library: str) -> ModuleType:
     if importlib.util.find_spec(library) is None:
         raise PluginError(f"the methods of {library} need that library: pip install {library}")
     point = _libraries()[library]
-    try:
+    with importing(f"the library {library!r} ({point.value})"):
         bridge: ModuleType = point.load()
-    except Exception as error:
-        raise PluginError(f"the library {library!r} ({point.value}) cannot be imported: {described(error)}") from error
     return bridge
 
 
 @cache
 def _entry_points(kind: Kind) -> dict[str, metadata.EntryPoint]:
-    return {point.name: point for point in metadata.entry_points(group=f"bench.{kind}")}
+    """Ours come first, and no other takes the name of one of them."""
+    found: dict[str, metadata.EntryPoint] = {}
+    for point in sorted(metadata.entry_points(group=f"bench.{kind}"), key=lambda point: not _is_own(point)):
+        found.setdefault(point.name, point)
+    return found
+
+
+def _is_own(point: metadata.EntryPoint) -> bool:
+    return point.dist is not None and point.dist.name == OWN
 
 
 def _revision(cls: Any, point: metadata.EntryPoint) -> str:
@@ -177,12 +205,12 @@ def _revision(cls: Any, point: metadata.EntryPoint) -> str:
 
 
 def _digest(point: metadata.EntryPoint) -> str:
-    if point.dist is not None and point.dist.name == OWN:
+    if _is_own(point):
         return ""
     try:
         return plugin_files.digest_of(point.module)
-    except OSError as error:
-        raise PluginError(f"{point.value}: its code cannot be read: {error}") from None
+    except Exception as error:  # of a stranger's package, whose entry point may be no name of a module
+        raise BrokenPlugin(f"{point.value}: its code cannot be read: {described(error)}") from None
 
 
 def _inherited(cls: Any) -> str:
@@ -191,26 +219,42 @@ def _inherited(cls: Any) -> str:
     return hashlib.sha256("+".join(revisions).encode()).hexdigest()[:4]
 
 
-def _constant(module: str, name: str) -> str:
+def _constant(point: metadata.EntryPoint, name: str) -> str:
     """What a module calls by this name, read from its source."""
-    spec = importlib.util.find_spec(module)
-    source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
-            return str(ast.literal_eval(node.value))
+    with contextlib.suppress(Exception):  # of a stranger's package
+        spec = importlib.util.find_spec(point.module)
+        source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
+                return str(ast.literal_eval(node.value))
     return "<name>"
 
 
-def _plugins_of(path: Path, helpers: dict[str, Path]) -> Iterable[tuple[Kind, Plugin]]:
+def _fault_of(kind: Kind, cls: Any) -> str | None:
+    """Why a class is none of a plugin."""
+    base, card = _bases()[kind]
+    if not inspect.isclass(cls) or not issubclass(cls, base):
+        return f"is no subclass of {base.__module__}.{base.__name__}"
+    if not isinstance(getattr(cls, "card", None), card):
+        return "has no card"
+    if missing := sorted(getattr(cls, "__abstractmethods__", ())):
+        return f"lacks {', '.join(missing)}"
+    return None
+
+
+def _bases() -> dict[Kind, tuple[type, type]]:
     from methods.base import MethodBase
     from tasks.base import Task
 
+    return {"methods": (MethodBase, MethodCard), "tasks": (Task, TaskCard)}
+
+
+def _plugins_of(path: Path, helpers: dict[str, Path]) -> Iterable[tuple[Kind, Plugin]]:
     imported = plugin_files.import_file(path, helpers)
-    bases: dict[Kind, type] = {"methods": MethodBase, "tasks": Task}
     classes: list[Any] = [value for value in vars(imported.module).values() if inspect.isclass(value)]
     for cls in classes:
-        if cls.__module__ != imported.module.__name__ or inspect.isabstract(cls):
+        if cls.__module__ != imported.module.__name__:
             continue
-        for kind, base in bases.items():
-            if issubclass(cls, base) and hasattr(cls, "card"):
+        for kind in _bases():
+            if _fault_of(kind, cls) is None:
                 yield kind, Plugin(cls.card.name, cls, f"{cls.revision}+{_inherited(cls)}{imported.digest}", (path,))

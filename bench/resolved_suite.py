@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from bench.axes import LeftOut
 from bench.suite import Suite
 from bench.suite_file import SuiteFile
 from records.cards import Cards
@@ -26,6 +27,7 @@ class ResolvedSuite(BaseModel):
     plugins: dict[CellId, tuple[Path, ...]]
     imported: list[str]
     noted: list[str]
+    left_out: LeftOut = {}
 
     @classmethod
     def of(cls, suite: Suite | ResolvedSuite) -> ResolvedSuite:
@@ -36,6 +38,7 @@ class ResolvedSuite(BaseModel):
         return cls(
             path=suite.path, file=suite.file, cells=suite.cells, all_cards=suite.cards(), plugins=plugins,
             as_resolved=suite.resolved(), imported=suite.modules(), noted=suite.notes(),
+            left_out=suite.left_out,
         )  # fmt: skip
 
     @property

@@ -345,18 +345,7 @@ class Scheduler:
             record = self.store.standing(job.cell.id, job.cell, self.cards)
             if record is not None and record.status != "broken":
                 return record.model_copy(update={"reason": f"no cost profile: {reason}"})
-        now = _now()
-        return Record(
-            id=job.cell.id,
-            cell=job.cell,
-            status="failed",
-            reason=reason,
-            attempts=job.attempt,
-            started=now,
-            finished=now,
-            wall_seconds=seconds,
-            environment={} if self.launcher.remote else environment.describe(),
-        )
+        return job.failed(reason, seconds, {} if self.launcher.remote else environment.describe())
 
 
 @contextlib.contextmanager

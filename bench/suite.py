@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import suite_reader
+from bench.axes import Axes, LeftOut
 from bench.suite_file import SuiteFile
-from bench.suite_reader import Axes, SuiteError
+from bench.suite_reader import SuiteError
 from records.cards import Cards
 from records.cell import Cell
 from records.text import escaped
@@ -111,9 +112,14 @@ class Suite:
         ours = {name for name in found if name.partition(".")[0] in ("methods", "tasks")}
         return sorted(ours | {backbone.module for backbone in self.axes.backbones.values()})
 
+    @property
+    def left_out(self) -> LeftOut:
+        """Methods and tasks that the suite names and that have no cells, since their plugins are broken."""
+        return self.axes.left_out
+
     def notes(self) -> list[str]:
         """What of the user's tasks was understood how, a line each, to be shown before a run."""
-        found = []
+        found = [f"not read, and nothing of this suite is known to be in it: {reason}" for reason in self.axes.unread]
         for name, entry in self.axes.tasks.items():
             found += [f"{name}: {note}" for note in entry.task.notes()]
             found += [
@@ -138,6 +144,7 @@ class Suite:
             "name": self.name,
             "methods": {label: method.hyperparameters for label, method in self.axes.methods.items()},
             "command": self._command(),
+            **({"left_out": self.left_out} if self.left_out else {}),
         }
 
     def _command(self) -> str:

@@ -6,21 +6,21 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from bench import yaml_lines
+from bench.axes import Axes, LeftOut, MethodEntry, TaskEntry
 from bench.backbones import RANDOM, Asked, Backbone, BackboneError
 from bench.backbones import names as embedded_names
-from bench.registry import Kind, Plugin, PluginError, Registry
+from bench.registry import BrokenPlugin, Kind, Plugin, PluginError, Registry
 from bench.suite_file import SuiteFile, explained, odd_values
 from bench.yaml_lines import Place
-from methods.base import Method
 from records.cell import Budget, FormName
+from records.redaction import redacted
 from records.text import described, escaped, one_line
 from records.vocabulary import Kind as TaskKind
 from records.vocabulary import nearest
@@ -40,48 +40,6 @@ FORMS: tuple[FormName, ...] = get_args(FormName)
 
 class SuiteError(Exception):
     """A suite is wrong; the message has one line per fault, each with file, line and what to write."""
-
-
-@dataclass(frozen=True)
-class TaskEntry:
-    """A task of the suite, with its own values of the budget in place of the common ones."""
-
-    plugin: Plugin
-    task: Task
-    form: FormName
-    budget: Budget
-
-    @cached_property
-    def options(self) -> dict[str, Any]:
-        """As plain data."""
-        return self.task.options.model_dump(mode="json")
-
-
-@dataclass(frozen=True)
-class MethodEntry:
-    """A configuration of a method, and the other tasks on which it has a phase."""
-
-    plugin: Plugin
-    method: Method
-    sources: tuple[Plugin, ...]
-
-    @cached_property
-    def hyperparameters(self) -> dict[str, Any]:
-        """As plain data, defaults included."""
-        return self.method.hyperparameters()
-
-
-@dataclass(frozen=True)
-class Axes:
-    """What a suite crosses: backbones by spec, tasks by name, methods by label, all of them found and valid.
-    `forgetting` is the task whose texts tell what was forgotten, `plugin_files` are in the file's order."""
-
-    file: SuiteFile
-    backbones: dict[str, Backbone]
-    tasks: dict[str, TaskEntry]
-    methods: dict[str, MethodEntry]
-    forgetting: Plugin | None
-    plugin_files: tuple[Path, ...]
 
 
 def read(path: Path) -> Axes:
@@ -138,6 +96,7 @@ class _Reader:
         self.numbered = lines is not None
         self.lines = lines or {}
         self.faults: list[str] = []
+        self.left_out: LeftOut = {}
         self.registry = Registry((), path.parent)
 
     def fault(self, place: Place, message: str) -> None:
@@ -146,14 +105,25 @@ class _Reader:
         self.faults.append(escaped(f"{of}: {where + ': ' if where else ''}{message}"))
 
     def attempt(self, place: Place, read: Callable[[], T]) -> T | None:
-        """What it reads, or None with the fault noted: whatever goes wrong while a suite is read is one line."""
+        """What it reads, or None with the fault noted: whatever goes wrong while a suite is read is one line. A method
+        or a task that is the suite's mistake is a fault; one whose code is broken is left out."""
         try:
             return read()
+        except BrokenPlugin as error:
+            self.leave_out(place, one_line(error))
         except (BackboneError, PluginError, TaskUnavailable, ValueError) as error:
             self.fault(place, one_line(error))
         except Exception as error:
-            self.fault(place, f"cannot be used: {described(error)}")
+            self.leave_out(place, f"cannot be used: {described(error)}")
         return None
+
+    def leave_out(self, place: Place, reason: str) -> None:
+        """All cells of the method or task in this place; what else is broken concerns every cell."""
+        match place:
+            case ("methods" | "tasks" as kind, str(name)):
+                self.left_out.setdefault(kind, {}).setdefault(name, redacted(reason))
+            case _:
+                self.fault(place, reason)
 
     def stop_at_faults(self) -> None:
         if self.faults:
@@ -164,9 +134,11 @@ class _Reader:
         self.add_plugins(file.plugins)
         backbones = _found({spec: self.backbone(index, spec) for index, spec in enumerate(file.backbones)})
         self.check_paths(file.backbones, backbones)
-        tasks = _found({name: self.task(file, name) for name in file.tasks})
+        tasks = _found({name: self.attempt(("tasks", name), partial(self.task, file, name)) for name in file.tasks})
         forgetting = self.forgetting(file.forgetting)
-        methods = _found({label: self.method(label, options) for label, options in file.methods.items()})
+        methods = _found(
+            {each: self.attempt(("methods", each), partial(self.method, file, each)) for each in file.methods}
+        )
         self.stop_at_faults()
         axes = Axes(file, backbones, tasks, methods, forgetting, self.registry.files)
         self.check_backbones(axes)
@@ -175,7 +147,18 @@ class _Reader:
         self.stop_at_faults()
         self.check_twins(methods)
         self.stop_at_faults()
-        return axes
+        return self.sound(axes)
+
+    def sound(self, axes: Axes) -> Axes:
+        """Without what is left out. Where no cell remains, that is a fault."""
+        broken = {file: self.registry.broken.get(self.place_of(file)) for file in axes.file.plugins}
+        left = axes.without(self.left_out, {file: redacted(reason) for file, reason in broken.items() if reason})
+        kinds: tuple[tuple[Kind, Mapping[str, object]], ...] = (("methods", left.methods), ("tasks", left.tasks))
+        for kind, remaining in kinds:
+            for name, reason in self.left_out.get(kind, {}).items() if not remaining else ():
+                self.fault((kind, name), reason)
+        self.stop_at_faults()
+        return left
 
     def file(self, data: Any) -> SuiteFile:
         """Raises SuiteError where the document is none of a suite, or of too large a one."""
@@ -198,20 +181,28 @@ class _Reader:
 
     def validate(self, model: type[M], data: Any, place: Place, noun: str) -> M | None:
         """The data as a `model`. Strictly, as of JSON: no text, truth value or fraction passes for a whole number."""
-        try:
-            return model.model_validate_json(json.dumps(data), strict=True, context={"base": self.path.parent})
-        except ValidationError as error:
-            for inside, message in explained(error, data, model, noun):
-                self.fault((*place, *inside), message)
-        return None
+
+        def read() -> M | None:
+            try:
+                return model.model_validate_json(json.dumps(data), strict=True, context={"base": self.path.parent})
+            except ValidationError as error:
+                for inside, message in explained(error, data, model, noun):
+                    self.fault((*place, *inside), message)
+            return None
+
+        return self.attempt(place, read)
 
     def add_plugins(self, files: list[Path]) -> None:
-        def add(file: Path) -> None:
-            self.registry.add((self.path.parent / file.expanduser()).resolve())
-
         for index, file in enumerate(files):
-            self.attempt(("plugins", index), partial(add, file))
+            self.attempt(("plugins", index), partial(self.offer, file))
         self.stop_at_faults()
+
+    def offer(self, plugin: Path) -> None:
+        self.registry.offer(self.place_of(plugin))
+
+    def place_of(self, plugin: Path) -> Path:
+        """Of a plugin file, which the suite gives as seen from itself."""
+        return (self.path.parent / plugin.expanduser()).resolve()
 
     def plugin(self, kind: Kind, name: str, place: Place) -> Plugin | None:
         def get() -> Plugin:
@@ -220,6 +211,8 @@ class _Reader:
             except KeyError as error:
                 if error.args != (name,):  # an error of the plugin's own
                     raise
+                for reason in self.registry.broken.values():
+                    self.fault(("plugins",), reason)
                 raise PluginError(self.unknown(kind, name)) from None
 
         return self.attempt(place, get)
@@ -274,16 +267,18 @@ class _Reader:
         options = self.validate(plugin.cls.Options, values, ("tasks", name), "option")
         return None if options is None else self.attempt(("tasks", name), lambda: plugin.cls(options))
 
-    def method(self, label: str, values: dict[str, Any]) -> MethodEntry | None:
-        place = ("methods", label)
+    def method(self, file: SuiteFile, label: str) -> MethodEntry | None:
+        place, values = ("methods", label), file.methods[label]
         plugin = self.plugin("methods", label.partition("@")[0], place)
         method = self.validate(plugin.cls, values, place, "hyperparameter") if plugin else None
         if plugin is None or method is None:
             return None
-        phases = self.attempt(place, method.phases) or ()
-        names = sorted({phase.task for phase in phases if phase.task})
+        names = sorted({phase.task for phase in method.phases() if phase.task})
         sources = _found({name: self.plugin("tasks", name, place) for name in names})
-        return MethodEntry(plugin, method, tuple(sources.values()))
+        entry = MethodEntry(plugin, method, tuple(sources.values()))
+        # Asked again where no method is to blame for what is raised.
+        _ = entry.hyperparameters, method.demonstrations(), method.extra_positions, method.trained_on
+        return entry
 
     def forgetting(self, name: str | None) -> Plugin | None:
         """The task on which forgetting is measured, where it is."""

@@ -119,6 +119,8 @@ def _show(
         if record.reason:
             line = f"{record.id}  {record.status}  {record.cell}: {record.reason}"
             console.print(printable(" ".join(line.split("\n"))), markup=False, soft_wrap=True)
+    for line in manifest.left_out:
+        console.print(printable(f"left out with its cells: {line}"), markup=False, highlight=False, soft_wrap=True)
     for line in cluster.status_lines(store) if on_cluster is None else on_cluster:
         console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
     if kept := evidence.kept_line(store, list(records.values())):

@@ -248,3 +248,20 @@ class Manifest(BaseModel):
         """What differs between the folders that were merged into this one; empty where none were, or nothing does."""
         told = self.suite.get("mixed")
         return [one_line(line, 300) for line in told] if isinstance(told, list) else []
+
+    @property
+    def left_out(self) -> list[str]:
+        """The methods and tasks that the suite names and that have no cells, since their plugins are broken; each with
+        the reason."""
+        return left_out(self.suite.get("left_out"))
+
+
+def left_out(told: object) -> list[str]:
+    """A line for each of `told`, a mapping from methods and tasks to names with reasons."""
+    found = [(kind, each) for kind in ("methods", "tasks") if isinstance(told, dict) and (each := told.get(kind))]
+    return [
+        one_line(f"{kind.removesuffix('s')} {name}: {reason}", 300)
+        for kind, each in found
+        if isinstance(each, dict)
+        for name, reason in each.items()
+    ]

@@ -41,8 +41,9 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def make_tiny_backbone(folder: Path) -> None:
-    """A two-layer BERT with random weights, and a tokenizer that knows the words of tests/plugins/colours.py."""
+def make_tiny_backbone(folder: Path, layers: int = 2, letters: str = "") -> None:
+    """A BERT with random weights, and a tokenizer that knows the words of tests/plugins/colours.py, and spells others
+    in these letters."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizer
 
@@ -52,10 +53,11 @@ def make_tiny_backbone(folder: Path) -> None:
     finally:
         sys.path.remove(str(PLUGINS))
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *colours.WARM, *colours.COLD, *colours.OTHER]
+    words += [*letters, *(f"##{letter}" for letter in letters)]
     BertTokenizer(vocab={word: index for index, word in enumerate(words)}).save_pretrained(folder)
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        vocab_size=len(words), hidden_size=32, num_hidden_layers=layers, num_attention_heads=2, intermediate_size=64,
         max_position_embeddings=128,
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)
@@ -148,6 +150,20 @@ def server_of_its_own() -> Iterator[None]:
     server._stop()
     yield
     server._stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, where it and Playwright are installed."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    from tests.reports.browser import CHROMIUM, launch
+
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
+    with sync_api.sync_playwright() as playwright:
+        started = launch(playwright)
+        yield started
+        started.close()
 
 
 def bench_command(*arguments: object) -> list[str]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import os
 import random
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
+from bench.contained import TookTooLong, contained
 from records.text import described, one_line
 
 Status = Literal["passed", "failed", "skipped"]
@@ -52,36 +50,23 @@ class Check:
     def __str__(self) -> str:
         return f"{self.name}-{self.where}" if self.where else self.name
 
-    def outcome(self, source: Path | None = None) -> Outcome:
-        """What comes of it, whatever the plugin raises; `source` is its file, whose line is then told."""
+    def outcome(self, source: Path | None = None, limit: float | None = None) -> Outcome:
+        """What comes of it, whatever the plugin raises; `source` is its file, whose line is then told. After `limit`
+        seconds it fails."""
         try:
-            with _contained():
+            with contained(limit):
                 note = self.run()
         except NotAsked as reason:
             return Outcome(self, "skipped", one_line(reason))
         except Fault as fault:
             return Outcome(self, "failed", one_line(fault.wrong), one_line(fault.mend))
+        except TookTooLong as error:
+            return Outcome(self, "failed", described(error, source), "mend what hangs, or give it longer: --time-limit")
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # an exit, or what test frameworks raise to skip
             return Outcome(self, "failed", described(error, source), "mend what raises it")
         return Outcome(self, "passed", note if isinstance(note, str) else "")
-
-
-@contextlib.contextmanager
-def _contained() -> Iterator[None]:
-    """What a plugin could do to the process so that it would say nothing more, and end as if all were well."""
-
-    def leave(status: int) -> NoReturn:
-        raise SystemExit(f"os._exit({status})")
-
-    kept, streams = os._exit, (sys.stdout, sys.stderr)
-    os._exit = leave
-    try:
-        yield
-    finally:
-        os._exit = kept
-        sys.stdout, sys.stderr = streams
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.checks import ARCHITECTURES, checks
+from bench.contained import contained
+from bench.durations import seconds_of
 from bench.folders import UsageError
 from records.text import described, escaped
 
@@ -16,7 +18,11 @@ if TYPE_CHECKING:
     from bench.checks.base import Check, Outcome
 
 
-def add_command(commands: Any) -> None:
+# Those of our own take seconds; the data of a task may have to be fetched.
+LONGEST_CHECK = "2 min"
+
+
+def add_command(commands: Any, length_of_time: Callable[[str], str]) -> None:
     """To the parser of the command line."""
     check = commands.add_parser("check", help="hold a method or a task to what plugins promise, and say how to mend it")
     what = "a method's or a task's name, a plugin file, or module:Class"
@@ -26,6 +32,8 @@ def add_command(commands: Any) -> None:
     check.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=setting)
     on = "try methods on a tiny model of this one, in place of bert, llama and t5 (may be repeated)"
     check.add_argument("--architecture", action="append", default=[], metavar="NAME", help=on)
+    limit = f"how long a check may take, as in '5 min'; 'none' is without end (default: {LONGEST_CHECK})"
+    check.add_argument("--time-limit", type=length_of_time, default=LONGEST_CHECK, help=limit)
     check.set_defaults(command=_check)
 
 
@@ -43,7 +51,7 @@ def _check(arguments: argparse.Namespace) -> int:
     options = dict(map(_setting, arguments.set))
     quieten()
     found = [
-        _checked(given, options, arguments.architecture or ARCHITECTURES)
+        _checked(given, options, arguments.architecture or ARCHITECTURES, seconds_of(arguments.time_limit))
         for given in (_everything() if arguments.all else arguments.plugin)
     ]
     return 0 if all(found) else 1
@@ -69,7 +77,7 @@ def _everything() -> list[str]:
     return [*registry.names("methods"), *registry.names("tasks")]
 
 
-def _checked(given: str, options: dict[str, Any], architectures: Iterable[str]) -> bool:
+def _checked(given: str, options: dict[str, Any], architectures: Iterable[str], limit: float | None) -> bool:
     """Prints what comes of the checks of what was given, and returns whether all of them hold."""
     from bench.registry import PluginError
 
@@ -84,16 +92,20 @@ def _checked(given: str, options: dict[str, Any], architectures: Iterable[str]) 
         name = getattr(cls.card, "name", cls.__name__) if hasattr(cls, "card") else cls.__name__
         print(escaped(f"{name} ({cls.__module__}:{cls.__qualname__})"))
         try:
-            found = checks(cls, options, architectures)
-        except Exception as error:
+            with contained(limit):
+                found = checks(cls, options, architectures)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise UsageError(escaped(f"{given}: {described(error)}")) from None
-        hold &= _tell(list(_outcomes(found, cls)))
+        hold &= _tell(list(_outcomes(found, cls, limit)))
     return hold
 
 
 def _classes(given: str) -> list[Any]:
     """What was named: a file's plugins, a plugin by its name, or a class in a module. Raises PluginError, and
     UsageError where nothing is called so."""
+    from bench.plugin_files import importing
     from bench.registry import Kind, PluginError, Registry
     from records.vocabulary import nearest
 
@@ -110,10 +122,8 @@ def _classes(given: str) -> list[Any]:
                 raise PluginError(described(error)) from error
     module, colon, name = given.partition(":")
     if not found and colon:
-        try:
+        with importing(given):
             found.append(getattr(importlib.import_module(module), name))
-        except Exception as error:
-            raise PluginError(f"{given} cannot be imported: {described(error)}") from error
     if not found:
         known = [name for kind in kinds for name in registry.names(kind)]
         near = nearest(given, known) or ";"
@@ -121,12 +131,12 @@ def _classes(given: str) -> list[Any]:
     return found
 
 
-def _outcomes(asked: Iterable[Check], cls: type) -> Iterator[Outcome]:
+def _outcomes(asked: Iterable[Check], cls: type, limit: float | None) -> Iterator[Outcome]:
     """Up to the first without which the others can say nothing."""
     from bench.checks.base import source_of
 
     for check in asked:
-        yield (outcome := check.outcome(source_of(cls)))
+        yield (outcome := check.outcome(source_of(cls), limit))
         if check.first and outcome.status == "failed":
             return
 

@@ -13,14 +13,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench import environment
 from bench.launchers.local import ATTEMPTS_WHEN_KILLED, carry_out, describe_exit
 from bench.lifeline import Lifeline, die_with, silent, watch_scheduler
-from records.record import Record
 from records.store import RecordStore
 
 if TYPE_CHECKING:
@@ -87,7 +85,8 @@ def run(work: Work, job: Job, reports: connection.Connection, threads: int) -> N
         _end(ranks)
         if failed.code is not None and failed.code < 0 and job.attempt < ATTEMPTS_WHEN_KILLED:
             _end_as(failed.code)  # as a cell of one process ends, which is then tried again
-        RecordStore(job.results).write(_record(job, str(failed), time.monotonic() - began))
+        where = environment.describe() | {"processes": job.processes}
+        RecordStore(job.results).write(job.failed(str(failed), time.monotonic() - began, where))
     finally:
         _end(ranks)
 
@@ -181,18 +180,3 @@ def _end_as(code: int) -> NoReturn:
     if code < 0:
         os.kill(os.getpid(), signal.SIGKILL)
     os._exit(code)
-
-
-def _record(job: Job, reason: str, seconds: float) -> Record:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Record(
-        id=job.cell.id,
-        cell=job.cell,
-        status="failed",
-        reason=reason,
-        attempts=job.attempt,
-        started=now,
-        finished=now,
-        wall_seconds=seconds,
-        environment=environment.describe() | {"processes": job.processes},
-    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.folders import UsageError
+from records.record import left_out
 from records.text import escaped
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ def _preview(arguments: argparse.Namespace) -> int:
     if strange := [name for name in arguments.task if name not in suite.axes.tasks]:
         raise UsageError(f"--task: {suite.name} has no task {strange[0]!r}; it has {', '.join(suite.axes.tasks)}")
     console = Console(width=None if sys.stdout.isatty() else 200)
-    failed = False
+    failed = bool(lost := left_out(suite.left_out))
+    for line in lost:
+        _line(console, f"left out: {line}", "red")
     for found in previews(suite, arguments.task, arguments.examples):
         show(console, found)
         failed |= found.fails

@@ -28,9 +28,9 @@ from tasks.base import TaskUnavailable
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from bench.axes import TaskEntry
     from bench.backbones import Backbone
     from bench.suite import Suite
-    from bench.suite_reader import TaskEntry
 
 # Beyond these shares of texts cut, and of tokens unknown, a line says so.
 MOST_CUT, MOST_UNKNOWN = 0.05, 0.01

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench import cluster, places
 from bench.durations import seconds_of
 from bench.folders import RESULTS, UsageError, path_of, usable_folder
+from records.record import left_out
 from records.text import printable
 from records.tuning import FOLDER
 
@@ -54,6 +55,8 @@ def _tune(arguments: argparse.Namespace) -> int:
     assert suite is not None
     resolved = ResolvedSuite.of(suite)
     results = usable_folder(arguments.results or RESULTS / resolved.name, write=True)
+    for line in (lost := left_out(resolved.left_out)):
+        print(printable(f"left out with its cells: {line}"))
     search = SuiteSearch.of(resolved, results, arguments.full)
     search.carry_out(partial(_run, arguments, search))
     for line in said(search.standing()):
@@ -61,7 +64,7 @@ def _tune(arguments: argparse.Namespace) -> int:
     print(f"search: {results / FOLDER}")
     there = ["--results", str(results)] if arguments.results else []
     print(f"next: {shlex.join(['bench', 'run', arguments.suite, *there])}")
-    return 0
+    return 1 if lost else 0
 
 
 def _run(arguments: argparse.Namespace, search: SuiteSearch, suite: ResolvedSuite) -> None:

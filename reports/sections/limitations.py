@@ -12,6 +12,7 @@ from reports.model.document import Code, Paragraph, Part, Section, Slide, Text
 from reports.model.prose import Prose, join, say
 from reports.model.writing import count, numeral, plural, points
 from reports.results import Results
+from reports.sections.unfinished import left_out
 
 PLACE = "after"
 ORDER = 10
@@ -208,10 +209,11 @@ def _test_sets(analysis: Analysis) -> list[Text]:
 
 
 def _missing(results: Results, found: Limits, where: Text) -> list[Text]:
+    lost = left_out(results)
     if not found.unscored:
-        return []
+        return lost
     cells = f"{found.unscored} of {len(results.cells)}"
-    return [say("{cells} cells have no score{where}.", cells=cells, where=where)]
+    return [say("{cells} cells have no score{where}.", cells=cells, where=where), *lost]
 
 
 def _timing(found: Limits) -> list[Text]:

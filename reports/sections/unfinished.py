@@ -8,7 +8,7 @@ from records.text import listing
 from reports.analysis.analysis import Analysis
 from reports.model.document import Block, Column, Paragraph, Part, Row, Section, Table, Text
 from reports.model.prose import Prose, join, say
-from reports.model.writing import shorten
+from reports.model.writing import plural, shorten
 from reports.results import NOT_RUN, SCORED, Results
 
 PLACE = "results"
@@ -35,9 +35,9 @@ def told(results: Results) -> list[Text]:
     """How many cells have no score, by status."""
     missing = results.cells[~results.cells["status"].isin(SCORED)]["status"].value_counts()
     waiting = int((results.cells["status"] == "trained").sum()) if results.profiles else 0
-    said = []
+    said = left_out(results)
     if len(missing):
-        said = [
+        said += [
             say(
                 "{missing} of {all} cells have no score: {statuses} ([tab:unfinished]).",
                 missing=str(missing.sum()),
@@ -60,6 +60,21 @@ def told(results: Results) -> list[Text]:
         cells = f"{waiting} cells have" if waiting > 1 else f"{waiting} cell has"
         said.append(say("{cells} a score but no cost profile yet.", cells=cells))
     return said
+
+
+def left_out(results: Results) -> list[Text]:
+    """What the suite names and could not run at all."""
+    lost = results.manifest.left_out
+    if not lost:
+        return []
+    return [
+        say(
+            "{count} that the suite names could not be loaded, and {have} no cells at all: {which}.",
+            count=plural(len(lost), "method or task", "methods and tasks").capitalize(),
+            have="has" if len(lost) == 1 else "have",
+            which="; ".join(map(shorten, lost)),
+        )
+    ]
 
 
 def tables(results: Results) -> list[Table]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import string
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from bench.suite import built_in
 from docs.site import tutorials
 from records import archive
 from reports.model.topics import names
-from tests.conftest import Bench
+from tests.conftest import Bench, make_tiny_backbone
 from tests.docs.blocks import ROOT, Block, blocks, of_documents, python_pages, run_python
 
 RECORDS = ROOT / "docs" / "records"
@@ -39,6 +40,9 @@ def shell() -> list[object]:
             slow = any(words[0] == "python" or words[1] not in QUICK for words in commands)
             found.append(pytest.param(block, id=block.place, marks=[pytest.mark.exhaustive] if slow else []))
     return found
+
+
+LETTERS = string.ascii_lowercase + string.digits + string.punctuation
 
 
 class Workspace:
@@ -130,11 +134,15 @@ def test_python_beside_results_runs(page: list[Block], workspace: Workspace, mon
     ],
 )
 def test_a_tutorial_leads_from_its_suite_to_a_table(topic: str, workspace: Workspace):
-    """Its suite on a tiny backbone, and its commands as they stand there."""
+    """Its suite on a tiny backbone, and its commands as they stand there. AdapterDrop wants layers, and SPoT reads
+    reviews."""
     found = list(blocks(tutorials.pages()[f"tutorials/{topic}.md"], topic))
     given = yaml.safe_load(next(block.text for block in found if block.language == "yaml"))
     assert {*tutorials.BASELINES} < given["methods"].keys() and len(given["seeds"]) == 3
-    workspace.write_suite(topic, methods=given["methods"], seeds=[0, 1])
+    make_tiny_backbone(
+        workspace.folder / "deep", layers=4, letters=string.ascii_lowercase + string.digits + string.punctuation
+    )
+    workspace.write_suite(topic, backbones=["deep"], methods=given["methods"], seeds=[0, 1])
     workspace.succeed("bench", "run", f"{topic}.yaml")
     for block in (block for block in found if block.language == "sh" and block.why_not is None):
         for words in block.commands:

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -134,17 +133,3 @@ def test_links_are_seen_from_their_page_and_code_is_left_alone():
     assert links.relinked(text, "docs/running.md", "running.md") == (
         "[a](index.md) [b](source/methods/base.py.md)\n```\n[c](../README.md)\n```\n"
     )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    """Chromium, where it and Playwright are installed."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    from tests.reports.browser import CHROMIUM, launch
-
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    with sync_api.sync_playwright() as playwright:
-        started = launch(playwright)
-        yield started
-        started.close()

@@ -29,6 +29,7 @@ def private(tmp_path: Path) -> RecordStore:
     suite = synthetic_results.suite(cells) | {
         "origin": "../../somebody/suite.yaml", "plugins": [f"{HOME}/plugin.py", "~/other/plugin.py"],
         "command": f"bench run {HOME}/suite.yaml", "description": "F1 and/or accuracy, see https://example.org/a/b/c",
+        "left_out": {"methods": {"mine": f"{HOME}/plugin.py: cannot be imported: no {HOME}/weights"}},
     }  # fmt: skip
     root = synthetic_results.write(tmp_path / "results", cells, records, suite=suite)
     synthetic_results.keep_answers(root, 20)

@@ -42,20 +42,6 @@ def blank(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Figure, "draw_without_rendering", lambda self: None)
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium, where it and Playwright are installed."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    from browser import CHROMIUM, launch
-
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    with sync_api.sync_playwright() as playwright:
-        started = launch(playwright)
-        yield started
-        started.close()
-
-
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens a page in a window of its own; the page may ask for nothing and complain of nothing."""
