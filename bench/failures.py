@@ -13,6 +13,7 @@ from bench.memory import OutOfMemory, is_out_of_memory
 from bench.ranks import RanksDiffer
 from bench.registry import PluginError
 from bench.scoring import Diverged, ScoreError
+from bench.sharding import NotShardable
 from records.redaction import redacted
 from records.text import one_line
 from tasks.base import TaskUnavailable
@@ -21,7 +22,17 @@ from tasks.base import TaskUnavailable
 LONGEST_REASON = 500
 
 # Exceptions whose message is meant for the user; of others the report shows the type as well.
-EXPECTED = (BackboneError, DataError, Diverged, OutOfMemory, PluginError, RanksDiffer, ScoreError, TaskUnavailable)
+EXPECTED = (
+    BackboneError,
+    DataError,
+    Diverged,
+    NotShardable,
+    OutOfMemory,
+    PluginError,
+    RanksDiffer,
+    ScoreError,
+    TaskUnavailable,
+)
 
 
 class NotApplicable(Exception):

@@ -194,5 +194,5 @@ def _record(job: Job, reason: str, seconds: float) -> Record:
         started=now,
         finished=now,
         wall_seconds=seconds,
-        environment=environment.describe() | {"processes": job.processes},
+        environment=environment.describe() | {"processes": job.processes} | ({"sharded": True} if job.shard else {}),
     )

@@ -100,7 +100,7 @@ def test_visible_gpus_are_those_that_the_environment_names(monkeypatch):
 
 
 def test_what_is_given_comes_before_what_the_suite_says():
-    given = argparse.Namespace(share=3, gpu_memory=None, processes=None)
+    given = argparse.Namespace(share=3, gpu_memory=None, processes=None, shard=None)
     found = places.with_options(file(share=2, gpu_memory="4 GB", processes=2), given)
     assert (found.share, found.gpu_memory, found.processes) == (3, "4 GB", 2)
 
