@@ -49,6 +49,8 @@ def failure(error: BaseException) -> str:
         return f"a plugin's code, or a library, ended the process: sys.exit({code}) {_place(error)}"
     if is_out_of_memory(error):
         return f"out of memory: {text}"
+    if isinstance(error, RuntimeError) and "DTensor" in text:  # torch's word for weights that ranks have divided
+        return str(NotShardable("the method reads or writes them beside the passes through their layers"))
     return text if isinstance(error, EXPECTED) else f"{type(error).__name__}: {text}"
 
 

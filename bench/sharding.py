@@ -14,14 +14,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from bench import ranks
 
 if TYPE_CHECKING:
-    import torch
-
     from methods.anatomy import Anatomy
 
 # Of the layers' weights at least this share is divided: with less the exchange costs, and saves nothing.
@@ -29,14 +28,17 @@ LEAST = 0.1
 
 
 class NotShardable(Exception):
-    """The weights of a model as a method has adapted it cannot be divided; the message is the reason."""
+    """The weights of a model as a method has adapted it cannot be divided."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"its processes cannot divide the backbone's weights: {why}; run it without shard")
 
 
 def shard(anatomy: Anatomy, device: torch.device) -> None:
     """Divides the frozen weights of an adapted model among the ranks, and puts the rest on the device. Only layers, the
     table of words and a language model's head are divided, of these what no other module shares.
 
-    Raises NotShardable where the method trains nearly all weights, or changes single entries of them.
+    Raises NotShardable where the method trains nearly all weights, changes single entries of them, or packs them.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
@@ -46,10 +48,12 @@ def shard(anatomy: Anatomy, device: torch.device) -> None:
     units = [*layers, *_tables(anatomy)]
     divided = _divisible(model, units)
     if any(is_parametrized(module) for layer in layers for module in layer.modules()):
-        raise NotShardable("it changes single entries of the backbone's weights, which takes them whole")
+        raise NotShardable("the method changes single entries of them, which takes them whole")
+    if any(buffer.dtype == torch.uint8 for layer in layers for buffer in layer.buffers()):
+        raise NotShardable("they are in four bits")
     of_layers = list(dict.fromkeys(parameter for layer in layers for parameter in layer.parameters()))
     if _size(divided.intersection(of_layers)) < LEAST * _size(of_layers):
-        raise NotShardable("of the weights of its layers nearly nothing is frozen from first to last")
+        raise NotShardable("nearly all of them are trained")
     whole = set(model.parameters()) - divided
     for parameter in whole:
         parameter.data = parameter.data.to(device)
@@ -73,7 +77,7 @@ def is_sharded(model: nn.Module) -> bool:
 def require_whole(trained: Iterable[torch.Tensor]) -> None:
     """Raises NotShardable where a phase trains weights that have been divided."""
     if any(ranks.is_divided(parameter) for parameter in trained):
-        raise NotShardable("a later phase trains weights of the backbone that are frozen at first")
+        raise NotShardable("a later phase of the method trains some that are frozen at first")
 
 
 def _tables(anatomy: Anatomy) -> list[nn.Module]:
