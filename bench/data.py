@@ -300,7 +300,7 @@ def train_loader(
 
 def in_micro_batches(make: Callable[[Any], dict[str, Any]], rows: Sequence[Any] | Tensor, size: int) -> dict[str, Any]:
     """The batch that is made of the rows and, where this rank's are not all of them or more than `size`, those made of
-    so many at a time; none where there are fewer rows than ranks."""
+    so many at a time; none where there are fewer rows than ranks. Of several ranks, beside them what lacks in them."""
     batch = make(rows)
     if ranks.count() == 1 and len(rows) <= size:
         return batch

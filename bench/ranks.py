@@ -138,6 +138,8 @@ def gathered(found: list[tuple[int, T]]) -> list[T]:
 
 def is_divided(value: Tensor) -> bool:
     """Whether each rank has a share of it alone."""
+    if count() == 1:
+        return False
     from torch.distributed.tensor import DTensor
 
     return isinstance(value, DTensor)
