@@ -51,6 +51,7 @@ def run(
     share: int | None = None,
     gpu_memory: str | None = None,
     processes: int | None = None,
+    shard: bool | None = None,
     time_limit: str | None = None,
     trackers: Sequence[str] = (),
     launcher: Literal["local", "slurm"] = "local",
@@ -84,7 +85,7 @@ def run(
     flags = dict.fromkeys(cluster.FLAGS) | {name: str(value) for name, value in (slurm or {}).items()}
     arguments = argparse.Namespace(
         results=None if results is None else Path(results), slots=slots, share=share, gpu_memory=gpu_memory,
-        processes=processes, time_limit=time_limit, tracker=list(trackers), launcher=launcher, **flags,
+        processes=processes, shard=shard, time_limit=time_limit, tracker=list(trackers), launcher=launcher, **flags,
     )  # fmt: skip
     asked = running.searched(_suite(suite), arguments)
     store = running.folder_of(asked, arguments)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,8 @@ MOST_UNKNOWN = 0.5
 
 # Where a batch that is too large to pass the model at once has its parts.
 MICRO_BATCHES = "micro_batches"
+# Where it has, of each of them, what other ranks pass through the model at that time and this one does not.
+IDLE = "idle"
 
 # The file in a cached task's folder that tells where its raw data came from.
 ORIGIN = "origin.json"
@@ -297,12 +300,29 @@ def train_loader(
 
 def in_micro_batches(make: Callable[[Any], dict[str, Any]], rows: Sequence[Any] | Tensor, size: int) -> dict[str, Any]:
     """The batch that is made of the rows and, where this rank's are not all of them or more than `size`, those made of
-    so many at a time; none where there are fewer rows than ranks."""
+    so many at a time; none where there are fewer rows than ranks. Of several ranks, beside them what lacks in them."""
     batch = make(rows)
     if ranks.count() == 1 and len(rows) <= size:
         return batch
     own = rows[ranks.own() :: ranks.count()]
-    return batch | {MICRO_BATCHES: [make(own[start : start + size]) for start in range(0, len(own), size)]}
+    parts = [own[start : start + size] for start in range(0, len(own), size)]
+    batch[MICRO_BATCHES] = [make(part) for part in parts]
+    if ranks.count() > 1:
+        batch[IDLE] = [make(lacking) if lacking else None for lacking in _idle(rows, parts, size)]
+    return batch
+
+
+def _idle(rows: Any, parts: list[Any], size: int) -> list[list[Any]]:
+    """For as many parts as the first rank has, which has most: a row of the batch for every pass through the model that
+    this rank's part does not take. A part takes one, or, of a mixture, one for each of its tasks."""
+    first: dict[Any, dict[str, Any]] = {}
+    for row in rows:
+        first.setdefault(row.get("task"), row)
+    most = -(-len(rows[:: ranks.count()]) // size)
+    return [
+        [row for task, row in first.items() if task not in {own.get("task") for own in part}]
+        for part, _ in zip_longest(parts, range(most), fillvalue=())
+    ]
 
 
 def eval_loader(split: Dataset, form: Form, batch_size: int) -> DataLoader[dict[str, Any]]:

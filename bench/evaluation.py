@@ -12,6 +12,7 @@ from bench.data import eval_loader
 from bench.forms.base import Form, Predicted
 from bench.memory import fitting
 from bench.scoring import checked_scores, require_finite
+from bench.sharding import is_sharded
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -61,7 +62,10 @@ def ask(
     model.eval()
     loss, terms = 0.0, 0
     lists: tuple[list[Any], ...] = ([], [], [], [])
-    for found in ranks.gathered([(n, form.predict(model, batch)) for n, batch in ranks.own_batches(loader)]):
+    together = is_sharded(model)  # every pass is one of all ranks, of which the first answers
+    batches = enumerate(loader) if together else ranks.own_batches(loader)
+    own_answers = [(number, form.predict(model, batch)) for number, batch in batches]
+    for found in ranks.gathered([] if together and ranks.own() else own_answers):
         loss, terms = loss + found.loss, terms + found.terms
         for own, more in zip(lists, found[2:], strict=True):
             own += more

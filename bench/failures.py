@@ -13,6 +13,7 @@ from bench.memory import OutOfMemory, is_out_of_memory
 from bench.ranks import RanksDiffer
 from bench.registry import PluginError
 from bench.scoring import Diverged, ScoreError
+from bench.sharding import NotShardable
 from records.redaction import redacted
 from records.text import one_line
 from tasks.base import TaskUnavailable
@@ -21,7 +22,17 @@ from tasks.base import TaskUnavailable
 LONGEST_REASON = 500
 
 # Exceptions whose message is meant for the user; of others the report shows the type as well.
-EXPECTED = (BackboneError, DataError, Diverged, OutOfMemory, PluginError, RanksDiffer, ScoreError, TaskUnavailable)
+EXPECTED = (
+    BackboneError,
+    DataError,
+    Diverged,
+    NotShardable,
+    OutOfMemory,
+    PluginError,
+    RanksDiffer,
+    ScoreError,
+    TaskUnavailable,
+)
 
 
 class NotApplicable(Exception):
@@ -38,6 +49,8 @@ def failure(error: BaseException) -> str:
         return f"a plugin's code, or a library, ended the process: sys.exit({code}) {_place(error)}"
     if is_out_of_memory(error):
         return f"out of memory: {text}"
+    if isinstance(error, RuntimeError) and "DTensor" in text:  # torch's word for weights that ranks have divided
+        return str(NotShardable("the method reads or writes them beside the passes through their layers"))
     return text if isinstance(error, EXPECTED) else f"{type(error).__name__}: {text}"
 
 

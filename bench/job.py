@@ -19,7 +19,7 @@ class Job:
     """One stage of one cell. `base` is the folder from which the suite's relative paths are seen; `attempt`
     counts from 1; training is saved every `checkpoint` seconds, if at all. Paths are absolute: a plugin may change the
     current folder. Its work is divided among so many `processes`, which changes no result beyond what is rounded, and
-    what dropout draws. A `brief` profile times one round alone."""
+    what dropout draws; with `shard` so are the backbone's weights. A `brief` profile times one round alone."""
 
     cell: Cell
     stage: Stage
@@ -31,6 +31,7 @@ class Job:
     checkpoint: float | None = None
     processes: int = 1
     brief: bool = False
+    shard: bool = False
 
     def failed(self, reason: str, seconds: float, environment: dict[str, Any]) -> Record:
         """Of a worker that has left none. It ended just now."""

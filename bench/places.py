@@ -53,6 +53,8 @@ def add_options(run: argparse.ArgumentParser, positive: Callable[[str], int]) ->
     run.add_argument("--gpu-memory", type=_size, metavar="SIZE", help=memory)
     processes = "processes that a cell trains in, each on a GPU or on its part of the cores, in place of the suite's"
     run.add_argument("--processes", type=positive, metavar="N", help=processes)
+    shard = "the processes of a cell divide the backbone's frozen weights, where one device could not hold them (FSDP)"
+    run.add_argument("--shard", action="store_true", default=None, help=shard)
 
 
 def _size(text: str) -> str:
@@ -63,10 +65,17 @@ def _size(text: str) -> str:
 
 
 def with_options(file: SuiteFile, arguments: argparse.Namespace) -> SuiteFile:
-    """The suite's file with what was given on the command line in place of what it says."""
-    names = ("share", "gpu_memory", "processes")
+    """The suite's file with what was given on the command line in place of what it says. Raises UsageError where a cell
+    of one process is to divide its weights."""
+    names = ("share", "gpu_memory", "processes", "shard")
     given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
-    return file.model_copy(update=given)
+    found = file.model_copy(update=given)
+    if found.shard and found.processes == 1:
+        raise UsageError(
+            "shard: a cell's processes divide the weights, and there is one: ask for more of them (processes: 2, or"
+            " --processes 2)"
+        )
+    return found
 
 
 def slots(file: SuiteFile, suite: Suite | ResolvedSuite, store: RecordStore, count: int | None = None) -> list[Slot]:

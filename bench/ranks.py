@@ -136,13 +136,23 @@ def gathered(found: list[tuple[int, T]]) -> list[T]:
     return [each for _, each in together]
 
 
+def is_divided(value: Tensor) -> bool:
+    """Whether each rank has a share of it alone."""
+    if count() == 1:
+        return False
+    from torch.distributed.tensor import DTensor
+
+    return isinstance(value, DTensor)
+
+
 @torch.no_grad()
 def require_same(model: nn.Module) -> None:
     """Raises RanksDiffer where parameters and buffers are not those of the other ranks: a method that takes more of a
     batch than the gradients of what it trains has learnt something else on each of them."""
     if count() == 1:
         return
-    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+    found = dict(model.named_parameters()) | dict(model.named_buffers())
+    tensors = {name: value for name, value in found.items() if not is_divided(value)}  # of which none is trained
     mine = [(name, value.shape, str(value.sum(dtype=torch.float64).item())) for name, value in tensors.items()]
     first, *others = gather_object([mine])
     for each in others:

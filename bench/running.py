@@ -51,7 +51,7 @@ def carry_out(
     slots = cluster.places(suite) if launcher.remote else places.slots(file, suite, store, arguments.slots)
     for line in plan_lines.of_suite(suite, store.root, len(slots)):
         display.note(line)
-    scheduler = Scheduler(suite, store, launcher, slots, limit, file.processes)
+    scheduler = Scheduler(suite, store, launcher, slots, limit, file.processes, file.shard)
     with interruptible(scheduler):
         records = scheduler.run(display)
     return Done(records, scheduler.left)

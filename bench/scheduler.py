@@ -61,9 +61,10 @@ class Scheduler:
         slots: list[Slot],
         limit: float | None = None,
         processes: int = 1,
+        shard: bool = False,
     ) -> None:
         """`limit` is how many seconds a cell may take to train, and to be profiled; None is without end. Each trains in
-        so many `processes`, and is profiled in one."""
+        so many `processes`, which with `shard` divide the weights, and is profiled in one."""
         self.suite = suite
         self.cards = suite.cards()
         self.store = store
@@ -71,6 +72,7 @@ class Scheduler:
         self.slots = slots
         self.limit = limit
         self.processes = processes
+        self.shard = shard
         self.results = store.root.absolute()
         self.base = suite.path.parent.absolute()
         self.train: deque[Job] = deque()
@@ -248,9 +250,9 @@ class Scheduler:
         plugins, keep = self.suite.plugin_files(cell), self.suite.file.keep
         queue = self.train if stage == "train" else self.profile
         every = seconds_of(self.suite.file.checkpoint)
-        processes = self.processes if stage == "train" else 1
+        processes, shard = (self.processes, self.shard) if stage == "train" else (1, False)
         brief = self.suite.file.profile == "brief"
-        queue.append(Job(cell, stage, self.results, self.base, plugins, attempt, keep, every, processes, brief))
+        queue.append(Job(cell, stage, self.results, self.base, plugins, attempt, keep, every, processes, brief, shard))
 
     def _fill(self) -> bool:
         """Starts what can start now; False where nothing is left to start."""

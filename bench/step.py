@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +13,8 @@ from torch.optim import AdamW, Optimizer
 from transformers import get_constant_schedule, get_linear_schedule_with_warmup
 
 from bench import ranks
-from bench.data import MICRO_BATCHES
+from bench.data import IDLE, MICRO_BATCHES
+from bench.sharding import is_sharded, require_whole
 from methods.base import Method, Phase
 
 if TYPE_CHECKING:
@@ -57,12 +59,14 @@ class PhaseTrainer:
             method.load_progress(anatomy, state["method"])
             _load_tensors(anatomy.model, state["tensors"])
         ranks.require_same(anatomy.model)
+        self.sharded = is_sharded(model)
         self.optimizer: Optimizer = accelerator.prepare(optimizer_of(anatomy, method, phase))
         self.schedule = (
             get_constant_schedule(self.optimizer)
             if constant_rate
             else get_linear_schedule_with_warmup(self.optimizer, math.ceil(budget.warmup * steps), steps)
         )
+        require_whole(self.trained)
         self.done = 0
         self.lr = 0.0
         if state is not None:
@@ -84,8 +88,14 @@ class PhaseTrainer:
         """Adds the gradients of the batch's mean loss, micro-batch by micro-batch where it has them; returns that loss,
         detached."""
         total = torch.zeros((), device=self.accelerator.device)
-        for part in batch.get(MICRO_BATCHES, [None]):
-            loss = self.loss(batch) if part is None else self.form.share_of_loss(self.model, part, batch)
+        passes = zip_longest(batch.get(MICRO_BATCHES, [batch]), batch.get(IDLE, ()) if self.sharded else ())
+        for part, idle in passes:
+            losses = []
+            if part is not None:
+                losses.append(self.loss(batch) if part is batch else self.form.share_of_loss(self.model, part, batch))
+            if idle is not None:
+                losses.append(0.0 * self.loss(idle))
+            loss = sum(losses[1:], losses[0])
             self.accelerator.backward(loss)
             total = total + loss.detach()
         return total

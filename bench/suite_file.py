@@ -110,6 +110,7 @@ class SuiteFile(BaseModel):
         "5 min", description="how often a training is saved, to be gone on with where it is cut off; `none` is never"
     )
     processes: int = Field(1, ge=1, le=64, description="processes that a cell trains in, each on a GPU of its own")
+    shard: bool = Field(False, strict=True, description="whether a cell's processes divide the backbone's weights")
     share: int | None = Field(None, ge=1, description="cells at a time on one GPU; one by default")
     gpu_memory: str | None = Field(
         None, description="what a cell takes of a GPU's memory, as '8 GB', or `auto`: no more share a GPU than fit"

@@ -40,6 +40,7 @@ from bench.measuring import PeakMemory
 from bench.profiling import count_parameters, peak_memory, profile
 from bench.registry import Kind, PluginError, Registry
 from bench.scoring import checked_scores, require_finite
+from bench.sharding import shard
 from bench.training import Training
 from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Method
@@ -149,6 +150,7 @@ class CellRun:
         self.brief = job.brief
         self.base = job.base
         self.line = line
+        self.shards = job.shard and ranks.count() > 1
         self.registry = Registry(job.plugins, job.base)
         self.backbone = Backbone.find(self.cell.backbone, job.base, self.cell.backbone_revision)
         if self.backbone.revision != self.cell.backbone_revision:
@@ -205,7 +207,8 @@ class CellRun:
             raise NotApplicable("the backbone is an encoder, which has no text to answer with")
         model, head = self.backbone.load(self.form.head, self.cell.seed)
         fit(model, self.form)
-        return model.to(self.accelerator.device), head
+        # To be divided, it may be too large for the device.
+        return (model if self.shards else model.to(self.accelerator.device)), head
 
     def adapted(self) -> tuple[Anatomy, int]:
         """The adapted model, and the backbone's own number of parameters."""
@@ -220,6 +223,8 @@ class CellRun:
             raise NotApplicable(reason)
         set_seed(self.cell.seed)
         self.method.adapt(anatomy, self.task)
+        if self.shards:
+            shard(anatomy, self.accelerator.device)
         return anatomy, backbone
 
     def train(self, record: Record) -> Kept:
@@ -231,7 +236,7 @@ class CellRun:
         )
         if measures_forgetting:
             # Of the backbone itself: a method that starts elsewhere, as random prefixes do, has lost something already.
-            before = self.general_loss(self.load()[0], " before tuning")
+            before = self.general_loss(self._plain(), " before tuning")
             self.accelerator.free_memory()
         anatomy, backbone, data, training = trained(self, record)
         kept = Kept()
@@ -298,6 +303,15 @@ class CellRun:
             found[name] = self._prepared(form, revision)
         return found
 
+    def _plain(self) -> PreTrainedModel:
+        """The backbone that no method has touched, to be asked alone."""
+        model, head = self.load()
+        if self.shards:
+            anatomy = Anatomy(model, head)
+            anatomy.freeze()
+            shard(anatomy, self.accelerator.device)
+        return model
+
     def general_loss(self, model: PreTrainedModel, when: str) -> float:
         """Nats per byte on the first test windows of the task of general text, the same for all cells."""
         self.line.at("reading general text")
@@ -337,6 +351,7 @@ class CellRun:
             "threads": torch.get_num_threads(),
             "precision": self.accelerator.mixed_precision,
             **({"processes": count} if (count := ranks.count()) > 1 else {}),
+            **({"sharded": True} if self.shards else {}),
         }
 
 

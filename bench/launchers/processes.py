@@ -85,7 +85,7 @@ def run(work: Work, job: Job, reports: connection.Connection, threads: int) -> N
         _end(ranks)
         if failed.code is not None and failed.code < 0 and job.attempt < ATTEMPTS_WHEN_KILLED:
             _end_as(failed.code)  # as a cell of one process ends, which is then tried again
-        where = environment.describe() | {"processes": job.processes}
+        where = environment.describe() | {"processes": job.processes} | ({"sharded": True} if job.shard else {})
         RecordStore(job.results).write(job.failed(str(failed), time.monotonic() - began, where))
     finally:
         _end(ranks)

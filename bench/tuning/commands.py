@@ -76,7 +76,7 @@ def _run(arguments: argparse.Namespace, search: SuiteSearch, suite: ResolvedSuit
     with RunDisplay() as display:
         launcher = cluster.launcher_of(arguments, suite, search.store, limit, display.note)
         slots = cluster.places(suite) if launcher.remote else places.slots(file, suite, search.store, arguments.slots)
-        scheduler = Scheduler(suite, search.store, launcher, slots, limit, file.processes)
+        scheduler = Scheduler(suite, search.store, launcher, slots, limit, file.processes, file.shard)
         with interruptible(scheduler):
             scheduler.run(display)
     if scheduler.left:

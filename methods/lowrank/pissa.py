@@ -47,8 +47,10 @@ class PrincipalUpdate(LowRankUpdate):
     def begin(self, down: Tensor, up: Tensor) -> None:
         """Starts from these: what was taken from the weight before is put back first."""
         (base,) = self._base
-        weight = weight_of(base, self._part, self._parts)
-        weight += (self.first_up @ self.first_down - up @ down).to(weight.dtype)
+        # Else it is left alone: processes may have divided it, which then have begun from the same.
+        if not (torch.equal(down, self.first_down) and torch.equal(up, self.first_up)):
+            weight = weight_of(base, self._part, self._parts)
+            weight += (self.first_up @ self.first_down - up @ down).to(weight.dtype)
         for parameter, first, value in ((self.down, self.first_down, down), (self.up, self.first_up, up)):
             first.copy_(value)
             parameter.copy_(value)

@@ -100,9 +100,19 @@ def test_visible_gpus_are_those_that_the_environment_names(monkeypatch):
 
 
 def test_what_is_given_comes_before_what_the_suite_says():
-    given = argparse.Namespace(share=3, gpu_memory=None, processes=None)
+    given = argparse.Namespace(share=3, gpu_memory=None, processes=None, shard=None)
     found = places.with_options(file(share=2, gpu_memory="4 GB", processes=2), given)
     assert (found.share, found.gpu_memory, found.processes) == (3, "4 GB", 2)
+
+
+def test_weights_are_divided_among_two_processes_or_more():
+    given = argparse.Namespace(share=None, gpu_memory=None, processes=2, shard=True)
+    assert not file().shard
+    assert places.with_options(file(), given).shard
+    assert places.with_options(file(shard=True), argparse.Namespace(**vars(given) | {"shard": None})).shard
+    given.processes = None
+    with pytest.raises(UsageError, match=r"shard: .* there is one: ask for more of them"):
+        places.with_options(file(), given)
 
 
 @pytest.mark.parametrize("text", ["8", "GB", "0 GB", "8 lb", "-1 GB", "1.5 GB"])
@@ -125,6 +135,7 @@ def test_sizes_are_read_as_slurm_reads_them():
         (["--launcher", "slurm", "--gpu-memory", "4 GB"], "--gpu-memory is for this machine alone"),
         (["--launcher", "slurm", "--gpus", "1", "--processes", "2"], "takes as many GPUs: --gpus 2"),
         (["--gpu-memory", "much"], "takes a size such as '16 GB'"),
+        (["--shard"], "shard: a cell's processes divide the weights, and there is one"),
         (["--processes", "0"], "takes a whole number from 1"),
     ],
 )
@@ -136,8 +147,9 @@ def test_what_does_not_go_together_is_one_line(bench, write_suite, arguments, sa
 
 def test_a_suite_says_so_as_well_and_none_of_it_is_identity(bench, write_suite):
     plain = Suite.load(str(write_suite()))
-    other = Suite.load(str(write_suite("other", processes=2, share=3, gpu_memory="8 GB")))
+    other = Suite.load(str(write_suite("other", processes=2, shard=True, share=3, gpu_memory="8 GB")))
     assert (other.file.processes, other.file.share, other.file.gpu_memory) == (2, 3, "8 GB")
+    assert other.file.shard
     assert list(other.cells) == list(plain.cells)
     refused = bench("run", write_suite("odd", share=0, gpu_memory="much"))
     assert "odd.yaml:" in refused.stderr and "share" in refused.stderr and "takes a size" in refused.stderr

@@ -83,9 +83,9 @@ def test_gradients_of_a_divided_batch_add_up_to_those_of_the_whole(monkeypatch):
         seen = []
         for rank in range(ranks_):
             monkeypatch.setattr(ranks, "own", lambda r=rank: r)
-            batch = in_micro_batches(make, list(range(size)), size)
-            assert batch["rows"] == list(range(size))
-            seen += [row for part in batch[MICRO_BATCHES] for row in part["rows"]]
+            batch = in_micro_batches(make, [{"row": row} for row in range(size)], size)
+            assert [row["row"] for row in batch["rows"]] == list(range(size))
+            seen += [row["row"] for part in batch[MICRO_BATCHES] for row in part["rows"]]
         assert sorted(seen) == list(range(size))
 
 
