@@ -239,7 +239,9 @@ def _yardstick(
 ) -> Callable[[], None]:
     """A training step of the plain backbone in which nothing is trained: gradients go down to the embeddings' output
     and meet no weight."""
-    embeddings = plain.get_input_embeddings()
+    table = plain.get_input_embeddings().weight
+    # An encoder and its decoder each have a module for the one table.
+    embeddings = [each for each in plain.modules() if isinstance(each, torch.nn.Embedding) and each.weight is table]
 
     def ask_for_gradients(_: Any, __: Any, output: Tensor) -> Tensor:
         return output.requires_grad_()
@@ -247,13 +249,14 @@ def _yardstick(
     def step() -> None:
         plain.train()
         with frozen(plain):
-            hook = embeddings.register_forward_hook(ask_for_gradients)
+            hooks = [each.register_forward_hook(ask_for_gradients) for each in embeddings]
             try:
                 batch = _batch(form, ids, budget)
                 for part in batch.get(MICRO_BATCHES, [batch]):
                     accelerator.backward(form.loss(plain, part))
             finally:
-                hook.remove()
+                for hook in hooks:
+                    hook.remove()
 
     return step
 

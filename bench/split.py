@@ -19,7 +19,7 @@ from bench.measuring import synchronize
 from bench.step import Part, PhaseTrainer
 
 # Odd, so that a median is a step's own.
-STEPS = 5
+STEPS = 3
 # Rows of the matrices: large enough for the peak, small enough for a tenth of a second or less.
 SIZES = {"cpu": 2048}
 SIZE = 4096

@@ -117,7 +117,7 @@ class PhaseCost(StepCost):
 
 class Beside(BaseModel):
     """Seconds of what was timed in turn with the plain backbone: the backbone's own, times the median ratio, with the
-    method in place and, where it merges, merged. One round of four pairs: a tenth is told, not a hundredth."""
+    method in place and, where it merges, merged. One round of three pairs: a tenth is told, not a hundredth."""
 
     seconds: Measured
     merged_seconds: Measured | None = None
