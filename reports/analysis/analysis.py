@@ -25,6 +25,7 @@ from reports.analysis import (
 )
 from reports.analysis import errors as erring
 from reports.analysis import limits as limitations
+from reports.analysis import penalties as penalising
 from reports.analysis import proportions as sharing
 from reports.analysis import provenance as sources
 from reports.analysis import rewinding as rewound
@@ -167,6 +168,11 @@ class Analysis:
     def targets(self) -> list[nearing.Target]:
         """How soon configurations come near full fine-tuning."""
         return nearing.targets(self.results)
+
+    @cached_property
+    def penalties(self) -> list[penalising.Penalties]:
+        """Score and costs in one figure, as another benchmark has it."""
+        return penalising.penalties(self.results, self.costs)
 
     @cached_property
     def forgetting(self) -> list[forgetting.Forgetting]:
