@@ -266,7 +266,7 @@ def _at_one_speed(cells: pd.DataFrame, records: dict[str, Record]) -> pd.DataFra
     speed = common / timed["yardstick_seconds"]
     cells.loc[timed.index, "step_seconds"] *= speed
     cells.loc[timed.index, "train_tokens_per_second"] /= speed
-    return cells
+    return cells.copy()  # of columns that were added one by one pandas warns later
 
 
 def environment_of(record: Record) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import numpy as np
 from scipy.stats import rankdata
 
 from reports.analysis.costs import CostGroup
-from reports.analysis.summaries import Found, summary_of
 from reports.results import Results
 
 # Parameters; FLOPs to a text, so many that the authors would rather use the backbone as it is; bytes, of one H100 NVL.
@@ -23,10 +22,12 @@ BETA = 1.0
 
 @dataclass(frozen=True)
 class Penalised:
-    """A configuration's mean `score` (a fraction), by what each cost multiplies it, and what comes of it."""
+    """A configuration's `score` (a fraction, the mean over tasks of means over seeds), by what each cost multiplies it,
+    and what comes of it; with the ids of the cells behind the score."""
 
     label: str
-    score: Found
+    score: float
+    cells: tuple[str, ...]
     penalties: dict[str, float]
 
     @property
@@ -37,7 +38,7 @@ class Penalised:
     @property
     def pscp(self) -> float:
         """As the score is, a fraction."""
-        return float(self.score[0].mean * self.penalty)
+        return self.score * self.penalty
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Penalties:
         """In the suite's order."""
         by_score, by_pscp = (
             rankdata([-value for value in values])
-            for values in ([row.score[0].mean for row in self.rows], [row.pscp for row in self.rows])
+            for values in ([row.score for row in self.rows], [row.pscp for row in self.rows])
         )
         return [row.label for row, one, other in zip(self.rows, by_score, by_pscp, strict=True) if one != other]
 
@@ -70,8 +71,8 @@ def penalty(measured: float, halves: float) -> float:
 
 
 def penalties(results: Results, groups: list[CostGroup]) -> list[Penalties]:
-    """Of the groups with at least two configurations of which score and all three costs are known, on tasks whose
-    scores are fractions and may be averaged."""
+    """Of the groups with at least two configurations of which scores on all tasks and all three costs are known; tasks
+    are those whose scores are fractions and may be averaged."""
     found = []
     for group in groups:
         scales = {task: results.scale(task) for task in group.tasks}
@@ -84,16 +85,17 @@ def penalties(results: Results, groups: list[CostGroup]) -> list[Penalties]:
 
 
 def _row(group: CostGroup, label: str, tasks: tuple[str, ...]) -> Penalised | None:
-    cells = group.cells[(group.cells["label"] == label) & group.cells["task"].isin(tasks)]
-    score = summary_of(cells, "score")
+    cells = group.cells[(group.cells["label"] == label) & group.cells["score"].notna()]
+    by_task = cells[cells["task"].isin(tasks)].groupby("task")["score"].mean()
     measured = {
         "parameters": group.of(label, "total_parameters")[0].mean,
         "flops": _flops_beyond(group, label),
         "memory": group.of(label, "peak_memory_bytes")[0].mean,
     }
-    if not score[0].n or not all(math.isfinite(value) for value in measured.values()):
+    if len(by_task) < len(tasks) or not all(math.isfinite(value) for value in measured.values()):
         return None
-    return Penalised(label, score, {name: penalty(value, HALVES[name]) for name, value in measured.items()})
+    found = {name: penalty(value, HALVES[name]) for name, value in measured.items()}
+    return Penalised(label, float(by_task.mean()), tuple(map(str, cells.index)), found)
 
 
 def _flops_beyond(group: CostGroup, label: str) -> float:

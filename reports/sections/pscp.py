@@ -63,11 +63,10 @@ def _table(results: Results, of: Penalties, key: str) -> Table:
 
     def row(label: str) -> tuple[Cell, ...]:
         found = known[label]
-        ids = found.score[1]
         return (
-            Number(points(found.score[0].mean), found.score[0].mean, cells=ids),
-            *(Number(decimal(found.penalties[name], 3), found.penalties[name], cells=ids) for name in HALVES),
-            Number(points(found.pscp), found.pscp, cells=ids),
+            Number(points(found.score), found.score, cells=found.cells),
+            *(Number(decimal(found.penalties[name], 3), found.penalties[name], cells=found.cells) for name in HALVES),
+            Number(points(found.pscp), found.pscp, cells=found.cells),
         )
 
     columns = (
@@ -92,6 +91,6 @@ def _table(results: Results, of: Penalties, key: str) -> Table:
 
 def _lines(of: Penalties, row: Penalised) -> list[dict[str, Any]]:
     place = (of.group.backbone, row.label, ", ".join(of.tasks))
-    figures = {**{f"penalty for {_COSTS[name]}": value for name, value in row.penalties.items()}, "PSCP": row.pscp}
-    lines = [data_line(*place, "score", "fraction", *row.score)]
-    return lines + [data_line(*place, name, "", summarise([value]), row.score[1]) for name, value in figures.items()]
+    penalties = {f"penalty for {_COSTS[name]}": value for name, value in row.penalties.items()}
+    figures = {"score": row.score, **penalties, "PSCP": row.pscp}
+    return [data_line(*place, name, "", summarise([value]), row.cells) for name, value in figures.items()]
