@@ -24,6 +24,7 @@ from reports.analysis import (
     ranks,
 )
 from reports.analysis import errors as erring
+from reports.analysis import growth as growing
 from reports.analysis import limits as limitations
 from reports.analysis import penalties as penalising
 from reports.analysis import proportions as sharing
@@ -168,6 +169,11 @@ class Analysis:
     def targets(self) -> list[nearing.Target]:
         """How soon configurations come near full fine-tuning."""
         return nearing.targets(self.results)
+
+    @cached_property
+    def growth(self) -> list[growing.Growth]:
+        """Costs against the size of the backbone; only where several were profiled alike."""
+        return growing.growth(self.results, self.costs)
 
     @cached_property
     def penalties(self) -> list[penalising.Penalties]:
