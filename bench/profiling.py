@@ -239,9 +239,10 @@ def _yardstick(
 ) -> Callable[[], None]:
     """A training step of the plain backbone in which nothing is trained: gradients go down to the embeddings' output
     and meet no weight."""
-    table = plain.get_input_embeddings().weight
-    # An encoder and its decoder each have a module for the one table.
-    embeddings = [each for each in plain.modules() if isinstance(each, torch.nn.Embedding) and each.weight is table]
+    own = plain.get_input_embeddings()
+    # An encoder and its decoder may each have a module for the one table.
+    alike = [each for each in plain.modules() if isinstance(each, torch.nn.Embedding) and each.weight is own.weight]
+    embeddings = {own, *alike}
 
     def ask_for_gradients(_: Any, __: Any, output: Tensor) -> Tensor:
         return output.requires_grad_()

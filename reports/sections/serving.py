@@ -8,7 +8,7 @@ from reports.analysis.costs import CostGroup
 from reports.cost_columns import GLANCED, RATES
 from reports.model.document import Part, Section, Table, Text, keyed
 from reports.model.prose import Prose, join, say
-from reports.model.writing import span
+from reports.model.writing import decimal, span
 from reports.results import Results
 from reports.sections.measures import Measure, columns_and_rows
 from reports.sections.rows import paragraphs, several
@@ -16,6 +16,8 @@ from reports.sections.rows import paragraphs, several
 PLACE = "appendix"
 ORDER = 22
 
+# What a glance can tell from none.
+TOLD = 1.1
 _SHAPES = {"one": "One text", "many": "Many texts", "first_token": "First token"}
 
 
@@ -36,22 +38,20 @@ def _sentences(results: Results, group: CostGroup) -> list[Text]:
     both = [label for label in one if label in many]
     if not both:
         return []
-    dearest = max(both, key=one.__getitem__)
-    return [
+    said = [
         say(
             "With the method in place, a pass of one text takes {one} times the plain backbone's on {backbone}, one of"
             " many {many} times.",
             one=span([one[label] for label in both], 2),
             many=span([many[label] for label in both], 2),
             backbone=results.title("backbones", group.backbone),
-        ),
-        say(
-            "{label} adds most to one text: × {one}, and × {many} to many.",
-            label=dearest,
-            one=f"{one[dearest]:.2f}",
-            many=f"{many[dearest]:.2f}",
-        ),
+        )
     ]
+    dearest = max(both, key=one.__getitem__)
+    if one[dearest] >= TOLD:
+        most = "{label} adds most to one text: × {one}, and × {many} to many."
+        said.append(say(most, label=dearest, one=decimal(one[dearest], 2), many=decimal(many[dearest], 2)))
+    return said
 
 
 def _table(results: Results, group: CostGroup, key: str) -> Table:

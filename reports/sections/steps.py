@@ -7,8 +7,9 @@ from reports.analysis.analysis import Analysis
 from reports.analysis.costs import CostGroup
 from reports.model.document import Part, Section, Table, Text, keyed
 from reports.model.prose import Prose, join, say
-from reports.model.writing import count, span, three_digits
+from reports.model.writing import amount, span, three_digits
 from reports.results import Results
+from reports.scales import Unit
 from reports.sections.measures import Measure, columns_and_rows
 from reports.sections.rows import paragraphs, several
 
@@ -16,6 +17,7 @@ PLACE = "appendix"
 ORDER = 21
 
 _PARTS = ("forward_percent", "backward_percent", "optimizer_percent")
+_RATE = Unit("GFLOP/s", 1e-9, 0)
 _MEASURES = (*_PARTS, "peak_percent", "step_joules")
 
 
@@ -80,9 +82,8 @@ def _table(results: Results, group: CostGroup, key: str) -> Table:
                 " schedule and the method's own is with the optimiser."
             ),
             say(
-                "Peak: a product of square matrices in the same precision, timed in turn with these steps ({rate}"
-                " FLOP/s).",
-                rate=" to ".join(dict.fromkeys(count(rate) for rate in (min(rates), max(rates)))),
+                "Peak: a product of square matrices in the same precision, timed in turn with these steps ({rate}).",
+                rate=" to ".join(dict.fromkeys(amount(rate, _RATE) for rate in (min(rates), max(rates)))),
             )
             if rates
             else (),

@@ -60,7 +60,7 @@ def test_the_shares_of_a_step_are_shown_and_the_least_backward_is_named(tmp_path
     assert "takes 4–55 % of a training step, least with head, most with full." in text.replace("\u00a0", " ")
     assert "Steps reach 40–60 % of the FLOP/s" in text.replace("\u00a0", " ")
     assert "A step takes 5.00 to 12.0 J, all that the machine's counter counted" in text
-    assert "400B FLOP/s" in plain(table.caption)
+    assert "(400 GFLOP/s)" in plain(table.caption)
 
 
 def test_without_a_counter_nothing_is_said_of_energy(tmp_path: Path):
@@ -80,6 +80,8 @@ def test_one_text_and_many_are_over_the_backbones_time(tmp_path: Path):
     *_, table = part.section.blocks
     caption = plain(table.caption)
     assert "many are 32" in caption and "16 of them" in caption
+    # All three add half to one text, which is more than a glance may err.
+    assert "adds most to one text: × 1.50, and × 1.07 to many" in said(part)
     assert {"One text", "Many texts", "First token", "New tokens per second"} <= {c.group for c in table.columns}
 
 
