@@ -4,15 +4,20 @@ The batch is synthetic: random tokens of the budget's full length, without paddi
 they agree from machine to machine. A training step is timed in turn with a yardstick: a step of the plain backbone,
 frozen, on the same batch, whose backward pass goes down to the embeddings and meets no weight, the least that any
 method below the head can do. A pass of inference, of a smaller batch, is timed in turn with one of the plain backbone.
+Beside that there are glances, which the protocol's figures do not depend on: at where a step's time goes
+(`bench.split`), at its energy (`bench.energy`), and at inference of other shapes (`bench.serving`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from operator import mul
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from bench import energy, serving
 from bench.data import MICRO_BATCHES, in_micro_batches
 from bench.forms.base import Form
 from bench.measuring import (
@@ -28,10 +33,12 @@ from bench.measuring import (
     frozen,
     saved_tensors,
 )
+from bench.serving import Served
+from bench.split import split
 from bench.step import PhaseTrainer
 from methods.base import Method, Phase
 from records.cell import Budget
-from records.record import Cost, Parameters, PhaseCost
+from records.record import Cost, Parameters, PhaseCost, StepCost
 from records.vocabulary import Rounds
 
 if TYPE_CHECKING:
@@ -98,49 +105,72 @@ def profile(
     model = accelerator.prepare(anatomy.model)
     plain = accelerator.prepare(plain)
     timings: list[Timing] = []
-    phases = []
+    phases, peaks = [], []
     for phase in method.phases():
         trainer = PhaseTrainer(accelerator, model, anatomy, method, phase, STEPS, form, budget, constant_rate=True)
         yardstick = _yardstick(accelerator, plain, form, ids, budget)
-        cost, timing = _train_cost(trainer, phase, ids, budget, yardstick, brief)
+        cost, timing, matmul = _train_cost(trainer, phase, ids, budget, yardstick, brief)
         phases.append(cost)
         timings.append(timing)
+        peaks.append(matmul)
     weights = bytes_of([*model.parameters(), *model.buffers()])
 
-    # What a prompt shows is read with every question, and is the method's price: not part of the protocol.
-    question = _question(form, budget.max_length, anatomy.config, device)
-    asked = _question(form, budget.max_length * (1 + method.demonstrations()), anatomy.config, device)
-    plain.eval()
-    model.eval()
-
-    def read() -> Any:
-        return form.read(model, asked)
-
-    def beside_the_backbone() -> Timing:
-        model.eval()
-        with frozen(plain, model):
-            return beside(lambda: form.read(plain, question), read, device, brief)
-
-    with torch.no_grad():
-        unmerged = beside_the_backbone()
-        with frozen(plain, model):
-            inference_flops = count_flops(read)
-        # Counted before merging takes the adapter away; what is stored is what training would leave.
-        stored = bytes_of(method.state(anatomy.model).values())
-        merged = beside_the_backbone() if method.merge(anatomy.model) else None
+    inference, unmerged, merged = _inference_cost(model, anatomy, plain, method, budget, form, device, brief)
     return Cost(
         protocol=_protocol(budget, brief),
         peak_memory_bytes=peak,
         weights_bytes=weights,
-        stored_bytes=stored,
-        inference_flops=inference_flops,
-        inference_seconds=unmerged.seconds,
-        merged_inference_seconds=merged and unmerged.reference * merged.ratio,
-        backbone_inference_seconds=unmerged.reference,
+        matmul_flops_per_second=max(peaks, default=None),
         rounds=_rounds(phases, timings, unmerged, merged),
         drifted=any(timing.drifted for timing in (*timings, unmerged, *([merged] if merged else []))),
+        **inference,
         **_of_all(phases, timings, ids.numel()),
     )
+
+
+@torch.no_grad()
+def _inference_cost(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    plain: PreTrainedModel,
+    method: Method,
+    budget: Budget,
+    form: Form,
+    device: torch.device,
+    brief: bool,
+) -> tuple[dict[str, Any], Timing, Timing | None]:
+    """What inference costs, and what is stored; with the timings of a batch, unmerged and merged."""
+    # What a prompt shows is read with every question, and is the method's price: not part of the protocol.
+    lengths = budget.max_length, budget.max_length * (1 + method.demonstrations())
+    question, asked = (partial(_question, form, length, anatomy.config, device) for length in lengths)
+    plain.eval()
+
+    def timed_beside() -> tuple[Timing, Served | None]:
+        model.eval()
+        theirs, ours = question(INFERENCE_BATCH), asked(INFERENCE_BATCH)
+        with frozen(plain, model):
+            of_batch = beside(lambda: form.read(plain, theirs), lambda: form.read(model, ours), device, brief)
+            return of_batch, None if brief else serving.serve(form, plain, model, question, asked, device)
+
+    unmerged, served = timed_beside()
+    with frozen(plain, model):
+        flops = [
+            count_flops(lambda: form.read(plain, question(INFERENCE_BATCH))),
+            count_flops(lambda: form.read(model, asked(INFERENCE_BATCH))),
+        ]
+    # Counted before merging takes the adapter away; what is stored is what training would leave.
+    stored = bytes_of(method.state(anatomy.model).values())
+    merged, served_merged = timed_beside() if method.merge(anatomy.model) else (None, None)
+    figures = {
+        "stored_bytes": stored,
+        "backbone_inference_flops": flops[0],
+        "inference_flops": flops[1],
+        "inference_seconds": unmerged.seconds,
+        "merged_inference_seconds": merged and unmerged.reference * merged.ratio,
+        "backbone_inference_seconds": unmerged.reference,
+        **(serving.costs_of(served, served_merged) if served else {}),
+    }
+    return figures, unmerged, merged
 
 
 def _protocol(budget: Budget, brief: bool) -> dict[str, Any]:
@@ -181,7 +211,22 @@ def _of_all(phases: list[PhaseCost], timings: list[Timing], tokens: int) -> dict
         "train_tokens_per_second": tokens / seconds if seconds else None,
         "train_flops": round(sum(phase.share * phase.train_flops for phase in phases)),
         "phases": phases,
+        **_of_steps(phases),
     }
+
+
+def _of_steps(phases: list[PhaseCost]) -> dict[str, float | None]:
+    """Of the whole training what a phase's step tells: joules by the phases' shares of the steps, percents by their
+    shares of the time."""
+    steps = [phase.share for phase in phases]
+    seconds = [phase.share * phase.step_seconds for phase in phases]
+    found = {}
+    for name in StepCost.model_fields:
+        values = [getattr(phase, name) for phase in phases]
+        weights = steps if name == "step_joules" else seconds
+        known = bool(values) and None not in values
+        found[name] = sum(map(mul, weights, values)) / sum(weights) if known else None
+    return found
 
 
 def _batch(form: Form, ids: Tensor, budget: Budget) -> dict[str, Any]:
@@ -194,7 +239,10 @@ def _yardstick(
 ) -> Callable[[], None]:
     """A training step of the plain backbone in which nothing is trained: gradients go down to the embeddings' output
     and meet no weight."""
-    embeddings = plain.get_input_embeddings()
+    own = plain.get_input_embeddings()
+    # An encoder and its decoder may each have a module for the one table.
+    alike = [each for each in plain.modules() if isinstance(each, torch.nn.Embedding) and each.weight is own.weight]
+    embeddings = {own, *alike}
 
     def ask_for_gradients(_: Any, __: Any, output: Tensor) -> Tensor:
         return output.requires_grad_()
@@ -202,29 +250,32 @@ def _yardstick(
     def step() -> None:
         plain.train()
         with frozen(plain):
-            hook = embeddings.register_forward_hook(ask_for_gradients)
+            hooks = [each.register_forward_hook(ask_for_gradients) for each in embeddings]
             try:
                 batch = _batch(form, ids, budget)
                 for part in batch.get(MICRO_BATCHES, [batch]):
                     accelerator.backward(form.loss(plain, part))
             finally:
-                hook.remove()
+                for hook in hooks:
+                    hook.remove()
 
     return step
 
 
 def _train_cost(
     trainer: PhaseTrainer, phase: Phase, ids: Tensor, budget: Budget, yardstick: Callable[[], None], brief: bool
-) -> tuple[PhaseCost, Timing]:
-    """What a step costs on a batch of such token ids (batch, length), timed in turn with the yardstick."""
+) -> tuple[PhaseCost, Timing, float]:
+    """What a step costs on a batch of such token ids (batch, length), timed in turn with the yardstick; and the FLOP/s
+    that matrix products reach."""
+    batch = partial(_batch, trainer.form, ids, budget)
 
     def step() -> None:
-        trainer.step(_batch(trainer.form, ids, budget))
+        trainer.step(batch())
 
     for _ in range(WARM_UP):
         step()
     # Counted before it is timed, by as many steps as it takes until the time is sure: counts are the same everywhere.
-    flops = count_flops(lambda: trainer.backward(_batch(trainer.form, ids, budget)))
+    flops = count_flops(lambda: trainer.backward(batch()))
     gradients = bytes_of([parameter.grad for parameter in trainer.trained if parameter.grad is not None])
     optimizer = trainer.optimizer
     optimizer.zero_grad()
@@ -232,6 +283,7 @@ def _train_cost(
         loss = trainer.loss(trainer.form.synthetic(ids[: budget.micro_batch or len(ids)]))
     del loss
     timing = beside(yardstick, step, ids.device, brief)
+    parts = split(trainer, batch, flops, brief)
     states = [value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)]
     cost = PhaseCost(
         name=phase.name,
@@ -245,13 +297,18 @@ def _train_cost(
         gradient_bytes=gradients,
         optimizer_bytes=bytes_of(states),
         activation_bytes=sum(saved.values()),
+        peak_percent=parts.peak_percent,
+        step_joules=energy.joules(step, ids.device, energy.counters(ids.device)),
+        **{f"{part}_percent": percent for part, percent in parts.percent.items()},
     )
-    return cost, timing
+    return cost, timing, parts.peak
 
 
-def _question(form: Form, length: int, config: PreTrainedConfig, device: torch.device) -> dict[str, Tensor]:
-    """A batch for inference, of so many tokens: what a model reads of it."""
-    made = form.synthetic(_random_ids(INFERENCE_BATCH, length, config, device))
+def _question(
+    form: Form, length: int, config: PreTrainedConfig, device: torch.device, texts: int = INFERENCE_BATCH
+) -> dict[str, Tensor]:
+    """A batch for inference, of texts of so many tokens: what a model reads of it."""
+    made = form.synthetic(_random_ids(texts, length, config, device))
     return {key: made[key] for key in ("input_ids", "attention_mask", "decoder_input_ids") if key in made}
 
 

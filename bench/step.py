@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch.optim import AdamW, Optimizer
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from bench.forms.base import Form
     from methods.anatomy import Anatomy
     from records.cell import Budget
+
+# What a step is made of; what belongs to neither pass (clipping, the schedule, the method's own) is the optimiser's.
+Part = Literal["forward", "backward", "optimizer"]
 
 
 class PhaseTrainer:
@@ -69,6 +73,7 @@ class PhaseTrainer:
         require_whole(self.trained)
         self.done = 0
         self.lr = 0.0
+        self._stamp: Callable[[Part], None] | None = None
         if state is not None:
             self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
@@ -96,13 +101,16 @@ class PhaseTrainer:
             if idle is not None:
                 losses.append(0.0 * self.loss(idle))
             loss = sum(losses[1:], losses[0])
+            self._ended("forward")
             self.accelerator.backward(loss)
+            self._ended("backward")
             total = total + loss.detach()
         return total
 
     def step(self, batch: dict[str, Any]) -> Tensor:
         """One optimiser step on a batch; returns its loss, detached."""
         loss = ranks.summed(self.trained, partial(self.backward, batch))
+        self._ended("backward")
         self.done += 1
         self.method.after_backward(self.anatomy, self.done)
         self.accelerator.clip_grad_norm_(self.trained, self.max_grad_norm)
@@ -111,7 +119,21 @@ class PhaseTrainer:
         self.schedule.step()
         self.optimizer.zero_grad()
         self.method.after_step(self.anatomy, self.done, self.optimizer)
+        self._ended("optimizer")
         return loss
+
+    @contextmanager
+    def stamped(self, stamp: Callable[[Part], None]) -> Iterator[None]:
+        """Within, a step calls `stamp` at the end of each part of it."""
+        self._stamp = stamp
+        try:
+            yield
+        finally:
+            self._stamp = None
+
+    def _ended(self, part: Part) -> None:
+        if self._stamp is not None:
+            self._stamp(part)
 
     def state(self, names: Collection[str]) -> dict[str, Any] | None:
         """All of the model and of the optimiser that the rest of the phase depends on, of parameters those of the

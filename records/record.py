@@ -28,6 +28,9 @@ UNDEFINED_AS_WORDS = ConfigDict(ser_json_inf_nan="strings")
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Percent = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Joules = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Measured = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 # What a cell's id is, and what a folder's name must be to be read or written.
 CellId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 # What a cell may leave beside its record, and the SHA-256 of a file.
@@ -79,7 +82,22 @@ class Parameters(BaseModel):
     percent: float | None = Field(None, ge=0)
 
 
-class PhaseCost(BaseModel):
+class StepCost(BaseModel):
+    """What a few stamped steps of training tell beside the step's time; None where that was not measured.
+
+    Percent of the step's time that its forward pass, its backward pass and the rest (clipping, optimiser, schedule, the
+    method's own) take, which add up to 100; FLOP/s of the step in percent of those that a product of large square
+    matrices reaches in the same minute, in the same precision (`peak_percent`); and joules, of all that the counter of
+    the processor's package or of the GPU counts."""
+
+    forward_percent: Percent | None = None
+    backward_percent: Percent | None = None
+    optimizer_percent: Percent | None = None
+    peak_percent: Percent | None = None
+    step_joules: Joules | None = None
+
+
+class PhaseCost(StepCost):
     """One phase under the profile's protocol. `step_ratio` is the median of a step's time over the yardstick's, which
     was timed in turn with it, and `step_quartiles` are the first and third of these ratios; `step_seconds` is the
     yardstick's median time, times the ratio. Bytes are counted in one step."""
@@ -97,7 +115,28 @@ class PhaseCost(BaseModel):
     activation_bytes: Count
 
 
-class Cost(BaseModel):
+class Beside(BaseModel):
+    """Seconds of what was timed in turn with the plain backbone: the backbone's own, times the median ratio, with the
+    method in place and, where it merges, merged. One round of three pairs: a tenth is told, not a hundredth."""
+
+    seconds: Measured
+    merged_seconds: Measured | None = None
+    backbone_seconds: Measured
+
+
+class Passes(Beside):
+    """A pass of inference of so many texts of the budget's length."""
+
+    texts: int = Field(ge=1)
+
+
+class Generation(Beside):
+    """So many new tokens after one prompt, greedily; prompt and tokens together have the budget's length."""
+
+    tokens: int = Field(ge=1)
+
+
+class Cost(StepCost):
     """Measured with the machine to itself. Seconds and tokens/s are timed; FLOPs and bytes (but for the
     peak) are counted. `inference_seconds` is one batch of the protocol's shape, with what the method puts in front
     of it: `backbone_inference_seconds`, times the median ratio of passes timed side by side.
@@ -109,6 +148,10 @@ class Cost(BaseModel):
     times the median ratio of neighbours, and compares with other cells by this ratio alone. `rounds` has the median
     ratio of each round of timing: of steps to the yardstick's, of passes of inference to the backbone's. `drifted` says
     that the machine was too restless to tell a ratio within five percent.
+
+    `passes` and `generation` are glances at inference of other shapes. `matmul_flops_per_second` is what a product of
+    large square matrices reached. `backbone_inference_flops` are those of the protocol's batch by the plain backbone,
+    which a merged model has too.
 
     A profile of ours has all of it. Of what others published there is what they measured, and `protocol` says how: all
     else is None."""
@@ -123,13 +166,17 @@ class Cost(BaseModel):
     step_seconds: Seconds | None = None
     yardstick_seconds: Seconds | None = None
     drifted: bool | None = None
-    rounds: dict[Rounds, list[Annotated[float, Field(gt=0, allow_inf_nan=False)]]] = {}
+    rounds: dict[Rounds, list[Measured]] = {}
     train_tokens_per_second: float | None = None
     train_flops: Count | None = None
     inference_flops: Count | None = None
     inference_seconds: Seconds | None = None
     merged_inference_seconds: Seconds | None = None
-    backbone_inference_seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
+    backbone_inference_seconds: Measured | None = None
+    backbone_inference_flops: Count | None = None
+    matmul_flops_per_second: Measured | None = None
+    passes: list[Passes] = []
+    generation: list[Generation] = []
     phases: list[PhaseCost] = []
 
 

@@ -15,9 +15,10 @@ import pandas as pd
 
 from records.cards import BackboneCard, MethodCard, TaskCard
 from records.cell import Cell
-from records.record import Cost, Manifest, Parameters, Published, Record
+from records.record import Manifest, Parameters, Published, Record
 from records.store import RecordStore
 from records.vocabulary import FAMILIES, METRICS, QUANTITIES
+from reports.cost_columns import COST_COLUMNS, GLANCES, LATENCIES, RATES, costs_of
 from reports.scales import UNDEFINED, Scale, may_be_averaged, read_scale
 
 SCORED = ("trained", "ok")
@@ -25,7 +26,6 @@ NOT_RUN = "not run"
 # A trial of a search that was cut short, as it was meant to be.
 STOPPED = "stopped"
 
-COST_COLUMNS = tuple(name for name in Cost.model_fields if name not in ("protocol", "phases", "drifted", "rounds"))
 PARAMETER_COLUMNS = {name: name if name == "percent" else f"{name}_parameters" for name in Parameters.model_fields}
 
 
@@ -42,8 +42,9 @@ class Results:
     not measured). Seeds may share a profile, the id of whose cell is in `profile`: the first of them has its figures,
     so that none counts twice. Machines drift by more than methods differ: `latency`, `merged_latency` and
     `deployed_latency` (merged where the method can be merged, else with it in place) are therefore over the plain
-    backbone's, which was timed beside them, and `step_ratio` is the time of a training step over the yardstick's, from
-    which `step_seconds` and `train_tokens_per_second` follow, at one speed for all. `history` has one row per
+    backbone's, which was timed beside them (so are glances at other shapes, `GLANCES`), and `step_ratio` is the time of
+    a training step over the yardstick's, from which `step_seconds` and `train_tokens_per_second` follow, at one speed
+    for all. `history` has one row per
     evaluation of a scored cell: id, backbone, label, task, seed, step, phase, train_loss, validation_loss, `score`
     (validation, held likewise). `scales` has the scale of every task's primary metric.
     `backbones`, `tasks` and `labels` are in the order of the suite, labels grouped by family.
@@ -223,7 +224,7 @@ def read(root: Path) -> Results:
         row = {"id": cell_id, "family": family} | _row(cell, record, manifest, scales)
         if row["profile"] is not None and row["profile"] not in told and record is not None and record.cost is not None:
             told.add(row["profile"])
-            row |= _costs(record.cost)
+            row |= costs_of(record.cost)
         rows.append(row)
         if record is not None and record.status in SCORED:
             for line in record.history:
@@ -265,7 +266,7 @@ def _at_one_speed(cells: pd.DataFrame, records: dict[str, Record]) -> pd.DataFra
     speed = common / timed["yardstick_seconds"]
     cells.loc[timed.index, "step_seconds"] *= speed
     cells.loc[timed.index, "train_tokens_per_second"] /= speed
-    return cells
+    return cells.copy()  # of columns that were added one by one pandas warns later
 
 
 def environment_of(record: Record) -> dict[str, Any]:
@@ -295,9 +296,9 @@ _NUMBERS = (
     *PARAMETER_COLUMNS.values(),
     *COST_COLUMNS,
     "step_ratio",
-    "latency",
-    "merged_latency",
-    "deployed_latency",
+    *LATENCIES,
+    *GLANCES,
+    *RATES,
 )
 _COLUMNS = [
     "id",
@@ -339,18 +340,6 @@ def _row(cell: Cell, record: Record | None, manifest: Manifest, scales: dict[str
     if record.parameters is not None:
         row |= {column: getattr(record.parameters, name) for name, column in PARAMETER_COLUMNS.items()}
     return row
-
-
-def _costs(cost: Cost) -> dict[str, Any]:
-    return {name: getattr(cost, name) for name in COST_COLUMNS} | _latencies(cost)
-
-
-def _latencies(cost: Cost) -> dict[str, float | None]:
-    if cost.inference_seconds is None or cost.backbone_inference_seconds is None:
-        return {}
-    latency = cost.inference_seconds / cost.backbone_inference_seconds
-    merged = cost.merged_inference_seconds and cost.merged_inference_seconds / cost.backbone_inference_seconds
-    return {"latency": latency, "merged_latency": merged, "deployed_latency": merged or latency}
 
 
 def _scales(manifest: Manifest, records: dict[str, Record]) -> dict[str, Scale]:

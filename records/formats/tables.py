@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from records.predictions import Predictions
-from records.record import Manifest, Record
+from records.record import Manifest, Record, StepCost
 from records.store import RecordStore, ResultsError
 from records.text import one_line
 
@@ -27,11 +27,11 @@ _BUDGET = ("train_examples", "validation_examples", "test_examples", "epochs", "
 _COUNTED = ("adapter", "head", "total", "backbone")
 _COST_BYTES = (
     "peak_memory_bytes", "weights_bytes", "gradient_bytes", "optimizer_bytes", "activation_bytes", "stored_bytes",
-    "train_flops", "inference_flops",
+    "train_flops", "inference_flops", "backbone_inference_flops",
 )  # fmt: skip
 _COST_TIMES = (
     "step_seconds", "yardstick_seconds", "train_tokens_per_second", "inference_seconds", "merged_inference_seconds",
-    "backbone_inference_seconds",
+    "backbone_inference_seconds", "matmul_flops_per_second", *StepCost.model_fields,
 )  # fmt: skip
 
 # Columns by which a row of answers finds its cell, and is chosen without looking there.

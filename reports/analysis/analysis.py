@@ -24,7 +24,9 @@ from reports.analysis import (
     ranks,
 )
 from reports.analysis import errors as erring
+from reports.analysis import growth as growing
 from reports.analysis import limits as limitations
+from reports.analysis import penalties as penalising
 from reports.analysis import proportions as sharing
 from reports.analysis import provenance as sources
 from reports.analysis import rewinding as rewound
@@ -167,6 +169,16 @@ class Analysis:
     def targets(self) -> list[nearing.Target]:
         """How soon configurations come near full fine-tuning."""
         return nearing.targets(self.results)
+
+    @cached_property
+    def growth(self) -> list[growing.Growth]:
+        """Costs against the size of the backbone; only where several were profiled alike."""
+        return growing.growth(self.results, self.costs)
+
+    @cached_property
+    def penalties(self) -> list[penalising.Penalties]:
+        """Score and costs in one figure, as another benchmark has it."""
+        return penalising.penalties(self.results, self.costs)
 
     @cached_property
     def forgetting(self) -> list[forgetting.Forgetting]:

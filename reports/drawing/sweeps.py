@@ -50,7 +50,7 @@ def figure(sweep: Sweep) -> Figure:
         key=sweep.varied,
         caption=(caption,),
         alt=f"Line plots of {measure} against the {about} for {listing(list(panels))}.",
-        draw=partial(_draw, panels, x, f"{measure.capitalize()}{unit}"),
+        draw=partial(draw, panels, x, f"{measure.capitalize()}{unit}"),
         wide=len(panels) > 1,
     )
 
@@ -67,7 +67,8 @@ def _panels(sweep: Sweep) -> dict[str, list[Line]]:
     return made
 
 
-def _draw(panels: dict[str, list[Line]], x: str, y: str, theme: Theme) -> Drawing:
+def draw(panels: dict[str, list[Line]], x: str, y: str, theme: Theme) -> Drawing:
+    """A panel for each title, a line for each of its lines, named at its end."""
     most = 2 if len(panels) != PANELS_PER_ROW else PANELS_PER_ROW
     drawing, all_axes = grid_of(theme, len(panels), 1.85, wide=len(panels) > 1, most=most)
     for axes, (title, lines) in zip(all_axes, panels.items(), strict=True):

@@ -12,11 +12,12 @@ from records.vocabulary import QUANTITIES
 from reports.analysis.analysis import Analysis
 from reports.analysis.contrasts import Contrast
 from reports.analysis.summaries import summary_of
+from reports.cost_columns import COST_COLUMNS
 from reports.model import verdict_words
 from reports.model.document import short_hash
 from reports.model.writing import amount, count, effect, score, span, spread, unit_for, with_spread
 from reports.render.templating import latex_environment
-from reports.results import COST_COLUMNS, Results, select
+from reports.results import Results, select
 from reports.scales import UNDEFINED, Scale, Unit
 
 # What written numbers have beside digits, as LaTeX.

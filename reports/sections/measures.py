@@ -17,9 +17,17 @@ from reports.scales import Unit
 from reports.sections.rows import Cell, by_family, data_line
 
 # What kinds of units are called in tables and CSV files.
-_UNITS = {"count": "parameters", "percent": "%", "bytes": "bytes", "rate": "", "seconds": "seconds", "ratio": "×"}
+_UNITS = {
+    "count": "parameters",
+    "percent": "%",
+    "bytes": "bytes",
+    "rate": "",
+    "seconds": "seconds",
+    "ratio": "×",
+    "joules": "J",
+}
 # Of these the head of a column has the unit.
-_SHOWN = ("bytes", "seconds", "ratio")
+_SHOWN = ("bytes", "seconds", "ratio", "joules")
 
 
 @dataclass(frozen=True)

@@ -39,12 +39,13 @@ function threeDigits(value) {
   return fixed(value, Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))))));
 }
 
-const UNITS = { points: "points", percent: "%", rate: "tokens/s" };
+const UNITS = { points: "points", percent: "%", rate: "tokens/s", joules: "J" };
 // A value of a measure, with its unit where that is not the column's.
 function written(kind, value) {
   if (value === null || value === undefined) return "–";
   if (kind === "points") return points(value);
   if (kind.startsWith("places:")) return fixed(value, Number(kind.slice(7)));
+  if (kind === "joules") return `${threeDigits(value)} J`;
   if (kind === "percent") return `${threeDigits(value)} %`;
   if (kind === "count") return count(value);
   if (kind === "rate") return fixed(value, 0);

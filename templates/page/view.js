@@ -88,9 +88,12 @@ function parameterPairs({ adapter, head, total, backbone, percent }) {
 function costText(name, value) {
   if (name.endsWith("_bytes")) return scaled("bytes", value);
   if (name.endsWith("_seconds")) return scaled("seconds", value);
+  if (name.endsWith("_percent")) return `${threeDigits(value)} %`;
+  if (name.endsWith("_joules")) return `${threeDigits(value)} J`;
+  if (name === "matmul_flops_per_second") return `${scaled("flops", value)}/s`;
   return name.endsWith("_flops") ? scaled("flops", value) : fixed(value, 0);
 }
-const costName = (name) => spoken(name.replace(/_(bytes|seconds)$/, "")).replace("flops", "FLOPs");
+const costName = (name) => spoken(name.replace(/_(bytes|seconds|percent|joules)$/, "")).replace("flops", "FLOPs");
 function costPairs(cost) {
   const figures = Object.entries(cost).filter(([, value]) => typeof value === "number");
   const protocol = Object.entries(cost.protocol || {}).map(([name, value]) => `${spoken(name)} ${Array.isArray(value) ? value.join(" × ") : plainValue(value)}`);

@@ -10,7 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from bench import measuring
+from bench import measuring, split
 from bench.backbones import Backbone
 from bench.estimate import Shape, estimate, largest_batch
 from bench.forms.base import Head
@@ -57,6 +57,7 @@ def test_it_is_what_a_profile_counts(tmp_path, monkeypatch, architecture, name):
 
     monkeypatch.setattr(measuring, "PAIRS_A_ROUND", 2)
     monkeypatch.setattr(measuring, "ROUNDS", 1)
+    monkeypatch.setitem(split.SIZES, "cpu", 64)
     task = SimpleNamespace(name="t", kind="classification", members=("t",))
     own = method(name)
     model, head = found.load(Head("sequence", 2), 0)
