@@ -1,0 +1,87 @@
+"""The arithmetic of `make performance`, on a clock of its own, and what is compared."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import islice
+
+import pytest
+
+from tests.performance import page, steps
+from tests.performance.figures import Ratio, Table, in_turn, orders
+from tests.performance.steps import Bed, Step
+
+
+def test_each_is_first_and_last_equally_often():
+    rounds = list(islice(orders("abc"), 6))
+    assert len(set(map(tuple, rounds))) == 6
+    for place in range(3):
+        assert Counter(row[place] for row in rounds) == {"a": 2, "b": 2, "c": 2}
+
+
+def test_a_machine_that_drifts_leaves_ratios_as_they_are():
+    """Every round takes twice as long as the one before; the ratio of two actions of a round is what it was."""
+    pace = iter(2**number for number in range(8) for _ in range(2))
+    seconds = {"ours": 3.0, "theirs": 2.0}
+    found = in_turn({name: name for name in seconds}, 8, lambda name: seconds[name] * next(pace))
+    assert [each["theirs"] for each in found] == [2.0 * 2**number for number in range(8)]
+    assert Ratio.of(found, "ours", "theirs") == (1.5, 1.5, 1.5)
+
+
+def test_one_slow_step_does_not_move_the_median():
+    rounds = [{"ours": 1.0, "theirs": 1.0}] * 4 + [{"ours": 100.0, "theirs": 1.0}]
+    assert Ratio.of(rounds, "ours", "theirs").median == 1.0
+
+
+def test_a_step_is_marked_by_what_is_promised():
+    def step(ours: float, theirs: float, arithmetic: float) -> Step:
+        return Step("x", [{"ours": ours, "peft": theirs, "yardstick": 1.0}] * 3, arithmetic, 0.05)
+
+    good = step(1.09, 1.06, 1.0)
+    assert not good.slower_than_peft and not good.over_arithmetic
+    assert good.rest == pytest.approx(0.04)
+    assert step(1.05, 1.0, 1.0).slower_than_peft
+    assert step(0.61, 1.0, 0.5).over_arithmetic
+
+
+def table(value: str) -> Table:
+    made = Table("", ("what", "figure"))
+    made.add("a step", value)
+    return made
+
+
+def test_a_part_measured_anew_leaves_the_others_as_they_were(tmp_path):
+    page.keep("steps", "Steps", "then", [table("1 s")], tmp_path)
+    page.keep("grid", "A grid", "then", [table("2 s")], tmp_path)
+    page.keep("steps", "Steps", "now", [table("3 s")], tmp_path)
+    page.write(["grid", "steps"], tmp_path)
+    text = (tmp_path / page.PAGE).read_text()
+    assert "| a step | 2 s |" in text and "| a step | 3 s |" in text and "1 s" not in text
+    assert text.index("## A grid\n\nthen") < text.index("## Steps\n\nnow")
+
+
+def test_the_page_is_what_its_figures_say(tmp_path):
+    from tests.performance.__main__ import PARTS
+
+    (tmp_path / page.FIGURES).write_text((page.DOCS / page.FIGURES).read_text())
+    assert json.loads((tmp_path / page.FIGURES).read_text()).keys() <= PARTS.keys()
+    page.write(list(PARTS), tmp_path)
+    assert (tmp_path / page.PAGE).read_text() == (page.DOCS / page.PAGE).read_text()
+
+
+@pytest.fixture(scope="module")
+def bed(request):
+    tiny = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(steps.SHAPES, "tiny", tiny | {"vocab_size": 100})
+        yield Bed.of("tiny", "no", steps.BRIEF)
+
+
+@pytest.mark.parametrize("name", steps.PEFT)
+def test_peft_is_told_to_train_as_many_parameters(bed, name):
+    ours = steps.Ours(bed, name)
+    [phase] = ours.method.phases()
+    theirs = steps.peft_model(bed, steps.PEFT[name]())
+    trained = sum(parameter.numel() for parameter in theirs.parameters() if parameter.requires_grad)
+    assert trained == sum(parameter.numel() for parameter in ours.trainer(phase).trained)
