@@ -8,13 +8,11 @@ schedule and precision. What a method has to compute is counted, as matrix produ
 from __future__ import annotations
 
 import statistics
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-import peft
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -32,6 +30,7 @@ from methods.anatomy import Anatomy
 from methods.base import Method, Phase
 from records.cell import Budget
 from tests.performance.figures import Action, Ratio, Round, Table, in_turn
+from tests.performance.peft_methods import PEFT, adapted
 
 THREADS = 2
 BUDGET, BRIEF = Budget(batch_size=32, max_length=64), Budget(batch_size=2, max_length=16)
@@ -51,29 +50,6 @@ SLOWER_THAN_PEFT, OVER_ARITHMETIC = 1.03, 0.10
 TASK: Any = SimpleNamespace(
     name="task", kind="classification", members=("task",), card=SimpleNamespace(labels=("no", "yes"))
 )
-
-# (IA)³ of peft, by its own defaults, rescales the attention's output as well.
-_INNER = r".*\.layer\.\d+\.output\.dense"
-_PROJECTIONS: dict[str, Any] = {"target_modules": ["query", "value"]}
-_ALLOCATION: dict[str, Any] = {"total_step": STEPS, "tinit": STEPS // 10, "tfinal": 3 * STEPS // 10, "deltaT": 5}
-_ENCODER: dict[str, Any] = {"encoder_hidden_size": 64, "encoder_reparameterization_type": "LSTM"}
-
-# What peft is told so that it has the same method as ours with its defaults. For QLoRA it wants a model that
-# bitsandbytes has read from files.
-PEFT: Mapping[str, Callable[[], peft.PeftConfig]] = {
-    "lora": lambda: peft.LoraConfig(r=8, lora_alpha=16, **_PROJECTIONS),
-    "dora": lambda: peft.LoraConfig(r=8, lora_alpha=16, use_dora=True, **_PROJECTIONS),
-    "pissa": lambda: peft.LoraConfig(r=8, lora_alpha=8, init_lora_weights="pissa", **_PROJECTIONS),
-    "adalora": lambda: peft.AdaLoraConfig(
-        init_r=12, target_r=8, lora_alpha=16, orth_reg_weight=0.1, **_ALLOCATION, **_PROJECTIONS
-    ),
-    "vera": lambda: peft.VeraConfig(r=256, d_initial=0.1, **_PROJECTIONS),
-    "ia3": lambda: peft.IA3Config(target_modules=rf".*\.(key|value)|{_INNER}", feedforward_modules=_INNER),
-    "layernorm": lambda: peft.LNTuningConfig(target_modules=["LayerNorm"]),
-    "prompt_tuning": lambda: peft.PromptTuningConfig(num_virtual_tokens=20),
-    "p_tuning": lambda: peft.PromptEncoderConfig(num_virtual_tokens=20, encoder_num_layers=2, **_ENCODER),
-    "prefix_tuning": lambda: peft.PrefixTuningConfig(num_virtual_tokens=20),
-}
 
 
 @dataclass
@@ -134,15 +110,7 @@ class Ours:
         return PhaseTrainer(bed.accelerator, self.model, self.anatomy, self.method, phase, STEPS, bed.form, bed.budget)
 
 
-def peft_model(bed: Bed, config: peft.PeftConfig) -> peft.PeftModel:
-    """The backbone, with its head trained too."""
-    config.task_type = peft.TaskType.SEQ_CLS
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return peft.get_peft_model(model_of(bed.config), config)
-
-
-def peft_step(bed: Bed, model: peft.PeftModel) -> Action:
+def peft_step(bed: Bed, model: Any) -> Action:
     """A step as a script with peft makes it."""
     device = bed.accelerator.device
     model.to(device).train()
@@ -219,7 +187,7 @@ def steps_of(bed: Bed, name: str, rounds: int) -> Iterator[Step]:
         trainer = ours.trainer(phase)
         actions = {"ours": lambda trainer=trainer: trainer.step(bed.batch()), "yardstick": bed.yardstick}
         if name in PEFT:
-            actions["peft"] = peft_step(bed, peft_model(bed, PEFT[name]()))
+            actions["peft"] = peft_step(bed, adapted(model_of(bed.config), name, STEPS))
         arithmetic = count_flops(lambda trainer=trainer: trainer.backward(bed.batch())) / bed.flops
         trainer.optimizer.zero_grad()
         backward, spent = trainer.backward, []

@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from tests.performance import page, steps
+from tests.performance import page, peft_methods, steps
 from tests.performance.figures import Ratio, Table, in_turn, orders
 from tests.performance.steps import Bed, Step
 
@@ -78,10 +78,10 @@ def bed(request):
         yield Bed.of("tiny", "no", steps.BRIEF)
 
 
-@pytest.mark.parametrize("name", steps.PEFT)
+@pytest.mark.parametrize("name", peft_methods.PEFT)
 def test_peft_is_told_to_train_as_many_parameters(bed, name):
     ours = steps.Ours(bed, name)
     [phase] = ours.method.phases()
-    theirs = steps.peft_model(bed, steps.PEFT[name]())
+    theirs = peft_methods.adapted(steps.model_of(bed.config), name, steps.STEPS)
     trained = sum(parameter.numel() for parameter in theirs.parameters() if parameter.requires_grad)
     assert trained == sum(parameter.numel() for parameter in ours.trainer(phase).trained)

@@ -1,0 +1,259 @@
+"""A grid of cells by `bench run`, as a process, from a cold start and with an empty cache, against one script for each
+cell with peft and transformers' Trainer at its usual settings: batches padded to their longest text, in the order of
+the draw; evaluation after each epoch in batches of 8; nothing saved. Examples, epochs, batches, rates, methods and
+backbone are the same.
+
+Scripts are timed for a sample of the cells, each method once, and stand for the rest. What each cause is worth comes
+from the cells of one seed, run by `bench run` one at a time: there they have both cores, as scripts have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import yaml
+
+from bench.backbones import Backbone
+from bench.data import prepare, raw_rows
+from bench.forms.sequence import Classification
+from bench.registry import Registry
+from bench.worker import precision_of
+from records.cell import Budget
+from records.store import RecordStore
+from tests.conftest import ROOT
+from tests.performance import stamped
+from tests.performance.figures import Table
+
+BACKBONE = "embedded:minilm-l6"
+METHODS = ("lora", "dora", "adalora", "vera", "ia3", "prompt_tuning", "p_tuning", "prefix_tuning")
+SEEDS = (0, 1)
+COMMON = {"validation_examples": 128, "test_examples": 300, "epochs": 2, "batch_size": 32, "max_length": 64}
+TASKS = {"rotten_tomatoes": 400, "bbc_news": 256}  # how many examples to train on
+BRIEF = {"validation_examples": 8, "test_examples": 8, "epochs": 1, "batch_size": 4, "max_length": 16}
+PRECISIONS = {"no": "fp32", "bf16": "bf16"}
+FASTER = {"no": 2.5, "bf16": 4.0}
+
+SCRIPT = Path(__file__).with_name("script.py")
+
+Cell = tuple[str, str, int]  # method, task, seed
+CAUSES = ("start", "training", "evaluation", "rest")
+SAID = {"start": "start-up, to the first step", "training": "training", "evaluation": "evaluation", "rest": "the rest"}
+
+
+@dataclass
+class Grid:
+    """Which cells, and what they may spend."""
+
+    methods: Sequence[str] = METHODS
+    tasks: Mapping[str, int] = field(default_factory=lambda: TASKS)
+    seeds: Sequence[int] = SEEDS
+    common: Mapping[str, int] = field(default_factory=lambda: COMMON)
+
+    @property
+    def cells(self) -> int:
+        """How many."""
+        return len(self.methods) * len(self.tasks) * len(self.seeds)
+
+    def sample(self) -> list[Cell]:
+        """Each method once; tasks and seeds in turn, each as often as any other."""
+        crossed = [(task, seed) for seed in self.seeds for task in self.tasks]
+        return [(method, *crossed[number % len(crossed)]) for number, method in enumerate(self.methods)]
+
+    def budget(self, task: str) -> Budget:
+        """A task's."""
+        return Budget(train_examples=self.tasks[task], **self.common)
+
+    def suite(self, precision: str) -> dict[str, Any]:
+        """As its file says it."""
+        return {
+            "backbones": [BACKBONE],
+            "tasks": {task: {"train_examples": count} for task, count in self.tasks.items()},
+            "methods": list(self.methods),
+            "seeds": list(self.seeds),
+            "budget": dict(self.common),
+            "precision": precision,
+            "profile": False,
+        }
+
+
+@dataclass
+class Side:
+    """Of one side: the seconds of a cell by cause, in its own time; those that a run takes once; tokens computed for
+    each that was read, in training; and the test accuracy of each cell."""
+
+    causes: Mapping[str, float]
+    once: float
+    padding: float
+    accuracy: Mapping[Cell, float]
+
+
+def of_cells(cells: Sequence[Mapping[str, float]], seconds: float, once: float, accuracy: Mapping[Cell, float]) -> Side:
+    """From what each cell says, and the seconds of all of them."""
+    found = {cause: mean(cell[cause] for cell in cells) for cause in CAUSES[:-1]}
+    found["rest"] = (seconds - once) / len(cells) - sum(found.values())
+    tokens, real = (sum(cell[f"training{what}"] for cell in cells) for what in (" tokens", " real tokens"))
+    return Side(found, once, tokens / real, accuracy)
+
+
+def run_suite(folder: Path, suite: Mapping[str, Any], slots: int | None = None) -> tuple[float, Side]:
+    """By `bench run`, in a folder of its own; its seconds as well."""
+    folder.mkdir()
+    (folder / "stamps").mkdir()
+    path, results = folder / "suite.yaml", folder / "results"
+    path.write_text(yaml.safe_dump(dict(suite), sort_keys=False), encoding="utf-8")
+    environ = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "BENCH_CACHE": str(folder / "cache"),
+        stamped.FOLDER: str(folder / "stamps"),
+    }
+    arguments = stamped.command("run", path, "--results", results, *(["--slots", slots] if slots else []))
+    began = time.monotonic()
+    _run(arguments, environ)
+    ended = time.monotonic()
+    seen = stamped.stamps(folder / "stamps")
+    first, last = min(each["accepted"].time for each in seen), max(each["done"].time for each in seen)
+    accuracy = {
+        (record.cell.method, record.cell.task, record.cell.seed): record.test["accuracy"]
+        for record in RecordStore(results).records()
+    }
+    cells = [_spent(each) for each in seen]
+    return ended - began, of_cells(cells, ended - began, first - began + ended - last, accuracy)
+
+
+def _spent(seen: Mapping[str, stamped.Stamp]) -> dict[str, float]:
+    start = seen["first step"].time - seen["accepted"].time
+    within = seen["trained"].time - seen["first step"].time - seen["trained"].more["evaluation"]
+    return {**seen["done"].more, "start": start, "training": within}
+
+
+def _run(command: list[str], environ: Mapping[str, str]) -> str:
+    done = subprocess.run(command, env=dict(environ), capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+class Scripts:
+    """One process for each cell, one after the other."""
+
+    def __init__(self, folder: Path, grid: Grid, precision: str) -> None:
+        self.folder, self.grid, self.precision = folder, grid, precision
+        self.backbone = Backbone.find(BACKBONE)
+        self.seconds: list[float] = []
+        self.spent: list[dict[str, float]] = []
+        self.accuracy: dict[Cell, float] = {}
+
+    def run(self, cell: Cell) -> None:
+        """A cell's script."""
+        method, task, seed = cell
+        budget = self.grid.budget(task)
+        told = {
+            "method": method,
+            "seed": seed,
+            "bf16": self.precision == "bf16",
+            "backbone": str(self.backbone.place.config),
+            "lr": Registry().get("methods", method).cls().lr,
+            "warmup": budget.warmup,
+            "epochs": budget.epochs,
+            "batch_size": budget.batch_size,
+            "max_length": budget.max_length,
+            "output": str(self.folder / "output"),
+            **self._examples(task, seed),
+        }
+        path = self.folder / "cell.json"
+        began = time.monotonic()
+        path.write_text(json.dumps(told | {"started": began}), encoding="utf-8")
+        said = _run([sys.executable, str(SCRIPT), str(path)], os.environ)
+        self.seconds.append(time.monotonic() - began)
+        found = json.loads(said.splitlines()[-1])
+        self.spent.append(found["spent"])
+        self.accuracy[cell] = found["accuracy"]
+
+    def _examples(self, task: str, seed: int) -> dict[str, Any]:
+        """The files with the texts that `bench run` draws, in its order, and how many labels there are."""
+        loaded = Registry().get("tasks", task).cls()
+        budget = self.grid.budget(task)
+        data = prepare(Classification(loaded, self.backbone.tokenizer(), budget.max_length), budget, seed)
+        raw = {split: {row["example"]: row for row in rows} for split, rows in raw_rows(loaded).items()}
+        files = {}
+        for split, drawn in (("train", data.train), ("validation", data.validation), ("test", data.test)):
+            rows = [{key: raw[split][example][key] for key in ("text", "label")} for example in drawn["example"]]
+            files[split] = self.folder / f"{split}.json"
+            files[split].write_text(json.dumps(rows), encoding="utf-8")
+        return {split: str(path) for split, path in files.items()} | {"labels": len(loaded.card.labels)}
+
+    def side(self) -> Side:
+        """Of all that were run."""
+        return of_cells(self.spent, sum(self.seconds), 0.0, self.accuracy)
+
+
+def measure(brief: bool = False) -> list[Table]:
+    """A table for each precision that the processor has."""
+    grid = Grid(METHODS[:2], {"rotten_tomatoes": 8}, SEEDS[:1], BRIEF) if brief else Grid()
+    tables = []
+    for precision in PRECISIONS if precision_of("auto") == "bf16" else ["no"]:
+        with tempfile.TemporaryDirectory() as name:
+            tables.append(_compared(Path(name), grid, precision))
+    return tables
+
+
+def _compared(folder: Path, grid: Grid, precision: str) -> Table:
+    sample = grid.sample()
+    scripts = Scripts(folder, grid, precision)
+    # Half of them before and half after, as far as the machine's pace changes.
+    for cell in sample[: len(sample) // 2]:
+        scripts.run(cell)
+    seconds, ours = run_suite(folder / "all", grid.suite(precision))
+    for cell in sample[len(sample) // 2 :]:
+        scripts.run(cell)
+    alone = run_suite(folder / "alone", replace(grid, seeds=grid.seeds[:1]).suite(precision), slots=1)[1]
+    return table_of(grid, precision, seconds, ours, alone, scripts.side())
+
+
+def table_of(grid: Grid, precision: str, seconds: float, ours: Side, alone: Side, theirs: Side) -> Table:
+    """Where the seconds of a cell go: `alone` is ours one cell at a time, whose sum is more than a cell of the grid
+    takes by what it brings to pack cells."""
+    once = ours.once / grid.cells
+    found = {cause: (theirs.causes[cause], alone.causes[cause]) for cause in CAUSES}
+    found["rest"] = found["rest"][0], found["rest"][1] + once
+    # Training takes as many seconds fewer as tokens are fewer; the rest of it is how the step is made.
+    spared = theirs.causes["training"] * (1 - alone.padding / theirs.padding)
+    each, whole = sum(theirs.causes.values()), seconds / grid.cells
+    gained = each - whole
+    said = f"batches of {grid.common['batch_size']}, {grid.common['epochs']} epochs, {_examples(grid)}"
+    table = Table(
+        f"**{PRECISIONS[precision]}**: {grid.cells} cells ({len(grid.methods)} methods, {len(grid.tasks)} tasks,"
+        f" {len(grid.seeds)} seeds; MiniLM, {said}). Seconds a cell:",
+        ("what", "scripts", "`bench run`", "of the difference"),
+    )
+    for cause, (script, own) in found.items():
+        table.add(SAID[cause], f"{script:.1f}", f"{own:.1f}", f"{(script - own) / gained:.0%}")
+        if cause == "training":
+            padding = f"{theirs.padding:.2f} tokens for each read", f"{alone.padding:.2f}"
+            table.add("· of it padding", *padding, f"{spared / gained:.0%}")
+    packed = sum(own for _, own in found.values()) - whole
+    table.add("two at a time", "", f"−{packed:.1f}" if packed > 0 else f"{-packed:.1f}", f"{packed / gained:.0%}")
+    table.add("in all", f"{each:.1f}", f"{whole:.1f}", "")
+    shared = theirs.accuracy.keys() & ours.accuracy.keys()
+    table.note(
+        f"`bench run` took {seconds:.0f} s, of which {ours.once:.0f} s once; as many scripts would take"
+        f" {each * grid.cells:.0f} s, as {len(theirs.accuracy)} of them say: {each * grid.cells / seconds:.1f} times as"
+        f" long (promised: {FASTER[precision]:g}). Mean test accuracy of the cells that both ran:"
+        f" {mean(ours.accuracy[cell] for cell in shared):.3f}, and"
+        f" {mean(theirs.accuracy[cell] for cell in shared):.3f} of scripts."
+    )
+    return table
+
+
+def _examples(grid: Grid) -> str:
+    return " and ".join(f"{count} examples of {task}" for task, count in grid.tasks.items())
