@@ -10,8 +10,6 @@ from the cells of one seed, run by `bench run` one at a time: there they have bo
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,8 +19,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import yaml
-
 from bench.backbones import Backbone
 from bench.data import prepare, raw_rows
 from bench.forms.sequence import Classification
@@ -30,7 +26,6 @@ from bench.registry import Registry
 from bench.worker import precision_of
 from records.cell import Budget
 from records.store import RecordStore
-from tests.conftest import ROOT
 from tests.performance import stamped
 from tests.performance.figures import Table
 
@@ -107,40 +102,24 @@ def of_cells(cells: Sequence[Mapping[str, float]], seconds: float, once: float, 
 
 def run_suite(folder: Path, suite: Mapping[str, Any], slots: int | None = None) -> tuple[float, Side]:
     """By `bench run`, in a folder of its own; its seconds as well."""
-    folder.mkdir()
-    (folder / "stamps").mkdir()
-    path, results = folder / "suite.yaml", folder / "results"
-    path.write_text(yaml.safe_dump(dict(suite), sort_keys=False), encoding="utf-8")
-    environ = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "BENCH_CACHE": str(folder / "cache"),
-        stamped.FOLDER: str(folder / "stamps"),
-    }
-    arguments = stamped.command("run", path, "--results", results, *(["--slots", slots] if slots else []))
     began = time.monotonic()
-    _run(arguments, environ)
+    seen = stamped.run_suite(folder, suite, folder / "cache", slots)
     ended = time.monotonic()
-    seen = stamped.stamps(folder / "stamps")
-    first, last = min(each["accepted"].time for each in seen), max(each["done"].time for each in seen)
+    # The server from which workers are forked is started with the first of them: it is there once.
+    first, last = min(each["forked"].time for each in seen), max(each["done"].time for each in seen)
     accuracy = {
         (record.cell.method, record.cell.task, record.cell.seed): record.test["accuracy"]
-        for record in RecordStore(results).records()
+        for record in RecordStore(folder / "results").records()
     }
-    cells = [_spent(each) for each in seen]
+    cells = [_spent(each, first) for each in seen]
     return ended - began, of_cells(cells, ended - began, first - began + ended - last, accuracy)
 
 
-def _spent(seen: Mapping[str, stamped.Stamp]) -> dict[str, float]:
-    start = seen["first step"].time - seen["accepted"].time
+def _spent(seen: Mapping[str, stamped.Stamp], server: float) -> dict[str, float]:
+    """Of a cell, from when there was a server to fork its worker from."""
+    start = seen["first step"].time - max(seen["accepted"].time, server)
     within = seen["trained"].time - seen["first step"].time - seen["trained"].more["evaluation"]
     return {**seen["done"].more, "start": start, "training": within}
-
-
-def _run(command: list[str], environ: Mapping[str, str]) -> str:
-    done = subprocess.run(command, env=dict(environ), capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.stdout
 
 
 class Scripts:
@@ -173,7 +152,7 @@ class Scripts:
         path = self.folder / "cell.json"
         began = time.monotonic()
         path.write_text(json.dumps(told | {"started": began}), encoding="utf-8")
-        said = _run([sys.executable, str(SCRIPT), str(path)], os.environ)
+        said = stamped.run_process([sys.executable, str(SCRIPT), str(path)], {})
         self.seconds.append(time.monotonic() - began)
         found = json.loads(said.splitlines()[-1])
         self.spent.append(found["spent"])

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from bench.job import Job
 from bench.launchers import local
 from bench.launchers.base import Slot
 from bench.lifeline import Lifeline
+from tests.conftest import ROOT
 
 FOLDER = "STAMPS"
 MODULE = "tests.performance.stamped"  # whatever it was run as
@@ -123,9 +127,23 @@ def run(job: Job, line: Lifeline, threads: int) -> None:
     stamp(cell, "done", **spent)
 
 
-def command(*arguments: object) -> list[str]:
-    """That runs `bench` with these arguments."""
-    return [sys.executable, "-m", MODULE, *map(str, arguments)]
+def run_suite(folder: Path, suite: Mapping[str, Any], cache: Path, slots: int | None = None) -> list[dict[str, Stamp]]:
+    """Has `bench run` run a suite in a folder of its own, which gets its `results`, and reads the stamps."""
+    (folder / "stamps").mkdir(parents=True)
+    path = folder / "suite.yaml"
+    path.write_text(yaml.safe_dump(dict(suite), sort_keys=False), encoding="utf-8")
+    command = [sys.executable, "-m", MODULE, "run", str(path), "--results", str(folder / "results")]
+    environ = {"PYTHONPATH": str(ROOT), "BENCH_CACHE": str(cache), FOLDER: str(folder / "stamps")}
+    run_process([*command, *(["--slots", str(slots)] if slots else [])], environ)
+    return stamps(folder / "stamps")
+
+
+def run_process(command: Sequence[str], environ: Mapping[str, str]) -> str:
+    """What a process prints, whose environment is ours with some more. Raises RuntimeError where it fails."""
+    done = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
 
 
 def main() -> None:
