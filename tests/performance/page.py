@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,15 @@ of one machine at one time; a target is what they are held against by whoever lo
 """
 
 
-def keep(part: str, title: str, where: str, tables: list[Table], docs: Path = DOCS) -> None:
-    """Puts a part's tables in the place of those that were there."""
+def keep(part: str, title: str, where: str, about: str, tables: list[Table], docs: Path = DOCS) -> None:
+    """Puts a part's tables, and what they are about, in the place of those that were there."""
     sections = known(docs)
-    sections[part] = {"title": title, "where": where, "tables": [asdict(table) for table in tables]}
+    sections[part] = {
+        "title": title,
+        "where": where,
+        "about": about.strip(),
+        "tables": [asdict(table) for table in tables],
+    }
     (docs / FIGURES).write_text(json.dumps(sections, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -45,7 +51,7 @@ def write(parts: list[str], docs: Path = DOCS) -> None:
 
 
 def _section(section: dict[str, Any]) -> str:
-    text = f"\n## {section['title']}\n\n{section['where']}\n"
+    text = f"\n## {section['title']}\n\n{section['about']}\n\n{section['where']}\n"
     for table in section["tables"]:
         paragraphs = [table["about"]] if table["about"] else []
         lines = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
@@ -57,8 +63,8 @@ def _section(section: dict[str, Any]) -> str:
 def where() -> str:
     """The day, the machine and the versions."""
     found = environment.describe()
-    names = ("adaptbench", "torch", "transformers", "peft")
-    versions = ", ".join(f"{name} {found['versions'][name]}" for name in names if name in found["versions"])
+    installed = found["versions"] | {"peft": metadata.version("peft")}
+    versions = ", ".join(f"{name} {installed[name]}" for name in ("adaptbench", "torch", "transformers", "peft"))
     memory = f", {found['memory_bytes'] / 2**30:.0f} GiB" if found["memory_bytes"] else ""
     cores = f"{found['cores']} cores of {found['processor']}{memory}"
     return f"{datetime.now(UTC):%Y-%m-%d}: {cores}; Python {found['python']}, {versions}."

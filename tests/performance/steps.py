@@ -42,7 +42,9 @@ SHAPES = {
     "BERT-base": {},
 }
 PRECISIONS = {"no": "fp32", "bf16": "bf16"}
-# By shape and by whether peft has the method: a step of the larger takes five times as long.
+# On the larger backbone, whose step takes five times as long: of methods with the same arithmetic one.
+LARGE = ("lora", "dora", "adalora", "vera", "ia3", "prefix_tuning")
+# By shape, and by whether peft has the method.
 ROUNDS = {("MiniLM", True): 6, ("MiniLM", False): 3, ("BERT-base", True): 3}
 # Beyond these a row is marked: of peft's step, and of the yardstick's over its own arithmetic.
 SLOWER_THAN_PEFT, OVER_ARITHMETIC = 1.03, 0.10
@@ -61,20 +63,27 @@ class Bed:
     accelerator: Accelerator
     form: Classification
     ids: Tensor
-    yardstick: Action
-    flops: int
+    yardstick: Action = lambda: None
+    flops: int = 0
 
     @classmethod
     def of(cls, shape: str, precision: str, budget: Budget = BUDGET) -> Bed:
         """For a shape by its name."""
+        bed = cls.alone(shape, precision, budget)
+        plain = bed.accelerator.prepare(model_of(bed.config))
+        bed.yardstick = _yardstick(bed.accelerator, plain, bed.form, bed.ids, budget)
+        bed.flops = count_flops(bed.yardstick)
+        return bed
+
+    @classmethod
+    def alone(cls, shape: str, precision: str, budget: Budget = BUDGET) -> Bed:
+        """Without a yardstick, and so without any model."""
         AcceleratorState._reset_state(reset_partial_state=True)  # it has one precision for a process
         accelerator = ranks.accelerator(precision)
         config = BertConfig(**SHAPES[shape])
         form = Classification(TASK, Backbone.find("embedded:minilm-l6").tokenizer(), budget.max_length)
         ids = _random_ids(budget.batch_size, budget.max_length, config, accelerator.device)
-        plain = accelerator.prepare(model_of(config))
-        yardstick = _yardstick(accelerator, plain, form, ids, budget)
-        return cls(config, budget, accelerator, form, ids, yardstick, count_flops(yardstick))
+        return cls(config, budget, accelerator, form, ids)
 
     def batch(self) -> dict[str, Any]:
         """Made anew for every step."""
@@ -220,7 +229,7 @@ def measure(brief: bool = False) -> list[Table]:
             table = _table(f"**{shape}'s shape, {said}**, {size}; the yardstick takes {seconds:.2f} s.")
             print(table.about, flush=True)
             steps: list[Step] = []
-            for name in natives if shape == "MiniLM" and not brief else PEFT:
+            for name in PEFT if brief else natives if shape == "MiniLM" else LARGE:
                 for step in steps_of(bed, name, 1 if brief else ROUNDS[shape, name in PEFT]):
                     steps.append(step)
                     table.add(*step.cells())

@@ -52,13 +52,13 @@ def table(value: str) -> Table:
 
 
 def test_a_part_measured_anew_leaves_the_others_as_they_were(tmp_path):
-    page.keep("steps", "Steps", "then", [table("1 s")], tmp_path)
-    page.keep("grid", "A grid", "then", [table("2 s")], tmp_path)
-    page.keep("steps", "Steps", "now", [table("3 s")], tmp_path)
+    page.keep("steps", "Steps", "then", "On it.", [table("1 s")], tmp_path)
+    page.keep("grid", "A grid", "then", "On it.", [table("2 s")], tmp_path)
+    page.keep("steps", "Steps", "now", "On it.", [table("3 s")], tmp_path)
     page.write(["grid", "steps"], tmp_path)
     text = (tmp_path / page.PAGE).read_text()
     assert "| a step | 2 s |" in text and "| a step | 3 s |" in text and "1 s" not in text
-    assert text.index("## A grid\n\nthen") < text.index("## Steps\n\nnow")
+    assert text.index("## A grid\n\nOn it.\n\nthen") < text.index("## Steps\n\nOn it.\n\nnow")
 
 
 def test_the_page_is_what_its_figures_say(tmp_path):
