@@ -23,11 +23,12 @@ from bench.backbones import Backbone
 from bench.data import prepare, raw_rows
 from bench.forms.sequence import Classification
 from bench.registry import Registry
-from bench.worker import precision_of
+from bench.worker import quieten
 from records.cell import Budget
 from records.store import RecordStore
 from tests.performance import stamped
 from tests.performance.figures import Table
+from tests.performance.steps import PRECISIONS, precisions
 
 BACKBONE = "embedded:minilm-l6"
 METHODS = ("lora", "dora", "adalora", "vera", "ia3", "prompt_tuning", "p_tuning", "prefix_tuning")
@@ -35,7 +36,6 @@ SEEDS = (0, 1)
 COMMON = {"validation_examples": 128, "test_examples": 300, "epochs": 2, "batch_size": 32, "max_length": 64}
 TASKS = {"rotten_tomatoes": 400, "bbc_news": 256}  # how many examples to train on
 BRIEF = {"validation_examples": 8, "test_examples": 8, "epochs": 1, "batch_size": 4, "max_length": 16}
-PRECISIONS = {"no": "fp32", "bf16": "bf16"}
 FASTER = {"no": 2.5, "bf16": 4.0}
 
 SCRIPT = Path(__file__).with_name("script.py")
@@ -178,9 +178,10 @@ class Scripts:
 
 def measure(brief: bool = False) -> list[Table]:
     """A table for each precision that the processor has."""
+    quieten()
     grid = Grid(METHODS[:2], {"rotten_tomatoes": 8}, SEEDS[:1], BRIEF) if brief else Grid()
     tables = []
-    for precision in PRECISIONS if precision_of("auto") == "bf16" else ["no"]:
+    for precision in precisions():
         with tempfile.TemporaryDirectory() as name:
             tables.append(_compared(Path(name), grid, precision))
     return tables

@@ -26,6 +26,7 @@ from bench.measuring import count_flops, timed
 from bench.profiling import _batch, _random_ids, _yardstick
 from bench.registry import Registry
 from bench.step import PhaseTrainer
+from bench.worker import precision_of
 from methods.anatomy import Anatomy
 from methods.base import Method, Phase
 from records.cell import Budget
@@ -52,6 +53,11 @@ SLOWER_THAN_PEFT, OVER_ARITHMETIC = 1.03, 0.10
 TASK: Any = SimpleNamespace(
     name="task", kind="classification", members=("task",), card=SimpleNamespace(labels=("no", "yes"))
 )
+
+
+def precisions() -> list[str]:
+    """Those in which the machine computes."""
+    return [precision for precision in PRECISIONS if precision in ("no", precision_of("auto"))]
 
 
 @dataclass
@@ -222,11 +228,13 @@ def measure(brief: bool = False) -> list[Table]:
     natives = [name for name in Registry().names("methods") if Registry().get("methods", name).cls().phases()]
     tables = []
     for shape in ["MiniLM"] if brief else SHAPES:
-        for precision, said in PRECISIONS.items():
+        for precision in precisions():
             bed = Bed.of(shape, precision, BRIEF if brief else BUDGET)
             seconds = statistics.median(bed.clock(bed.yardstick) for _ in range(3))
             size = f"batches of {bed.budget.batch_size} × {bed.budget.max_length} tokens"
-            table = _table(f"**{shape}'s shape, {said}**, {size}; the yardstick takes {seconds:.2f} s.")
+            table = _table(
+                f"**{shape}'s shape, {PRECISIONS[precision]}**, {size}; the yardstick takes {seconds:.2f} s."
+            )
             print(table.about, flush=True)
             steps: list[Step] = []
             for name in PEFT if brief else natives if shape == "MiniLM" else LARGE:

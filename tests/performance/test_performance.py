@@ -7,9 +7,12 @@ from collections import Counter
 from itertools import islice
 
 import pytest
+import yaml
 
-from tests.performance import page, peft_methods, steps
+from tests.performance import page, peft_methods, stamped, start_up, steps
 from tests.performance.figures import Ratio, Table, in_turn, orders
+from tests.performance.grid import Grid, Side, of_cells, table_of
+from tests.performance.stamped import Stamp
 from tests.performance.steps import Bed, Step
 
 
@@ -85,3 +88,56 @@ def test_peft_is_told_to_train_as_many_parameters(bed, name):
     theirs = peft_methods.adapted(steps.model_of(bed.config), name, steps.STEPS)
     trained = sum(parameter.numel() for parameter in theirs.parameters() if parameter.requires_grad)
     assert trained == sum(parameter.numel() for parameter in ours.trainer(phase).trained)
+
+
+def test_a_sample_has_each_method_once_and_tasks_and_seeds_equally_often():
+    sample = Grid().sample()
+    assert sorted(method for method, _, _ in sample) == sorted(Grid().methods)
+    assert set(Counter((task, seed) for _, task, seed in sample).values()) == {2}
+
+
+def test_what_causes_are_worth_adds_up_to_the_difference():
+    """Four cells of 10 s each by scripts, of 3 s alone by ours, and 11 s for all, two at a time, 3 s of it once."""
+    grid = Grid(("lora", "dora"), {"rotten_tomatoes": 8}, (0, 1))
+    theirs = Side({"start": 4.0, "training": 4.0, "evaluation": 1.0, "rest": 1.0}, 0.0, 1.5, {("lora", "x", 0): 0.5})
+    alone = Side({"start": 0.5, "training": 2.0, "evaluation": 0.25, "rest": 0.25}, 3.0, 1.2, {})
+    ours = Side({}, 3.0, 1.2, {("lora", "x", 0): 0.75, ("dora", "x", 0): 0.0})
+    found = table_of(grid, "no", 11.0, ours, alone, theirs)
+    worth = {row[0]: row[3] for row in found.rows}
+    # 7.25 s fewer: of them 3.5 before the first step, 2 in training, 0.75 in evaluation, none in the rest (1 s, and 0.25
+    # with 0.75 of what is done once), and 1 by two at a time.
+    assert list(worth.values()) == ["48%", "28%", "11%", "10%", "0%", "14%", ""]
+    assert worth["· of it padding"] == "11%"  # a fifth of 4 s
+    assert "3.6 times as long" in found.notes[0] and "0.750, and 0.500 of scripts" in found.notes[0]
+
+
+def test_the_rest_of_a_cell_is_what_no_cause_has():
+    cell = {"start": 1.0, "training": 2.0, "evaluation": 0.5, "training tokens": 30.0, "training real tokens": 20.0}
+    side = of_cells([cell, cell], 12.0, 3.0, {})
+    assert side.causes["rest"] == pytest.approx(1.0)
+    assert side.padding == pytest.approx(1.5)
+
+
+def stamps_of(begun: float) -> dict[str, Stamp]:
+    """A second from each to the next, half of it at work."""
+    names = ["accepted", *start_up.STAGES]
+    return {name: Stamp(name, begun + number, number / 2, {}) for number, name in enumerate(names)}
+
+
+def test_stages_lie_between_stamps():
+    for _, seconds, cpu in start_up.stages([stamps_of(100.0), stamps_of(200.0)]):
+        assert seconds == [1.0, 1.0] and cpu == [0.5, 0.5]
+
+
+@pytest.mark.slow
+def test_a_run_that_stamps_goes_through_all_stages(write_suite, tmp_path):
+    suite = yaml.safe_load(write_suite().read_text())
+    seen = stamped.run_suite(tmp_path / "run", suite, tmp_path / "cache", slots=1)
+    assert len(seen) == 2
+    for cell in seen:
+        assert list(cell) == ["accepted", *start_up.STAGES, "trained", "done"]
+        times = [each.time for each in cell.values()]
+        assert times == sorted(times)
+        counted = cell["done"].more
+        assert counted["training tokens"] >= counted["training real tokens"] > 0
+        assert 0 < counted["evaluation"] < cell["done"].time - cell["data"].time
