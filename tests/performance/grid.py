@@ -209,7 +209,10 @@ def table_of(grid: Grid, precision: str, seconds: float, ours: Side, alone: Side
     # Training takes as many seconds fewer as tokens are fewer; the rest of it is how the step is made.
     spared = theirs.causes["training"] * (1 - alone.padding / theirs.padding)
     each, whole = sum(theirs.causes.values()), seconds / grid.cells
-    gained = each - whole
+
+    def share(seconds: float) -> str:
+        return f"{seconds / (each - whole):.0%}" if each > whole else ""
+
     said = f"batches of {grid.common['batch_size']}, {grid.common['epochs']} epochs, {_examples(grid)}"
     table = Table(
         f"**{PRECISIONS[precision]}**: {grid.cells} cells ({len(grid.methods)} methods, {len(grid.tasks)} tasks,"
@@ -217,12 +220,12 @@ def table_of(grid: Grid, precision: str, seconds: float, ours: Side, alone: Side
         ("what", "scripts", "`bench run`", "of the difference"),
     )
     for cause, (script, own) in found.items():
-        table.add(SAID[cause], f"{script:.1f}", f"{own:.1f}", f"{(script - own) / gained:.0%}")
+        table.add(SAID[cause], f"{script:.1f}", f"{own:.1f}", share(script - own))
         if cause == "training":
             padding = f"{theirs.padding:.2f} tokens for each read", f"{alone.padding:.2f}"
-            table.add("· of it padding", *padding, f"{spared / gained:.0%}")
+            table.add("· of it padding", *padding, share(spared))
     packed = sum(own for _, own in found.values()) - whole
-    table.add("two at a time", "", f"−{packed:.1f}" if packed > 0 else f"{-packed:.1f}", f"{packed / gained:.0%}")
+    table.add("two at a time", "", f"−{packed:.1f}" if packed > 0 else f"{-packed:.1f}", share(packed))
     table.add("in all", f"{each:.1f}", f"{whole:.1f}", "")
     shared = theirs.accuracy.keys() & ours.accuracy.keys()
     table.note(

@@ -104,11 +104,17 @@ def test_what_causes_are_worth_adds_up_to_the_difference():
     ours = Side({}, 3.0, 1.2, {("lora", "x", 0): 0.75, ("dora", "x", 0): 0.0})
     found = table_of(grid, "no", 11.0, ours, alone, theirs)
     worth = {row[0]: row[3] for row in found.rows}
-    # 7.25 s fewer: of them 3.5 before the first step, 2 in training, 0.75 in evaluation, none in the rest (1 s, and 0.25
-    # with 0.75 of what is done once), and 1 by two at a time.
+    # 7.25 s fewer: 3.5 of them before the first step, 2 in training, 0.75 in evaluation, 1 by two at a time. There is
+    # none in the rest, which is 1 s of theirs, and of ours 0.25 with 0.75 of what is done once.
     assert list(worth.values()) == ["48%", "28%", "11%", "10%", "0%", "14%", ""]
     assert worth["· of it padding"] == "11%"  # a fifth of 4 s
     assert "3.6 times as long" in found.notes[0] and "0.750, and 0.500 of scripts" in found.notes[0]
+
+
+def test_where_nothing_was_gained_nothing_has_a_share():
+    same = Side(dict.fromkeys(("start", "training", "evaluation", "rest"), 1.0), 0.0, 1.0, {("lora", "x", 0): 0.5})
+    found = table_of(Grid(("lora",), {"rotten_tomatoes": 8}, (0,)), "no", 4.0, same, same, same)
+    assert not any(row[3] for row in found.rows)
 
 
 def test_the_rest_of_a_cell_is_what_no_cause_has():
