@@ -180,14 +180,19 @@ def measure(brief: bool = False) -> list[Table]:
     """A table for each precision that the processor has."""
     quieten()
     grid = Grid(METHODS[:2], {"rotten_tomatoes": 8}, SEEDS[:1], BRIEF) if brief else Grid()
-    tables = []
+    tables, whole = [], {}
     for precision in precisions():
         with tempfile.TemporaryDirectory() as name:
-            tables.append(_compared(Path(name), grid, precision))
+            seconds, ours, alone, theirs = _both(Path(name), grid, precision)
+        tables.append(table_of(grid, precision, seconds, ours, alone, theirs))
+        whole[precision] = seconds, sum(theirs.causes.values()) * grid.cells
+    if "bf16" in whole:
+        tables[-1].note(_of_precision(whole))
     return tables
 
 
-def _compared(folder: Path, grid: Grid, precision: str) -> Table:
+def _both(folder: Path, grid: Grid, precision: str) -> tuple[float, Side, Side, Side]:
+    """The seconds of ours in all, and ours, ours one cell at a time, and scripts."""
     sample = grid.sample()
     scripts = Scripts(folder, grid, precision)
     # Half of them before and half after, as far as the machine's pace changes.
@@ -196,8 +201,18 @@ def _compared(folder: Path, grid: Grid, precision: str) -> Table:
     seconds, ours = run_suite(folder / "all", grid.suite(precision))
     for cell in sample[len(sample) // 2 :]:
         scripts.run(cell)
-    alone = run_suite(folder / "alone", replace(grid, seeds=grid.seeds[:1]).suite(precision), slots=1)[1]
-    return table_of(grid, precision, seconds, ours, alone, scripts.side())
+    _, alone = run_suite(folder / "alone", replace(grid, seeds=grid.seeds[:1]).suite(precision), slots=1)
+    return seconds, ours, alone, scripts.side()
+
+
+def _of_precision(whole: Mapping[str, tuple[float, float]]) -> str:
+    """From the seconds of all cells, ours and those of scripts, by precision."""
+    (ours, scripts), (ours_bf16, scripts_bf16) = whole["no"], whole["bf16"]
+    return (
+        f"In bf16 `bench run` takes {ours_bf16 / ours:.2f} of its time in fp32, and scripts"
+        f" {scripts_bf16 / scripts:.2f}. Scripts in fp32, as Trainer has it unless it is told otherwise, take"
+        f" {scripts / ours_bf16:.1f} times as long as `bench run` in bf16, as it has it where a processor can."
+    )
 
 
 def table_of(grid: Grid, precision: str, seconds: float, ours: Side, alone: Side, theirs: Side) -> Table:
