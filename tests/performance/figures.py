@@ -5,7 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 Action = Callable[[], Any]
 Round = dict[str, float]

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import environment
-from tests.performance.figures import Table
+from tests.performance.figures import DOCS, Table
 
-DOCS = Path(__file__).parents[2] / "docs"
 PAGE, FIGURES = "performance.md", "performance.json"
 HEAD = """# How long things take
 

@@ -30,7 +30,7 @@ from bench.worker import precision_of
 from methods.anatomy import Anatomy
 from methods.base import Method, Phase
 from records.cell import Budget
-from tests.performance.figures import Action, Ratio, Round, Table, in_turn
+from tests.performance.figures import DOCS, Action, Ratio, Round, Table, in_turn
 from tests.performance.peft_methods import PEFT, adapted
 
 THREADS = 2
@@ -47,6 +47,7 @@ PRECISIONS = {"no": "fp32", "bf16": "bf16"}
 LARGE = ("lora", "dora", "adalora", "vera", "ia3", "prefix_tuning")
 # By shape, and by whether peft has the method.
 ROUNDS = {("MiniLM", True): 6, ("MiniLM", False): 3, ("BERT-base", True): 3}
+FIGURE = DOCS / "performance-steps.svg"
 # Beyond these a row is marked: of peft's step, and of the yardstick's over its own arithmetic.
 SLOWER_THAN_PEFT, OVER_ARITHMETIC = 1.03, 0.10
 
@@ -226,7 +227,7 @@ def measure(brief: bool = False) -> list[Table]:
     """A table for each backbone and precision."""
     torch.set_num_threads(THREADS)
     natives = [name for name in Registry().names("methods") if Registry().get("methods", name).cls().phases()]
-    tables = []
+    tables, panels = [], {}
     for shape in ["MiniLM"] if brief else SHAPES:
         for precision in precisions():
             bed = Bed.of(shape, precision, BRIEF if brief else BUDGET)
@@ -244,6 +245,12 @@ def measure(brief: bool = False) -> list[Table]:
             for note in summary(steps):
                 table.note(note)
             tables.append(table)
+            panels[f"{shape}, {PRECISIONS[precision]}"] = steps
+    if not brief:
+        from tests.performance import drawing
+
+        drawing.draw(panels, FIGURE)
+        tables[-1].note(f"![Steps over the yardstick's, beside their matrix products]({FIGURE.name})")
     return tables
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 import pytest
 import yaml
 
-from tests.performance import page, peft_methods, stamped, start_up, steps
+from tests.performance import drawing, page, peft_methods, stamped, start_up, steps
 from tests.performance.figures import Ratio, Table, in_turn, orders
 from tests.performance.grid import Grid, Side, of_cells, table_of
 from tests.performance.stamped import Stamp
@@ -46,6 +46,16 @@ def test_a_step_is_marked_by_what_is_promised():
     assert good.rest == pytest.approx(0.04)
     assert step(1.05, 1.0, 1.0).slower_than_peft
     assert step(0.61, 1.0, 0.5).over_arithmetic
+
+
+def test_the_figure_names_every_step(tmp_path):
+    both = Step("both have", [{"ours": 1.1, "peft": 1.2, "yardstick": 1.0}] * 2, 1.0, 0.0)
+    alone = Step("ours alone", [{"ours": 1.3, "yardstick": 1.0}], 1.2, 0.0)
+    drawn = []
+    for number, steps_drawn in enumerate(([both, alone], [both])):
+        drawing.draw({"MiniLM, fp32": steps_drawn}, path := tmp_path / f"{number}.svg")
+        drawn.append(path.read_text())
+    assert ">both have<" in drawn[0] and ">ours alone<" in drawn[0] and ">ours alone<" not in drawn[1]
 
 
 def table(value: str) -> Table:
