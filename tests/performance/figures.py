@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-DOCS = Path(__file__).parents[2] / "docs"
+# Not that of tests.conftest, which has every process that it starts compute on one core.
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 
 Action = Callable[[], Any]
 Round = dict[str, float]

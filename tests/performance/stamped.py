@@ -24,7 +24,7 @@ from bench.job import Job
 from bench.launchers import local
 from bench.launchers.base import Slot
 from bench.lifeline import Lifeline
-from tests.conftest import ROOT
+from tests.performance.figures import ROOT
 
 FOLDER = "STAMPS"
 MODULE = "tests.performance.stamped"  # whatever it was run as

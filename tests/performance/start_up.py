@@ -15,7 +15,7 @@ from tests.performance.figures import Table
 from tests.performance.stamped import Stamp
 
 TARGET = 0.7
-CELLS = 12
+CELLS = 8
 BUDGET = {
     "train_examples": 1000,
     "validation_examples": 128,
