@@ -13,7 +13,7 @@ TOPIC ?= all
 TEMPLATE ?=
 # A results folder whose records `make docs` takes into docs/records.
 RECORDS ?=
-# More options for `bench run`, or for the command of `make faults`, such as ARGS="--slots 2".
+# More options for `bench run`, or for the commands of `make faults` and `make performance`, such as ARGS="--slots 2".
 ARGS ?=
 
 # AdapterHub's library wants an older transformers than ours.
@@ -58,8 +58,8 @@ test-exhaustive: $(READY) ## what `make test` tries only a part of: every method
 test-page: $(READY) $(AXE)/.ready ## the page in a real browser (Chromium), axe-core's rules of accessibility included
 	$(BIN)/python -m pytest tests/reports/test_page*.py
 
-performance: $(READY) ## how long 10,000 cells take, and the page of 5,000 in a real browser; writes docs/performance.md
-	$(BIN)/python -m tests.performance
+performance: $(READY) ## how long steps, grids, starts and the page take, beside peft's; ARGS="steps grid" for some of it
+	$(BIN)/python -m tests.performance $(ARGS)
 
 test-slow: $(READY) ## the tests that train real models for minutes
 	$(BIN)/python -m pytest -m slow

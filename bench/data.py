@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, load_from_disk
 from torch.utils.data import DataLoader, Sampler
 
@@ -101,7 +102,7 @@ def prepare(
             " without other_examples"
         )
     test = draw("test", budget.test_examples, np.random.default_rng(0))
-    unknown = unknown_share(form.tokenizer, train["input_ids"])
+    unknown = unknown_share(form.tokenizer, train["input_ids"][:])
     if unknown is not None and unknown > MOST_UNKNOWN:
         raise DataError(
             f"{unknown:.0%} of the tokens of the training texts of {form.task.name} are unknown to the tokenizer of"
@@ -285,12 +286,18 @@ class LengthBuckets(Sampler[list[int]]):
         yield from batches[skipped:]
 
 
+def lengths(split: Dataset) -> list[int]:
+    """How many tokens each example has, without a Python list of them: there may be 100,000."""
+    tokens = split.with_format("arrow")["input_ids"][:]
+    return list(pc.list_value_length(tokens).to_pylist())
+
+
 def train_loader(
     split: Dataset, form: Form, batch_size: int, seed: int, micro_batch: int | None = None
 ) -> tuple[DataLoader[dict[str, Any]], LengthBuckets]:
     """Endless use of a split: call `set_epoch` on the sampler before each pass over the loader. Batches of more than
     `micro_batch` examples have micro-batches beside them, and of several ranks each has those of its part."""
-    sampler = LengthBuckets([len(ids) for ids in split["input_ids"]], batch_size, seed)
+    sampler = LengthBuckets(lengths(split), batch_size, seed)
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
         return in_micro_batches(form.collate, rows, micro_batch or len(rows))
@@ -327,6 +334,6 @@ def _idle(rows: Any, parts: list[Any], size: int) -> list[list[Any]]:
 
 def eval_loader(split: Dataset, form: Form, batch_size: int) -> DataLoader[dict[str, Any]]:
     """One pass over a split, longest examples first, so that the largest batch comes before any other."""
-    lengths = [len(ids) for ids in split["input_ids"]]
-    order = sorted(range(len(split)), key=lambda index: -lengths[index])
+    found = lengths(split)
+    order = sorted(range(len(split)), key=lambda index: -found[index])
     return DataLoader(split.select(order), batch_size=batch_size, collate_fn=form.collate)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 from safetensors import SafetensorError
 
+from bench.data import lengths
 from bench.scoring import example_scores, resampled
 from bench.training import phase_ends
 from records.predictions import Predictions
@@ -44,7 +45,7 @@ def predictions_of(task: Task, asked: Dataset, found: Predicted, scores: Mapping
         examples=examples,
         predictions=list(found.predictions),
         references=list(found.references),
-        tokens=[len(ids) for ids in asked["input_ids"]],
+        tokens=lengths(asked),
         scores=each,
         probabilities=[list(row) for row in found.probabilities],
         likelihoods=[list(row) for row in found.likelihoods],

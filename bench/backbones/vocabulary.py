@@ -63,8 +63,17 @@ def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Iterable[Sequence[i
     unknown = t.unk_token_id
     if unknown is None or unknown in (t.bos_token_id, t.eos_token_id, t.cls_token_id, t.sep_token_id, t.mask_token_id):
         return None
-    if json.loads(t.backend_tokenizer.to_str())["model"].get("byte_fallback"):
+    if _spells_bytes(t):
         return None
     ids = np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])
     read = ids[~np.isin(ids, [index for index in t.all_special_ids if index != unknown])]
     return float((read == unknown).mean()) if len(read) else 0.0
+
+
+def _spells_bytes(tokenizer: PreTrainedTokenizerBase) -> bool:
+    from tokenizers import models
+
+    backend = tokenizer.backend_tokenizer
+    # The others have no such option, and their vocabulary takes long to read.
+    able = isinstance(backend.model, models.BPE | models.Unigram)
+    return able and bool(json.loads(backend.to_str())["model"].get("byte_fallback"))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from tests.performance.figures import Figure, per_cell
+from tests.performance.figures import Figure, Table, of_figures, per_cell
 from tests.reports import many_cells
 from tests.reports.browser import launch, write_page
 
@@ -35,8 +35,12 @@ def timed(page: Page, what: str, act: str, until: str) -> tuple[str, float]:
     return what, page.evaluate(script)
 
 
-def measure() -> Iterator[Figure]:
-    """One after the other."""
+def measure(brief: bool = False) -> list[Table]:
+    """One after the other; a brief look is the same."""
+    return of_figures(_figures())
+
+
+def _figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         results = many_cells.write(Path(name) / "results", EXAMPLES)
         start = time.perf_counter()

@@ -1,5 +1,5 @@
-"""Do ratios hold on a machine that does something else as well? The same profiles on an idle one, and beside a busy
-process on each core."""
+"""The same profiles of MiniLM on an idle machine, and beside a busy process on each core: what is printed is to be the
+same within 5 %, or to be flagged as having drifted."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ def measure(brief: bool) -> list[Table]:
         with _busy(os.cpu_count() or 1):
             busy = _profiles(suite, Path(folder) / "busy")
     table = Table(
-        "Ratios of profiles (step to yardstick, inference to the bare backbone's, merged and not) of MiniLM, first on"
-        " an idle machine, then beside a busy process on each core.",
+        "Of a training step to the yardstick's, and of inference, merged and not, to the bare backbone's.",
         ("method", "ratio", "idle", "busy", "differ by", "flagged as drifted"),
     )
     apart, held = 0, 0

@@ -28,7 +28,7 @@ from records.cell import Cell
 from records.record import Record
 from records.store import RecordStore
 from tests.conftest import ROOT
-from tests.performance.figures import Figure, per_cell
+from tests.performance.figures import Figure, Table, of_figures, per_cell
 from tests.reports import synthetic_results as synthetic
 
 CELLS = 10_000
@@ -38,8 +38,12 @@ REPEATS = 3
 LABELS, TASKS, METHODS = 20, ("rotten_tomatoes", "bbc_news"), ("lora", "bitfit")
 
 
-def measure() -> Iterator[Figure]:
-    """One after the other."""
+def measure(brief: bool = False) -> list[Table]:
+    """One after the other; a brief look is the same."""
+    return of_figures(_figures())
+
+
+def _figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         yield from _expansion(folder)
