@@ -7,8 +7,12 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import NoReturn
+
+# Seconds that are left to an outer limit that is over: none would lift it.
+SHORTEST = 1e-3
 
 
 class TookTooLong(BaseException):
@@ -48,10 +52,14 @@ def _limited(limit: float | None) -> Iterator[None]:
     def end(*_: object) -> NoReturn:
         raise TookTooLong(f"it took longer than {limit:g} s")
 
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, limit)
+    # What is limited within something that is limited ends no later than that.
+    outer, _ = signal.getitimer(signal.ITIMER_REAL)
+    before, began = signal.signal(signal.SIGALRM, end), time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, min(limit, outer or limit))
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if outer:
+            signal.setitimer(signal.ITIMER_REAL, max(outer - (time.monotonic() - began), SHORTEST))

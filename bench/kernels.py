@@ -74,7 +74,10 @@ def attention(
     kind = query.dtype
     if enable_gqa:
         key, value = (each.repeat_interleave(query.shape[-3] // each.shape[-3], -3) for each in (key, value))
-    *lead, length, size = query.shape
+    if is_causal and attn_mask is not None:
+        raise RuntimeError("attention takes a mask, or is causal, but not both")
+    lead = torch.broadcast_shapes(*(each.shape[:-2] for each in (query, key, value)))
+    length, size = query.shape[-2:]
     keys = key.shape[-2]
     # (batch × heads, length or keys, size)
     flat = [_full(each).expand(*lead, -1, -1).reshape(-1, *each.shape[-2:]) for each in (query, key, value)]

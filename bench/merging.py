@@ -251,9 +251,8 @@ def _manifest(parts: Sequence[Part], mixed: list[str]) -> Manifest:
     if len({str(each.get("command")) for each in suites}) > 1:
         suite.pop("command", None)
     cards = Cards()
-    for kind in ("methods", "tasks", "backbones"):
-        for part in reversed(parts):
-            getattr(cards, kind).update(getattr(part.manifest.cards, kind))
+    for part in reversed(parts):
+        cards = cards | part.manifest.cards
     cells: dict[str, Cell] = {}
     for part in parts:
         cells |= {cell_id: cell for cell_id, cell in part.manifest.cells.items() if cell_id not in cells}

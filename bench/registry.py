@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import importlib.util
 import inspect
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -61,6 +60,7 @@ class Registry:
     base: Path = Path()
     broken: dict[Path, str] = field(default_factory=dict)
     _from_files: dict[Kind, dict[str, Plugin]] = field(default_factory=lambda: {"methods": {}, "tasks": {}})
+    _incomplete: dict[Kind, dict[str, str]] = field(default_factory=lambda: {"methods": {}, "tasks": {}})
     _helpers: dict[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,13 +70,17 @@ class Registry:
 
     def add(self, path: Path) -> list[Plugin]:
         """Imports one more plugin file, and returns what is in it."""
-        found = list(_plugins_of(path, self._helpers))
+        classes = _classes_of(path, self._helpers)
+        found = [(kind, made) for kind, made in classes if isinstance(made, Plugin)]
         if not found:
             raise BrokenPlugin(f"{path}: holds no subclass of Method or Task with a card and all its methods")
         for kind, plugin in found:
             if plugin.name in _entry_points(kind) or plugin.name in self._from_files[kind]:
                 raise PluginError(f"{path}: another one of the {kind} is already called {plugin.name!r}")
             self._from_files[kind][plugin.name] = plugin
+        for kind, fault in classes:
+            if isinstance(fault, _Incomplete):
+                self._incomplete[kind][fault.name] = f"{path}: {fault.name!r} {fault.fault}"
         self.files = (*self.files, path)
         return [plugin for _, plugin in found]
 
@@ -115,7 +119,7 @@ class Registry:
             return self._made_to_order(library, own_name)
         point = _entry_points(kind).get(name)
         if point is None:
-            if reason := self._of_a_broken_file(name):
+            if reason := self._incomplete[kind].get(name) or self._of_a_broken_file(name):
                 raise BrokenPlugin(reason)
             raise KeyError(name)
         with importing(f"the {kind.removesuffix('s')} {name!r} ({point.value})"):
@@ -249,12 +253,25 @@ def _bases() -> dict[Kind, tuple[type, type]]:
     return {"methods": (MethodBase, MethodCard), "tasks": (Task, TaskCard)}
 
 
-def _plugins_of(path: Path, helpers: dict[str, Path]) -> Iterable[tuple[Kind, Plugin]]:
+@dataclass(frozen=True)
+class _Incomplete:
+    """A class that has a card, and not all that makes it a plugin."""
+
+    name: str
+    fault: str
+
+
+def _classes_of(path: Path, helpers: dict[str, Path]) -> list[tuple[Kind, Plugin | _Incomplete]]:
     imported = plugin_files.import_file(path, helpers)
     classes: list[Any] = [value for value in vars(imported.module).values() if inspect.isclass(value)]
+    found: list[tuple[Kind, Plugin | _Incomplete]] = []
     for cls in classes:
         if cls.__module__ != imported.module.__name__:
             continue
-        for kind in _bases():
-            if _fault_of(kind, cls) is None:
-                yield kind, Plugin(cls.card.name, cls, f"{cls.revision}+{_inherited(cls)}{imported.digest}", (path,))
+        for kind, (base, card) in _bases().items():
+            if (fault := _fault_of(kind, cls)) is None:
+                revision = f"{cls.revision}+{_inherited(cls)}{imported.digest}"
+                found.append((kind, Plugin(cls.card.name, cls, revision, (path,))))
+            elif issubclass(cls, base) and isinstance(getattr(cls, "card", None), card):
+                found.append((kind, _Incomplete(cls.card.name, fault)))
+    return found

@@ -188,15 +188,20 @@ class Scheduler:
         return self._origin() if command == self.suite.resolved()["command"] else command
 
     def _write_manifest(self) -> None:
-        suite = self.suite.resolved() | {"origin": self._origin()}
+        suite, cells, cards = self.suite.resolved() | {"origin": self._origin()}, self.suite.cells, self.cards
         with contextlib.suppress(NoResults):
+            there = self.store.manifest()
             # Cells of several machines stay so, whatever is run beside them.
-            suite |= {"mixed": mixed} if (mixed := self.store.manifest().mixed) else {}
+            suite |= {"mixed": there.mixed} if there.mixed else {}
+            # What a plugin had finished before it broke stays, with what its cards say.
+            lost = self.suite.left_out
+            kept = there.cells_of(lost.get("methods", ()), lost.get("tasks", ()))
+            cells, cards = cells | kept, there.cards | cards if kept else cards
         self.store.write_manifest(
             Manifest(
                 suite=suite,
-                cells=self.suite.cells,
-                cards=self.cards,
+                cells=cells,
+                cards=cards,
                 environment=environment.describe(),
                 created=_now(),
             )

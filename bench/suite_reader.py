@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from bench import yaml_lines
+from bench import plugin_files, yaml_lines
 from bench.axes import Axes, LeftOut, MethodEntry, TaskEntry
 from bench.backbones import RANDOM, Asked, Backbone, BackboneError
 from bench.backbones import names as embedded_names
+from bench.contained import contained
 from bench.registry import BrokenPlugin, Kind, Plugin, PluginError, Registry
 from bench.suite_file import SuiteFile, explained, odd_values
 from bench.yaml_lines import Place
@@ -108,12 +109,15 @@ class _Reader:
         """What it reads, or None with the fault noted: whatever goes wrong while a suite is read is one line. A method
         or a task that is the suite's mistake is a fault; one whose code is broken is left out."""
         try:
-            return read()
+            with contained(plugin_files.LONGEST_IMPORT if place[:1] in (("methods",), ("tasks",)) else None):
+                return read()
         except BrokenPlugin as error:
             self.leave_out(place, one_line(error))
         except (BackboneError, PluginError, TaskUnavailable, ValueError) as error:
             self.fault(place, one_line(error))
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an exit and a hang too
             self.leave_out(place, f"cannot be used: {described(error)}")
         return None
 
@@ -273,11 +277,14 @@ class _Reader:
         method = self.validate(plugin.cls, values, place, "hyperparameter") if plugin else None
         if plugin is None or method is None:
             return None
-        names = sorted({phase.task for phase in method.phases() if phase.task})
+        names = sorted({phase.task for phase in _of_the_plugin(method.phases) if phase.task})
         sources = _found({name: self.plugin("tasks", name, place) for name in names})
         entry = MethodEntry(plugin, method, tuple(sources.values()))
-        # Asked again where no method is to blame for what is raised.
-        _ = entry.hyperparameters, method.demonstrations(), method.extra_positions, method.trained_on
+
+        def asked_later() -> None:  # where no method is to blame for what is raised
+            _ = entry.hyperparameters, method.demonstrations(), method.extra_positions, method.trained_on
+
+        _of_the_plugin(asked_later)
         return entry
 
     def forgetting(self, name: str | None) -> Plugin | None:
@@ -327,7 +334,9 @@ class _Reader:
                 place = ("methods", label)
                 if strange := elsewhere(backbone.spec, entry.method.trained_on):
                     self.fault(place, strange)
-                elif message := self.attempt(place, partial(entry.method.out_of_range, anatomy)):
+                elif message := self.attempt(
+                    place, partial(_of_the_plugin, partial(entry.method.out_of_range, anatomy))
+                ):
                     self.fault(place, message)
 
     def check_recomputing(self, axes: Axes, spec: str, anatomy: Anatomy) -> None:
@@ -360,6 +369,14 @@ def elsewhere(spec: str, trained_on: str) -> str | None:
     if here == there or not tells.fullmatch(here) or not tells.fullmatch(there):
         return None
     return f"was trained for the backbone {there}, and not for {here}; suites cross all methods with all backbones"
+
+
+def _of_the_plugin(read: Callable[[], T]) -> T:
+    """What the code of a plugin makes of itself: there the suite has made no mistake."""
+    try:
+        return read()
+    except ValueError as error:
+        raise BrokenPlugin(f"cannot be used: {described(error)}") from error
 
 
 def _found(entries: Mapping[str, T | None]) -> dict[str, T]:

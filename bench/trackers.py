@@ -102,9 +102,9 @@ def scores(record: Record) -> dict[str, float]:
 
 
 def costs(record: Record) -> dict[str, float]:
-    """What the profile has found."""
-    found = record.cost.model_dump(exclude={"protocol", "phases", "rounds"}) if record.cost else {}
-    return {f"cost/{name}": float(value) for name, value in found.items() if value is not None}
+    """What the profile has found and is one number."""
+    found = record.cost.model_dump() if record.cost else {}
+    return {f"cost/{name}": float(value) for name, value in found.items() if isinstance(value, int | float)}
 
 
 def _name(record: Record) -> str:

@@ -246,3 +246,11 @@ class Cards(BaseModel):
     methods: dict[str, Annotated[MethodCard, _filled(MethodCard)]] = {}
     tasks: dict[str, Annotated[TaskCard, _filled(TaskCard)]] = {}
     backbones: dict[str, Annotated[BackboneCard, _filled(BackboneCard)]] = {}
+
+    def __or__(self, other: Cards) -> Cards:
+        """Both, and of cards of one name the other's."""
+        return Cards(
+            methods=self.methods | other.methods,
+            tasks=self.tasks | other.tasks,
+            backbones=self.backbones | other.backbones,
+        )

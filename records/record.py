@@ -7,7 +7,7 @@ The schema has a number. A file of a newer one is refused, one of an older one i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -298,9 +298,13 @@ class Manifest(BaseModel):
 
     @property
     def left_out(self) -> list[str]:
-        """The methods and tasks that the suite names and that have no cells, since their plugins are broken; each with
-        the reason."""
+        """The methods and tasks that the suite names and of which the last run had no cells, since their plugins are
+        broken; each with the reason. What was there before of them is among the `cells`."""
         return left_out(self.suite.get("left_out"))
+
+    def cells_of(self, methods: Container[str], tasks: Container[str]) -> dict[CellId, Cell]:
+        """Those of methods of such labels, and of such tasks."""
+        return {key: cell for key, cell in self.cells.items() if cell.label in methods or cell.task in tasks}
 
 
 def left_out(told: object) -> list[str]:

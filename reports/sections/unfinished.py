@@ -69,9 +69,9 @@ def left_out(results: Results) -> list[Text]:
         return []
     return [
         say(
-            "{count} that the suite names could not be loaded, and {have} no cells at all: {which}.",
-            count=plural(len(lost), "method or task", "methods and tasks").capitalize(),
-            have="has" if len(lost) == 1 else "have",
+            "The last run could not load {count} that the suite names, and ran none of {their} cells: {which}.",
+            count=plural(len(lost), "method or task", "methods and tasks"),
+            their="its" if len(lost) == 1 else "their",
             which="; ".join(map(shorten, lost)),
         )
     ]

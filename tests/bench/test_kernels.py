@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench import kernels
 from bench.measuring import count_flops
@@ -108,6 +109,28 @@ def test_attention_that_is_causal_or_has_groups_of_heads_is_that_of_pytorch() ->
     torch.testing.assert_close(kernels.attention(query, key, value, enable_gqa=True)[0], theirs)
 
 
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((1, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8)),  # one query for all examples
+        ((2, 1, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8)),
+        ((2, 3, 5, 8), (1, 3, 7, 8), (2, 3, 7, 4)),
+        ((5, 8), (7, 8), (7, 8)),
+    ],
+)
+def test_attention_takes_what_may_be_spread_over_examples_or_heads(shapes: tuple[tuple[int, ...], ...]) -> None:
+    generator = torch.Generator().manual_seed(8)
+    query, key, value = (torch.randn(shape, generator=generator) for shape in shapes)
+    theirs = torch.ops.aten._scaled_dot_product_attention_math(query, key, value)[0]
+    torch.testing.assert_close(kernels.attention(query, key, value)[0], theirs)
+
+
+def test_attention_with_a_mask_is_not_causal_as_well() -> None:
+    query, key, value = _inputs(5, 5, torch.float32)
+    with pytest.raises(RuntimeError, match="not both"):
+        kernels.attention(query, key, value, torch.zeros(5, 5), is_causal=True)
+
+
 def test_dropout_leaves_out_weights_of_attention_and_makes_up_for_them() -> None:
     torch.manual_seed(7)
     query, key = torch.zeros(64, 4, 16, 8), torch.zeros(64, 4, 16, 8)
@@ -123,7 +146,7 @@ import torch
 from bench import kernels
 from tests.bench.test_kernels import attended, flops_of_attention
 
-theirs, flops = attended(), flops_of_attention()
+(theirs, before), flops = attended(), flops_of_attention()
 own = kernels.bernoulli_(torch.empty(1000), 0.9, generator=torch.Generator().manual_seed(0))
 kernels.use()
 kernels.use()
@@ -131,16 +154,31 @@ torch.manual_seed(0)
 assert torch.equal(torch.empty(1000).bernoulli_(0.9), own)
 torch.manual_seed(0)
 torch.testing.assert_close(torch.nn.functional.dropout(torch.ones(1000), 0.1), own / 0.9)
-torch.testing.assert_close(attended(), theirs)
+ours, after = attended()
+torch.testing.assert_close(ours, theirs)
+assert "aten.baddbmm.default" in after - before, after  # by our kernel, which alone calls that
 assert flops_of_attention() == flops == 3 * 2 * (2 * 3 * 5 * 7 * (8 + 8))
 """
 
 
-def attended() -> torch.Tensor:
-    """By the kernel that is not fused, of queries from some of which everything is hidden."""
+def attended() -> tuple[torch.Tensor, set[str]]:
+    """By the kernel that is not fused, of queries from some of which everything is hidden; and the operators that it
+    took."""
     query, key, value = _inputs(5, 7, torch.float32)
-    with sdpa_kernel(SDPBackend.MATH):
-        return F.scaled_dot_product_attention(query, key, value, _mask(1, 7) > -torch.inf)
+    with sdpa_kernel(SDPBackend.MATH), LoggedOperators() as logged:
+        return F.scaled_dot_product_attention(query, key, value, _mask(1, 7) > -torch.inf), logged.names
+
+
+class LoggedOperators(TorchDispatchMode):
+    """The names of all that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(str(func))
+        return func(*args, **(kwargs or {}))
 
 
 def flops_of_attention() -> int:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from bench import api, plugin_files, registry
+from bench import api, contained, plugin_files, registry
 from bench.merging import merge
 from bench.registry import Registry
 from bench.resolved_suite import ResolvedSuite
 from bench.suite import Suite, SuiteError
 from records.record import Manifest
 from records.store import RecordStore
+from reports.analysis.analysis import analyse
 from reports.model.prose import plain
 from reports.results import read
 from reports.sections import limitations, unfinished
@@ -44,6 +46,17 @@ FAULTS = {
                                "cannot be used: KeyError: 'n'"),
     "a validator that raises": (
         SOUND + "\n    def model_post_init(self, context):\n        raise RuntimeError('no licence')\n", "no licence"),
+    "an exit where it is read": (SOUND + "\n    def phases(self):\n        raise SystemExit(0)\n", "SystemExit: 0"),
+    "an exit of the process there": (SOUND + "\n    def phases(self):\n        import os; os._exit(0)\n",
+                                     "os._exit(0)"),
+    "a hang there": (SOUND + "\n    def phases(self):\n        while True: pass\n", "took longer than 0.2 s"),
+    "a value that is none": (SOUND + "\n    def phases(self):\n        return int('x')\n",
+                             "cannot be used: ValueError: invalid literal for int"),
+    "a property's value": (SOUND + "\n    @property\n    def extra_positions(self):\n        return int('x')\n",
+                           "cannot be used: ValueError: invalid literal for int"),
+    "half a method beside a whole one": (
+        METHOD.format(name="whole", imports="", body="pass")
+        + SOUND.replace("def adapt", "def adopt").replace("class Made", "class Half"), "'mine' lacks adapt"),
 }  # fmt: skip
 
 
@@ -73,6 +86,63 @@ def test_a_process_that_an_import_forks_does_not_go_on_as_one_of_ours(tmp_path):
         [made] = Registry().add(tmp_path / "plug.py")
         _, status = os.waitpid(sys.modules[made.cls.__module__].child, 0)
         assert os.waitstatus_to_exitcode(status) == (7 if end else 0)
+
+
+def test_a_process_that_a_method_forks_while_it_is_read_ends(write_suite, tmp_path):
+    forks = [
+        "    def phases(self):",
+        "        if os.fork(): os.wait()",
+        "        else: (pathlib.Path(__file__).parent / 'forked').touch()",
+        "        return super().phases()",
+    ]
+    text = METHOD.format(name="mine", imports="import os, pathlib", body="pass")
+    (tmp_path / "plug.py").write_text("\n".join([text, *forks]))
+    suite = Suite.load(str(write_suite(methods=["head", "mine"], plugins=[COLOURS, "plug.py"])))
+    (tmp_path / f"reader-{os.getpid()}").touch()  # which a child that came back would do as well
+    assert (tmp_path / "forked").exists() and suite.left_out == {}
+    assert len(list(tmp_path.glob("reader-*"))) == 1
+
+
+def test_what_is_limited_within_something_that_is_limited_ends_no_later():
+    began = time.monotonic()
+
+    def wait() -> None:
+        while time.monotonic() - began < 5:
+            pass
+
+    def inner() -> None:
+        with contained.contained(0.2), contained.contained(30):
+            wait()
+
+    def outer() -> None:  # nor does its limit end with the inner one
+        with contained.contained(0.2):
+            with contained.contained(30):
+                pass
+            wait()
+
+    for work in (inner, outer):
+        with pytest.raises(contained.TookTooLong):
+            work()
+    assert time.monotonic() - began < 5
+
+
+def test_what_a_plugin_had_finished_before_it_broke_stays(bench, write_suite, tmp_path):
+    plugin = tmp_path / "plug.py"
+    plugin.write_text(SOUND)
+    path = write_suite(methods={"head": {}, "mine": {"lr": 1e-4}}, plugins=[COLOURS, "plug.py"])
+    assert bench("run", path).returncode == 0
+    results = tmp_path / "results" / "tiny"
+    before = read(results)
+    assert len(before.cells) == 2 and set(before.cells["status"]) == {"trained"}
+
+    plugin.write_text(f"import nowhere_to_be_found\n{SOUND}")
+    for _ in range(2):  # what was kept is kept again
+        assert bench("run", path).returncode == 1
+        after = read(results)
+        assert after.cells["score"].to_dict() == before.cells["score"].to_dict()
+        assert after.manifest.left_out and after.manifest.cards == before.manifest.cards
+    assert "predictions of 2 cells" in bench("status", "tiny").stdout
+    assert "mine" in analyse(after).results.labels
 
 
 def test_a_broken_task_takes_its_mixtures_and_who_learns_from_it_with_it(write_suite, tmp_path):
@@ -236,8 +306,8 @@ def test_the_report_has_a_sentence_on_it(tmp_path):
     results = read(root)
     [said] = map(plain, unfinished.told(results))
     assert said == (
-        "Two methods and tasks that the suite names could not be loaded, and have no cells at all: method mine:"
-        " plug.py: cannot be imported: 50%_of & <it>; task gone: no licence."
+        "The last run could not load two methods and tasks that the suite names, and ran none of their cells: method"
+        " mine: plug.py: cannot be imported: 50%_of & <it>; task gone: no licence."
     )
     assert [plain(each) for each in limitations.left_out(results)] == [said]
 

@@ -63,7 +63,7 @@ def suite_of(folder: Path, *labels: str, profile: bool = False, name: str = "min
         name="mine", path=folder / name, cells=cells,
         file=SimpleNamespace(profile=profile, keep=Keep(), checkpoint="none"),
         plugin_files=lambda cell: (), resolved=lambda: {"name": "mine", "command": f"bench run {folder / name}"},
-        cards=Cards,
+        cards=Cards, left_out={},
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from bench import worker
+from bench import kernels, worker
 from bench.failures import NotApplicable
 from bench.job import Job
 from bench.lifeline import Lifeline
@@ -42,9 +42,12 @@ def outcome(tmp_path, monkeypatch):
         def fileno(self) -> int:
             return write
 
+    used: list[str] = []
+
     def run(work, stage: str = "train"):
         class CellRun:
             def __init__(self, *_):
+                assert used.pop() == stage, "our kernels are in use before anything is computed"
                 work()
 
             def environment(self):
@@ -54,6 +57,8 @@ def outcome(tmp_path, monkeypatch):
 
         monkeypatch.setattr(worker, "CellRun", CellRun)
         monkeypatch.setattr(worker, "_redirect_output", lambda *_, **__: None)
+        # This process has other tests to run.
+        monkeypatch.setattr(kernels, "use", lambda: used.append(stage))
         store = RecordStore(tmp_path)
         store.make_room(cell().id)
         before = signal.getsignal(signal.SIGINT)

@@ -125,6 +125,7 @@ def suite_of(folder: Path, cells: dict[str, Cell]) -> Any:
         path=folder / "many.yaml",
         cells=cells,
         cards=Cards,
+        left_out={},
         plugin_files=lambda cell: (),
         file=SimpleNamespace(profile=False, keep=Keep(), checkpoint="none"),
         resolved=lambda: {"name": "many", "command": "bench run"},
