@@ -118,7 +118,8 @@ def test_what_does_not_apply_is_said(run, backbones, tmp_path: Path):
 def test_a_mixture_is_scored_by_task_and_on_average(run, backbones):
     name = "mixture:colours+choose"
     methods = {"full": {"lr": 3e-3}, "hyperformer_pp": {"lr": 3e-3}}
-    found = run(backbones["encoder"], tasks={name: {"temperature": 2}}, methods=methods)
+    # With one seed in forty two colours remain one, with PyTorch's dropout as with ours: 0 is that one.
+    found = run(backbones["encoder"], tasks={name: {"temperature": 2}}, methods=methods, seeds=[1])
     for label in methods:
         scores = found[f"{label} {name}"]["test"]
         assert scores["average"] == pytest.approx((scores["colours"] + scores["choose"]) / 2)
