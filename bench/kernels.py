@@ -1,15 +1,19 @@
-"""What PyTorch does slowly on a processor where a model has dropout, done faster, for all that a worker runs.
+"""What PyTorch does slowly on a processor, done faster, for all that a worker runs.
 
 Drawing what dropout leaves out took a sixth of a training step of MiniLM, and attention with dropout, for which PyTorch
-has no fused kernel on a processor, about as much again. Both are replaced at the dispatcher: models, methods and
-plugins meet them without knowing. What is computed is the same; which of the random numbers leaves out what is not.
+has no fused kernel on a processor, about as much again. Under autocast, what several linear layers read was converted
+by each of them. All are replaced at the dispatcher: models, methods and plugins meet them without knowing. What is
+computed is the same; which of the random numbers leaves out what is not.
 """
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -33,6 +37,9 @@ def use() -> None:
         warnings.simplefilter("ignore")  # that there were kernels before is what this is about
         _library.impl("bernoulli_.float", bernoulli_, "CPU")
         _library.impl("_scaled_dot_product_attention_math", attention, "AutogradCPU")
+        if hasattr(torch.library, "get_kernel"):  # since PyTorch 2.10
+            original = torch.library.get_kernel("aten::linear", "AutocastCPU").call_boxed
+            _library.impl("linear", linear(original), "AutocastCPU", with_keyset=True)
 
 
 def bernoulli_(tensor: Tensor, p: float = 0.5, *, generator: Generator | None = None) -> Tensor:
@@ -45,8 +52,9 @@ def bernoulli_(tensor: Tensor, p: float = 0.5, *, generator: Generator | None = 
         return tensor.fill_(p)
     bits, kind = (16, torch.int16) if COARSE[0] <= p <= COARSE[1] else (32, torch.int32)
     lanes = 64 // bits
-    # Whole words from the lowest: without a lower bound the highest bit would always be zero.
-    words = torch.empty(-(-tensor.numel() // lanes), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    # SFC64 makes them in half the time that the Mersenne Twister of PyTorch's generator takes, which seeds it.
+    seed = torch.empty((), dtype=torch.int64).random_(generator=generator)
+    words = torch.from_numpy(np.random.SFC64(int(seed)).random_raw(-(-tensor.numel() // lanes)))
     drawn = words.view(kind)[: tensor.numel()].view(tensor.shape)
     threshold = round(p * 2**bits)
     if threshold == 2**bits:  # one beyond the largest
@@ -80,30 +88,86 @@ def attention(
     length, size = query.shape[-2:]
     keys = key.shape[-2]
     # (batch × heads, length or keys, size)
-    flat = [_full(each).expand(*lead, -1, -1).reshape(-1, *each.shape[-2:]) for each in (query, key, value)]
+    flat = [_full(each.expand(*lead, -1, -1)).view(-1, *each.shape[-2:]) for each in (query, key, value)]
     bias = _causal(length, keys) if is_causal else attn_mask
-    scale = size**-0.5 if scale is None else scale
-    if bias is None:
-        scores = torch.bmm(flat[0] * scale, flat[1].transpose(1, 2))
-    else:
+    scores = torch.bmm(flat[0] * (size**-0.5 if scale is None else scale), flat[1].transpose(1, 2))
+    if bias is not None:
         # Finite, so that a row without anything to see is not one of NaN.
-        finite = bias.to(flat[0].dtype).clamp(min=torch.finfo(flat[0].dtype).min)
-        every = finite.expand(*lead, length, keys).reshape(-1, length, keys)
-        scores = torch.baddbmm(every, flat[0], flat[1].transpose(1, 2), alpha=scale)
+        finite = bias.to(scores.dtype).clamp(min=torch.finfo(scores.dtype).min)
+        scores = (scores.view(*lead, length, keys) + finite).view(scores.shape)
     weights = scores.softmax(-1)
     if dropout_mask is None:
         kept = F.dropout(weights, dropout_p)
     else:
         kept = weights * dropout_mask.expand(*lead, length, keys).reshape(weights.shape) / (1 - dropout_p)
-    found = torch.bmm(kept, flat[2]).view(*lead, length, value.shape[-1]).to(kind)
-    if bias is not None:
-        found = found * (bias > -torch.inf).any(-1, keepdim=True).to(kind)
-    return found, kept.view(*lead, length, keys).to(kind)
+    found = torch.bmm(kept, flat[2]).view(*lead, length, value.shape[-1])
+    # With the heads of a token side by side, as models put them next: what they make of it is a view.
+    found = _moved(found, torch.empty_like(found.transpose(1, -2), dtype=kind).transpose(1, -2))
+    if bias is not None and not (seeing := (bias > -torch.inf).any(-1, keepdim=True)).all():
+        found = found * seeing.to(kind)
+    return found, kept.view(*lead, length, keys)
 
 
 def _full(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+    """In full precision, row after row."""
+    half = tensor.dtype in (torch.bfloat16, torch.float16)
+    to = torch.empty(tensor.shape, dtype=torch.float32 if half else tensor.dtype, device=tensor.device)
+    return _moved(tensor, to)
+
+
+def _moved(tensor: Tensor, to: Tensor) -> Tensor:
+    """A tensor in the precision and the order in memory that `to` has, its gradient in its own, in one pass each."""
+    found: Tensor = _Moved.apply(tensor, to)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Moved(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, to: Tensor) -> Tensor:
+        ctx.like = torch.empty_like(tensor, device="meta")
+        return to.copy_(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        like = ctx.like
+        return gradients[0].new_empty_strided(like.shape, like.stride(), dtype=like.dtype).copy_(gradients[0]), None
 
 
 def _causal(length: int, keys: int) -> Tensor:
     return torch.zeros(length, keys).masked_fill_(torch.ones(length, keys, dtype=torch.bool).triu(1), -torch.inf)
+
+
+@dataclass(frozen=True)
+class _Cast:
+    """A tensor, as it was at a version of it, and what was made of it in another precision."""
+
+    of: Tensor
+    version: int
+    made: Tensor
+
+    def is_for(self, tensor: Tensor, kind: torch.dtype) -> bool:
+        """Whether it can be had for one that would have to be made now."""
+        return (
+            self.of is tensor
+            and self.version == tensor._version
+            and self.made.dtype == kind
+            and self.made.requires_grad == (tensor.requires_grad and torch.is_grad_enabled())
+        )
+
+
+def linear(original: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Autocast's linear layer, of what it is now, for inputs in full precision: layers that read one tensor after
+    another, as queries, keys, values and their adapters do, share what is made of it in low precision, and their
+    gradients meet before they are made full again. One tensor is held at a time."""
+    last: _Cast | None = None
+
+    def layer(keys: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        nonlocal last
+        kind = torch.get_autocast_dtype("cpu")
+        if input.dtype == torch.float32 != kind and not input.is_inference():
+            if last is None or not last.is_for(input, kind):
+                last = _Cast(input, input._version, input.to(kind))
+            input = last.made
+        return original(keys, input, weight, bias)
+
+    return layer

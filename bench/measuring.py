@@ -28,20 +28,21 @@ Action = Callable[[], Any]
 
 WARM_UP = 2
 # Even, so that either goes first equally often.
-PAIRS_A_ROUND = 4
-FEWEST_PAIRS = 2
+PAIRS_A_ROUND = 2
 # Odd, so that the median is a pair's own, and the first pass of a shape that is new to the machine does not count.
 GLANCED_PAIRS = 3
 # Each round has a median of its own: what a machine does for a while is the same for the pairs of one round, so that
 # only rounds tell how sure a ratio is that is compared with another profile's. A ratio that is not sure gets more.
 ROUNDS = 5
-MOST_ROUNDS = 8
+MOST_ROUNDS = 16
+# A brief timing is one round, of so many pairs.
+BRIEF_PAIRS = 4
 # Of a median ratio: its standard error, as a share of it.
 SURE = 0.015
 # Beyond this, what was measured is said to have drifted: at 95 % confidence it may be 5 % away from what it is.
 DRIFTED = 0.025
-# Seconds after which rounds are as short and as few as they may be: a step of a large model averages over much.
-LONGEST = 5.0
+# Seconds after which rounds are as few as they may be: a step of a large model averages over much.
+LONGEST = 8.0
 # The standard error of a median of n values is about 0.93 of their interquartile range over √n (McGill et al. 1978).
 OF_RANGE = 0.93
 
@@ -84,13 +85,14 @@ def beside(reference: Action, action: Action, device: torch.device, brief: bool 
     for _ in range(WARM_UP):
         reference()
         action()
+    if brief:
+        return _timing([_round(reference, action, device, BRIEF_PAIRS)])
     rounds: list[list[tuple[float, float]]] = []
     began = time.perf_counter()
-    for number in range(1 if brief else MOST_ROUNDS):
-        late = time.perf_counter() - began > LONGEST
-        if number >= ROUNDS and (late or _timing(rounds).error <= SURE):
+    for number in range(MOST_ROUNDS):
+        if number >= ROUNDS and (time.perf_counter() - began > LONGEST or _timing(rounds).error <= SURE):
             break
-        rounds.append(_round(reference, action, device, FEWEST_PAIRS if late else PAIRS_A_ROUND))
+        rounds.append(_round(reference, action, device, PAIRS_A_ROUND))
     return _timing(rounds)
 
 

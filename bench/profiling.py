@@ -21,6 +21,7 @@ from bench import energy, serving
 from bench.data import MICRO_BATCHES, in_micro_batches
 from bench.forms.base import Form
 from bench.measuring import (
+    BRIEF_PAIRS,
     MOST_ROUNDS,
     PAIRS_A_ROUND,
     ROUNDS,
@@ -179,7 +180,7 @@ def _protocol(budget: Budget, brief: bool) -> dict[str, Any]:
         "train_batch": [budget.batch_size, budget.max_length],
         "inference_batch": [INFERENCE_BATCH, budget.max_length],
         "yardstick": "activation-only backward",
-        "pairs": (1 if brief else ROUNDS) * PAIRS_A_ROUND,
+        "pairs": BRIEF_PAIRS if brief else ROUNDS * PAIRS_A_ROUND,
     }
 
 

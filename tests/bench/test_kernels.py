@@ -141,12 +141,84 @@ def test_dropout_leaves_out_weights_of_attention_and_makes_up_for_them() -> None
     assert found.mean().item() == pytest.approx(1, abs=0.01)
 
 
+def test_gradients_of_attention_are_those_of_its_differences() -> None:
+    query, key, value = _inputs(5, 5, torch.float64)
+    mask = _mask(1, 5)
+
+    def attend(*inputs: torch.Tensor) -> torch.Tensor:
+        return kernels.attention(*inputs, mask)[0]
+
+    assert torch.autograd.gradcheck(attend, (query, key, value))
+    assert torch.autograd.gradgradcheck(attend, (query, key, value))
+
+
+class Asked:
+    """Stands for PyTorch's own layer: what it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[torch.Tensor] = []
+        self.layer = kernels.linear(self)
+
+    def __call__(self, _: Any, given: torch.Tensor, weight: torch.Tensor, bias: Any) -> torch.Tensor:
+        self.given.append(given)
+        return F.linear(given, weight.to(given.dtype), bias)
+
+    def read(self, tensor: torch.Tensor) -> torch.Tensor:
+        """By a layer that returns what it is given, as it is given it."""
+        return self.layer(None, tensor, torch.eye(tensor.shape[-1]))
+
+
+def test_layers_that_read_one_tensor_share_what_is_made_of_it() -> None:
+    asked, hidden, other = Asked(), torch.randn(3, 4, requires_grad=True) * 1, torch.randn(3, 4)
+    sum(asked.read(hidden).float() for _ in range(3)).sum().backward()  # type: ignore[union-attr]
+    assert asked.given[0] is asked.given[1] is asked.given[2]
+    asked.read(other)
+    asked.read(hidden)
+    torch.testing.assert_close(asked.given[3], other.bfloat16())
+    torch.testing.assert_close(asked.given[4], hidden.bfloat16())
+
+
+def test_what_was_made_of_a_tensor_is_not_had_for_what_became_of_it() -> None:
+    asked, hidden = Asked(), torch.ones(3, 4)
+    assert asked.read(hidden).eq(1).all()
+    hidden.mul_(2)
+    assert asked.read(hidden).eq(2).all()
+    # Nor, made without gradients, where they are asked for.
+    hidden.requires_grad_()
+    with torch.no_grad():
+        assert not asked.read(hidden).requires_grad
+    asked.read(hidden).sum().backward()
+    assert hidden.grad is not None and hidden.grad.eq(1).all()
+    with torch.inference_mode():
+        unversioned = torch.ones(3, 4)
+        asked.read(unversioned)
+        unversioned.mul_(3)
+        assert asked.read(unversioned).eq(3).all()
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64, torch.int64])
+def test_a_tensor_that_autocast_leaves_as_it_is_is_left(kind: torch.dtype) -> None:
+    asked, tensor = Asked(), torch.ones(3, 4, dtype=kind)
+    asked.read(tensor)
+    assert asked.given[0] is tensor
+
+
+def read_by_three() -> tuple[torch.Tensor, ...]:
+    """What three layers under autocast make of one tensor, and its gradient and theirs."""
+    generator = torch.Generator().manual_seed(9)
+    hidden, *weights = (torch.randn(16, 16, generator=generator).requires_grad_() for _ in range(4))
+    with torch.autocast("cpu", torch.bfloat16):
+        read = hidden * 2
+        found = F.linear(F.linear(read, weights[0]).relu() + F.linear(read, weights[1]), weights[2])
+    return found, *(each.float() for each in torch.autograd.grad(found.float().sum(), [hidden, *weights]))
+
+
 IN_A_WORKER = """
 import torch
 from bench import kernels
-from tests.bench.test_kernels import attended, flops_of_attention
+from tests.bench.test_kernels import attended, flops_of_attention, read_by_three
 
-(theirs, before), flops = attended(), flops_of_attention()
+(theirs, before), flops, read = attended(), flops_of_attention(), read_by_three()
 own = kernels.bernoulli_(torch.empty(1000), 0.9, generator=torch.Generator().manual_seed(0))
 kernels.use()
 kernels.use()
@@ -156,8 +228,9 @@ torch.manual_seed(0)
 torch.testing.assert_close(torch.nn.functional.dropout(torch.ones(1000), 0.1), own / 0.9)
 ours, after = attended()
 torch.testing.assert_close(ours, theirs)
-assert "aten.baddbmm.default" in after - before, after  # by our kernel, which alone calls that
+assert "aten.any.dim" in after - before, after  # by our kernel, which alone calls that
 assert flops_of_attention() == flops == 3 * 2 * (2 * 3 * 5 * 7 * (8 + 8))
+torch.testing.assert_close(read_by_three(), read, rtol=0.01, atol=0.3)  # of numbers up to 100, as bf16 has them
 """
 
 
