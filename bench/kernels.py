@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -38,8 +37,20 @@ def use() -> None:
         _library.impl("bernoulli_.float", bernoulli_, "CPU")
         _library.impl("_scaled_dot_product_attention_math", attention, "AutogradCPU")
         if hasattr(torch.library, "get_kernel"):  # since PyTorch 2.10
-            original = torch.library.get_kernel("aten::linear", "AutocastCPU").call_boxed
-            _library.impl("linear", linear(original), "AutocastCPU", with_keyset=True)
+            linear = _Linear(torch.library.get_kernel("aten::linear", "AutocastCPU").call_boxed)
+            _library.impl("linear", linear.__call__, "AutocastCPU", with_keyset=True)
+            _at_the_end_of_autocast(linear.forget)
+
+
+def _at_the_end_of_autocast(action: Callable[[], None]) -> None:
+    """Beside what autocast forgets then itself, where the outermost of it ends."""
+    forget = torch.clear_autocast_cache
+
+    def both() -> None:
+        forget()
+        action()
+
+    torch.clear_autocast_cache = both
 
 
 def bernoulli_(tensor: Tensor, p: float = 0.5, *, generator: Generator | None = None) -> Tensor:
@@ -52,9 +63,8 @@ def bernoulli_(tensor: Tensor, p: float = 0.5, *, generator: Generator | None = 
         return tensor.fill_(p)
     bits, kind = (16, torch.int16) if COARSE[0] <= p <= COARSE[1] else (32, torch.int32)
     lanes = 64 // bits
-    # SFC64 makes them in half the time that the Mersenne Twister of PyTorch's generator takes, which seeds it.
-    seed = torch.empty((), dtype=torch.int64).random_(generator=generator)
-    words = torch.from_numpy(np.random.SFC64(int(seed)).random_raw(-(-tensor.numel() // lanes)))
+    # Whole words from the lowest: without a lower bound the highest bit would always be zero.
+    words = torch.empty(-(-tensor.numel() // lanes), dtype=torch.int64).random_(-(2**63), None, generator=generator)
     drawn = words.view(kind)[: tensor.numel()].view(tensor.shape)
     threshold = round(p * 2**bits)
     if threshold == 2**bits:  # one beyond the largest
@@ -88,7 +98,7 @@ def attention(
     length, size = query.shape[-2:]
     keys = key.shape[-2]
     # (batch × heads, length or keys, size)
-    flat = [_full(each.expand(*lead, -1, -1)).view(-1, *each.shape[-2:]) for each in (query, key, value)]
+    flat = [_full(each.expand(*lead, -1, -1)).flatten(0, -3) for each in (query, key, value)]
     bias = _causal(length, keys) if is_causal else attn_mask
     scores = torch.bmm(flat[0] * (size**-0.5 if scale is None else scale), flat[1].transpose(1, 2))
     if bias is not None:
@@ -101,36 +111,53 @@ def attention(
     else:
         kept = weights * dropout_mask.expand(*lead, length, keys).reshape(weights.shape) / (1 - dropout_p)
     found = torch.bmm(kept, flat[2]).view(*lead, length, value.shape[-1])
-    # With the heads of a token side by side, as models put them next: what they make of it is a view.
-    found = _moved(found, torch.empty_like(found.transpose(1, -2), dtype=kind).transpose(1, -2))
-    if bias is not None and not (seeing := (bias > -torch.inf).any(-1, keepdim=True)).all():
-        found = found * seeing.to(kind)
+    found = _side_by_side(found, kind) if len(lead) > 1 else found.to(kind)
+    if bias is not None:
+        seeing = (bias > -torch.inf).any(-1, keepdim=True)
+        if _transformed() or not seeing.all():
+            found = found * seeing.to(kind)
     return found, kept.view(*lead, length, keys)
 
 
 def _full(tensor: Tensor) -> Tensor:
-    """In full precision, row after row."""
-    half = tensor.dtype in (torch.bfloat16, torch.float16)
-    to = torch.empty(tensor.shape, dtype=torch.float32 if half else tensor.dtype, device=tensor.device)
-    return _moved(tensor, to)
+    """In full precision, row after row; at least three dimensions."""
+    kind = torch.float32 if tensor.dtype in (torch.bfloat16, torch.float16) else tensor.dtype
+    strides = torch.empty(tensor.shape, device="meta").stride()
+    moved = _moved(tensor, strides, kind)
+    return moved if moved.dim() > 2 else moved[None]
 
 
-def _moved(tensor: Tensor, to: Tensor) -> Tensor:
-    """A tensor in the precision and the order in memory that `to` has, its gradient in its own, in one pass each."""
-    found: Tensor = _Moved.apply(tensor, to)  # type: ignore[no-untyped-call]
+def _side_by_side(tensor: Tensor, kind: torch.dtype) -> Tensor:
+    """Of (…, heads, length, size), with the heads of a token beside each other in memory, as models put them next: what
+    they make of it is a view."""
+    strides = torch.empty(tensor.transpose(-3, -2).shape, device="meta").transpose(-3, -2).stride()
+    return _moved(tensor, strides, kind)
+
+
+def _moved(tensor: Tensor, strides: tuple[int, ...], kind: torch.dtype) -> Tensor:
+    """The same in another order in memory and another precision; its gradient is as it was, both in one pass."""
+    if _transformed():
+        return tensor.to(kind, memory_format=torch.contiguous_format)
+    found: Tensor = _Moved.apply(tensor, strides, kind)  # type: ignore[no-untyped-call]
     return found
+
+
+def _transformed() -> bool:
+    """Whether within torch.func, whose transforms meet no function with a gradient of its own, and no values."""
+    return torch._C._are_functorch_transforms_active()
 
 
 class _Moved(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, to: Tensor) -> Tensor:
-        ctx.like = torch.empty_like(tensor, device="meta")
-        return to.copy_(tensor)
+    def forward(ctx: Any, tensor: Tensor, strides: tuple[int, ...], kind: torch.dtype) -> Tensor:
+        like = torch.empty_like(tensor, device="meta")
+        ctx.strides, ctx.kind = like.stride(), tensor.dtype
+        return tensor.new_empty_strided(tensor.shape, strides, dtype=kind).copy_(tensor)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        like = ctx.like
-        return gradients[0].new_empty_strided(like.shape, like.stride(), dtype=like.dtype).copy_(gradients[0]), None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        made = gradients[0].new_empty_strided(gradients[0].shape, ctx.strides, dtype=ctx.kind)
+        return made.copy_(gradients[0]), None, None
 
 
 def _causal(length: int, keys: int) -> Tensor:
@@ -155,19 +182,26 @@ class _Cast:
         )
 
 
-def linear(original: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Autocast's linear layer, of what it is now, for inputs in full precision: layers that read one tensor after
-    another, as queries, keys, values and their adapters do, share what is made of it in low precision, and their
-    gradients meet before they are made full again. One tensor is held at a time."""
-    last: _Cast | None = None
+class _Linear:
+    """Autocast's linear layer, of what it is now. Layers that read one tensor after another, as those of queries, keys
+    and values and their adapters do, share what is made of it in low precision: their gradients are added up in that
+    precision, too. It is held until another tensor is read, or autocast ends, as autocast's own are."""
 
-    def layer(keys: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        nonlocal last
+    def __init__(self, original: Callable[..., Tensor]) -> None:
+        self.original = original
+        self.last: _Cast | None = None
+
+    def __call__(self, keys: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         kind = torch.get_autocast_dtype("cpu")
-        if input.dtype == torch.float32 != kind and not input.is_inference():
-            if last is None or not last.is_for(input, kind):
-                last = _Cast(input, input._version, input.to(kind))
-            input = last.made
-        return original(keys, input, weight, bias)
+        # Of parameters autocast keeps its own: an optimiser changes them without a new version.
+        own = input.is_leaf and input.requires_grad
+        if input.dtype == torch.float32 != kind and not own and not torch.is_inference_mode_enabled():
+            cast = self.last
+            if cast is None or not cast.is_for(input, kind):
+                self.last = cast = _Cast(input, input._version, input.to(kind))
+            input = cast.made
+        return self.original(keys, input, weight, bias)
 
-    return layer
+    def forget(self) -> None:
+        """What is held."""
+        self.last = None

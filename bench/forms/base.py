@@ -120,13 +120,11 @@ def encoded(form: Form, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
 
 
 def input_tensors(form: Form, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
-    """What a tokenizer made of the rows, padded to the longest of them, rounded up to a multiple of 4 within the
-    budget's length: odd lengths slow matrix products down. Padding is on the right whatever the tokenizer's side is:
-    models that count positions themselves count from the left."""
+    """What a tokenizer made of the rows, padded to the longest of them. Padding is on the right whatever the
+    tokenizer's side is: models that count positions themselves count from the left."""
     import torch
 
-    longest = max(len(row["input_ids"]) for row in rows)
-    width = max(longest, min(-(-longest // 4) * 4, form.max_length))
+    width = max(len(row["input_ids"]) for row in rows)
 
     def padded(name: str, filling: int) -> Tensor:
         return torch.tensor([[*row[name], *[filling] * (width - len(row[name]))] for row in rows])

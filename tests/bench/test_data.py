@@ -181,7 +181,7 @@ def test_batches_are_padded_and_masked(form, tokenizer):
     split = prepare(form(task), Budget(), seed=0).train
     loader, _ = train_loader(split, form(task), batch_size=2, seed=0)
     (batch,) = loader
-    assert batch["input_ids"].shape == (2, 8)
+    assert batch["input_ids"].shape == (2, 6)
     assert sorted(batch["attention_mask"].sum(1).tolist()) == [3, 6]
     assert torch.equal(batch["input_ids"] == tokenizer.pad_token_id, batch["attention_mask"] == 0)
 

@@ -145,8 +145,8 @@ def test_gradients_of_attention_are_those_of_its_differences() -> None:
     query, key, value = _inputs(5, 5, torch.float64)
     mask = _mask(1, 5)
 
-    def attend(*inputs: torch.Tensor) -> torch.Tensor:
-        return kernels.attention(*inputs, mask)[0]
+    def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        return kernels.attention(query, key, value, mask)[0]
 
     assert torch.autograd.gradcheck(attend, (query, key, value))
     assert torch.autograd.gradgradcheck(attend, (query, key, value))
@@ -157,7 +157,7 @@ class Asked:
 
     def __init__(self) -> None:
         self.given: list[torch.Tensor] = []
-        self.layer = kernels.linear(self)
+        self.layer = kernels._Linear(self)
 
     def __call__(self, _: Any, given: torch.Tensor, weight: torch.Tensor, bias: Any) -> torch.Tensor:
         self.given.append(given)
@@ -184,16 +184,74 @@ def test_what_was_made_of_a_tensor_is_not_had_for_what_became_of_it() -> None:
     hidden.mul_(2)
     assert asked.read(hidden).eq(2).all()
     # Nor, made without gradients, where they are asked for.
-    hidden.requires_grad_()
+    parameter = torch.nn.Parameter(torch.ones(3, 4))
+    hidden = parameter * 1
     with torch.no_grad():
         assert not asked.read(hidden).requires_grad
     asked.read(hidden).sum().backward()
-    assert hidden.grad is not None and hidden.grad.eq(1).all()
+    assert parameter.grad is not None and parameter.grad.eq(1).all()
     with torch.inference_mode():
         unversioned = torch.ones(3, 4)
         asked.read(unversioned)
         unversioned.mul_(3)
         assert asked.read(unversioned).eq(3).all()
+
+
+def test_a_parameter_is_read_as_its_optimiser_left_it() -> None:
+    """A fused one does not tell that it has changed it."""
+    asked, parameter = Asked(), torch.nn.Parameter(torch.ones(3, 4))
+    optimizer = torch.optim.SGD([parameter], lr=1.0, fused=True)
+    for before in (1, 0, -1):
+        found = asked.read(parameter)
+        assert found.eq(before).all()
+        found.sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+HELD = """
+import weakref
+import torch
+from bench import kernels
+
+kernels.use()
+layer, first = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
+with torch.autocast("cpu", torch.bfloat16):
+    hidden = first(torch.ones(2, 4)).float()
+    loss = layer(hidden).sum()
+held = weakref.ref(hidden)
+del loss, hidden
+assert held() is None
+"""
+
+
+def test_nothing_is_held_once_autocast_has_ended() -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", HELD], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_attention_gives_is_laid_out_as_models_put_it_next_and_may_be_changed() -> None:
+    for kind in (torch.float32, torch.bfloat16):
+        query, key, value = _inputs(5, 7, kind)
+        found = kernels.attention(query, key, value, dropout_p=0.1)[0]
+        assert found.transpose(1, 2).is_contiguous()
+        found *= 2
+        found.sum().backward()
+        assert query.grad is not None and query.grad.transpose(1, 2).is_contiguous()
+
+
+def test_attention_can_be_transformed() -> None:
+    query, key, value = (each.detach() for each in _inputs(5, 5, torch.float64))
+    theirs = torch.ops.aten._scaled_dot_product_attention_math(query, key, value, _mask(1, 5))[0].sum(0)
+
+    def attended(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return kernels.attention(query, key, value, mask)[0]
+
+    torch.testing.assert_close(torch.vmap(attended)(query, key, value, _mask(1, 5)).sum(0), theirs)
+    ours = torch.func.grad(lambda query: attended(query, key, value, _mask(1, 5)).sum())(query)
+    query.requires_grad_()
+    attended(query, key, value, _mask(1, 5)).sum().backward()
+    torch.testing.assert_close(ours, query.grad)
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64, torch.int64])

@@ -21,6 +21,7 @@ PARTS = {
     "memory": "Memory in training",
     "restless": "Ratios beside other work",
     "scale": "10,000 cells",
+    "recording": "Records, and a report of them",
     "page_load": "The page, in a browser",
 }
 
