@@ -17,6 +17,8 @@ PLACE = "appendix"
 ORDER = 21
 
 _PARTS = ("forward_percent", "backward_percent", "optimizer_percent")
+# Under one heading, so that they are written with as many decimals.
+_TOGETHER = "Share of the time"
 _RATE = Unit("GFLOP/s", 1e-9, 0)
 _MEASURES = (*_PARTS, "peak_percent", "step_joules")
 
@@ -66,7 +68,8 @@ def _percent(values: dict[str, float]) -> str:
 
 
 def _table(results: Results, group: CostGroup, key: str) -> Table:
-    columns, rows, data = columns_and_rows(results, group, [Measure(name) for name in _MEASURES if group.means(name)])
+    measures = [Measure(name, _TOGETHER if name in _PARTS else None) for name in _MEASURES if group.means(name)]
+    columns, rows, data = columns_and_rows(results, group, measures)
     rates = group.means("matmul_flops_per_second").values()
     caption = join(
         [
