@@ -6,6 +6,7 @@ and is the reference's time, times the median ratio of neighbours.
 
 from __future__ import annotations
 
+import ctypes
 import math
 import resource
 import statistics
@@ -43,6 +44,8 @@ SURE = 0.015
 DRIFTED = 0.025
 # Seconds after which rounds are as few as they may be: a step of a large model averages over much.
 LONGEST = 8.0
+# Of glibc's malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 # The standard error of a median of n values is about 0.93 of their interquartile range over √n (McGill et al. 1978).
 OF_RANGE = 0.93
 
@@ -126,6 +129,17 @@ def timed(action: Action, device: torch.device) -> float:
     action()
     synchronize(device)
     return time.perf_counter() - start
+
+
+def keep_memory() -> None:
+    """From now on what this process frees stays with it, as far as its C library is glibc: it is asked for again in the
+    next step, and to have it anew each time takes now more, now less. Not before memory is measured."""
+    if sys.platform != "linux":
+        return
+    tune = getattr(ctypes.CDLL(None), "mallopt", None)
+    if tune is not None:
+        tune(M_MMAP_THRESHOLD, 2**30)
+        tune(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def synchronize(device: torch.device) -> None:

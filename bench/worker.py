@@ -36,7 +36,7 @@ from bench.forms.token import unasked
 from bench.job import Job
 from bench.keeping import is_kept, predictions_of, restore, state_to_bytes
 from bench.lifeline import Lifeline
-from bench.measuring import PeakMemory
+from bench.measuring import PeakMemory, keep_memory
 from bench.profiling import count_parameters, peak_memory, profile
 from bench.registry import Kind, PluginError, Registry
 from bench.scoring import checked_scores, require_finite
@@ -338,6 +338,7 @@ class CellRun:
         peak = peak_memory(self.accelerator, memory, anatomy, method, budget, form)
         del anatomy
         self.accelerator.free_memory()
+        keep_memory()
         anatomy, _ = self.adapted()
         plain, _ = self.load()
         record.cost = profile(self.accelerator, peak, anatomy, method, plain, budget, form, self.brief)

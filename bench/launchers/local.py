@@ -126,13 +126,6 @@ class Running:
         self.process.kill()
 
 
-# For glibc (2.35 and later), which reads it where a process begins; others do not know it. What a step of training has
-# freed stays with the process, for the next one, in huge pages where the system has them on request: on a processor
-# full fine-tuning of MiniLM takes a tenth less, LoRA a twentieth. The peak of memory is up to 4 % higher.
-TUNABLES = "GLIBC_TUNABLES"
-KEEPS_MEMORY = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592"
-
-
 class LocalLauncher:
     """Starts jobs and says what becomes of them."""
 
@@ -221,10 +214,9 @@ class LocalLauncher:
 
 @contextlib.contextmanager
 def _environment_of_server(results: Path) -> Iterator[None]:
-    """What a server reads that is started now: whose it is, that the current folder is not on its path, and how memory
-    is had. By the mark are known all processes that come of it."""
+    """What a server reads that is started now: whose it is, and that the current folder is not on its path. By the mark
+    are known all processes that come of it."""
     added = {server.SCHEDULER: str(os.getpid()), server.SAFE_PATH: "1", leftovers.RUN: leftovers.mark(results)}
-    added[TUNABLES] = os.environ.get(TUNABLES) or KEEPS_MEMORY  # whoever has chosen has a reason
     before = {name: os.environ.get(name) for name in added}
     os.environ.update(added)
     try:

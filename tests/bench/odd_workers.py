@@ -55,10 +55,6 @@ def fine(job: Job, line: Lifeline) -> None:
     line.progress(3, 4)
 
 
-def tells_how_it_has_memory(job: Job, line: Lifeline) -> None:
-    print(os.environ.get("GLIBC_TUNABLES"), flush=True)
-
-
 def leaves_a_thread(job: Job, line: Lifeline) -> None:
     threading.Thread(target=time.sleep, args=(1000,), daemon=False).start()
 

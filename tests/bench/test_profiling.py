@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import random
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -285,3 +288,22 @@ def test_heads_that_share_keys_and_values_are_counted_each():
     for mask in (None, torch.tensor([[1] * length, [0] * 8 + [1] * (length - 8)])):
         count = count_flops(lambda mask=mask: model(ids, mask).last_hidden_state.sum().backward())
         assert count == pytest.approx(3 * (projections + attention), abs=2 * rotary)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="this is about glibc")
+def test_a_profile_keeps_the_memory_that_it_has_freed():
+    script = """
+import psutil, torch
+from bench.measuring import keep_memory
+
+def held() -> int:
+    before = psutil.Process().memory_info().rss
+    torch.ones(2**24)  # 64 MiB, and gone
+    return psutil.Process().memory_info().rss - before
+
+assert held() < 2**24
+keep_memory()
+assert held() > 2**25
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
