@@ -322,8 +322,9 @@ def test_the_command_names_the_cell_by_the_beginning_of_its_id(trained, cell, be
     assert again.stderr == f"bench: {record.id}: out: is there already; name a folder that is not, or an empty one\n"
 
 
-def test_an_export_comes_back_as_a_cell_and_scores_the_same(trained, cell, tiny_backbone, tmp_path):
+def test_an_export_comes_back_as_a_cell_and_scores_the_same(trained, cell, tiny_backbone, tmp_path, monkeypatch):
     pytest.importorskip("peft")
+    monkeypatch.setattr("bench.worker.keep_memory", lambda: None)  # this process has other tests to run
     export(trained, cell("lora"), "peft", tmp_path / "mine")
     methods = {"peft:path@mine": {"path": "./mine"}, "peft:path@copy": {"path": "copy"}}
     shutil.copytree(tmp_path / "mine", tmp_path / "copy")
