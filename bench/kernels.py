@@ -3,7 +3,7 @@
 Drawing what dropout leaves out took a sixth of a training step of MiniLM, and attention with dropout, for which PyTorch
 has no fused kernel on a processor, about as much again. Under autocast, what several linear layers read was converted
 by each of them. All are replaced at the dispatcher: models, methods and plugins meet them without knowing. What is
-computed is the same; which of the random numbers leaves out what is not.
+computed is the same but for rounding (`_Linear`); which of the random numbers leaves out what is not.
 """
 
 from __future__ import annotations

@@ -271,12 +271,28 @@ def read_by_three() -> tuple[torch.Tensor, ...]:
     return found, *(each.float() for each in torch.autograd.grad(found.float().sum(), [hidden, *weights]))
 
 
+def saved_by_two() -> int:
+    """How many tensors two layers under autocast keep of one that they read, and of their weights."""
+    hidden, *weights = (torch.ones(4, 4, requires_grad=True) for _ in range(3))
+    saved: set[int] = set()
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        saved.add(tensor.untyped_storage().data_ptr())
+        return tensor
+
+    with torch.autocast("cpu", torch.bfloat16), torch.autograd.graph.saved_tensors_hooks(pack, lambda each: each):
+        read = hidden + 1
+        alive = [F.linear(read, weight) for weight in weights]
+    return len(saved) if alive else 0
+
+
 IN_A_WORKER = """
 import torch
 from bench import kernels
-from tests.bench.test_kernels import attended, flops_of_attention, read_by_three
+from tests.bench.test_kernels import attended, flops_of_attention, read_by_three, saved_by_two
 
 (theirs, before), flops, read = attended(), flops_of_attention(), read_by_three()
+assert saved_by_two() == 4
 own = kernels.bernoulli_(torch.empty(1000), 0.9, generator=torch.Generator().manual_seed(0))
 kernels.use()
 kernels.use()
@@ -289,6 +305,7 @@ torch.testing.assert_close(ours, theirs)
 assert "aten.any.dim" in after - before, after  # by our kernel, which alone calls that
 assert flops_of_attention() == flops == 3 * 2 * (2 * 3 * 5 * 7 * (8 + 8))
 torch.testing.assert_close(read_by_three(), read, rtol=0.01, atol=0.3)  # of numbers up to 100, as bf16 has them
+assert saved_by_two() == 3  # what both read once, and the weights of each
 """
 
 
