@@ -67,7 +67,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     for found in verify(store, tuple(arguments.cell)):
         tried, held = tried + 1, held + found.holds
         apart = "" if found.apart is None else f", their probabilities at most {found.apart:.1g} apart"
-        said = found.reason or f"{found.same} of {found.examples} answers as recorded{apart}"
+        tied = f", {found.compared.tied} tied with the recorded" if found.compared.tied else ""
+        said = found.reason or f"{found.compared.same} of {found.examples} answers as recorded{tied}{apart}"
         print(printable(f"{found.record.id}  {'holds' if found.holds else 'FAILS'}  {found.record.cell}: {said}"))
     print(f"{held} of {tried} states give the recorded answers again")
     return 0 if held == tried else 1

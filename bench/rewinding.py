@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from bench.again import again
 from bench.data import eval_loader
 from bench.evaluation import evaluate
 from bench.failures import EXPECTED
 from bench.keeping import BrokenState, state_from_bytes
-from bench.lifeline import silent
 from bench.origin import Origin
 from bench.scoring import Diverged
-from bench.worker import CellRun, quieten
+from bench.worker import CellRun
 from records.record import Record, Rewound
 from records.store import RecordStore, ResultsError
 
@@ -42,14 +42,13 @@ class Rewinding:
     reason: str = ""
 
 
-def rewind(store: RecordStore, again: bool = False) -> Iterator[Rewinding]:
+def rewind(store: RecordStore, anew: bool = False) -> Iterator[Rewinding]:
     """Evaluates every cell that has kept its state, and whose method merges, along its difference, and writes the
-    points into its record; cells that have some only if `again`. The caller holds the folder's lock. Raises
+    points into its record; cells that have some only if `anew`. The caller holds the folder's lock. Raises
     ResultsError where the folder holds no results."""
-    quieten()
     origin = Origin(store)
     for record in store.records():
-        if "state.safetensors" not in record.kept or (record.rewound and not again):
+        if "state.safetensors" not in record.kept or (record.rewound and not anew):
             continue
         try:
             points = along(origin, record)
@@ -70,8 +69,7 @@ def along(origin: Origin, record: Record) -> tuple[Rewound, ...]:
     data = origin.store.kept(record, "state.safetensors")
     if data is None:
         raise ResultsError("has no state to load")
-    with silent() as line:
-        cell_run = CellRun(origin.job(record.id), line)
+    with again(origin, record) as cell_run:
         anatomy = cell_run.restored(state_from_bytes(data), record.data.steps if record.data else 0)
         if not cell_run.method.merge(anatomy.model):
             raise NotMergeable("its method does not merge")

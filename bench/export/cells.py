@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from bench.again import again
 from bench.backbones.hub import Hub
 from bench.backbones.loading import architecture
 from bench.export import card, merged, native, peft
 from bench.export.base import TOLERANCE, ExportError, Learnt, difference, logits, probe
 from bench.failures import EXPECTED, NotApplicable
 from bench.keeping import BrokenState, check_finite, predictions_of, state_from_bytes
-from bench.lifeline import Lifeline, silent
 from bench.origin import Origin
 from bench.scoring import checked_scores
-from bench.verifying import same_answers
-from bench.worker import CellRun, quieten
+from bench.verifying import compare
 from records.files import MAKING, Occupied, new_folder
 from records.store import ResultsError
 from records.text import one_line
 
 if TYPE_CHECKING:
+    from bench.worker import CellRun
     from records.record import Record
     from records.store import RecordStore
 
@@ -55,13 +55,12 @@ def export(store: RecordStore, record: Record, target: Target, folder: Path, bf1
         raise ExportError("--bf16 is for merged weights; adapters keep the precision that they were trained in")
     if record.status not in ("trained", "ok"):
         raise ExportError(f"has learnt nothing to export: it is {record.status!r}")
-    quieten()
     try:
         data = store.kept(record, "state.safetensors")
         if data is None:
             raise ExportError(_no_state(record))
-        with silent() as line, new_folder(folder) as fresh:
-            cell = _Cell(store, record, line, data)
+        with again(Origin(store), record) as run, new_folder(folder) as fresh:
+            cell = _Cell(store, record, run, data)
             said = getattr(cell, f"to_{target}")(fresh, **({"bf16": bf16} if target == "merged" else {}))
             card.write(fresh, store, record, said)
             return str(said.checked)
@@ -72,9 +71,8 @@ def export(store: RecordStore, record: Record, target: Target, folder: Path, bf1
 class _Cell:
     """A trained cell, restored."""
 
-    def __init__(self, store: RecordStore, record: Record, line: Lifeline, data: bytes) -> None:
-        self.store, self.record, self.data = store, record, data
-        self.run = run = CellRun(Origin(store).job(record.id), line)
+    def __init__(self, store: RecordStore, record: Record, run: CellRun, data: bytes) -> None:
+        self.store, self.record, self.run, self.data = store, record, run, data
         if not run.method.phases():
             raise ExportError(f"{run.method.card.name} learns nothing; there is nothing to export but its backbone")
         state = state_from_bytes(data)
@@ -162,7 +160,7 @@ class _Cell:
         recorded = self.store.predictions(self.record)
         same = None
         if recorded is not None:
-            same = same_answers(recorded, predictions_of(task, asked, found, self.record.test))
+            same = compare(self.record, recorded, predictions_of(task, asked, found, self.record.test)).same
         return Asked(checked_scores(task, found.predictions, found.references), same, len(found.predictions))
 
     def _auto(self) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+from bench.again import again
 from bench.origin import Origin
-from bench.verifying import predict_again
+from bench.verifying import compare, predict_again
 from records.predictions import RESAMPLES
 from records.store import RecordStore
 from tests.conftest import PLUGINS, read_records
@@ -118,8 +121,6 @@ def test_a_state_that_is_not_the_cells_fails_in_one_line(bench, results):
 
 def test_answers_that_differ_are_counted(bench, results):
     store, lora = RecordStore(results), cell_of(results, "lora")
-    from dataclasses import replace
-
     from records import predictions
 
     record = store.read(lora)
@@ -128,6 +129,31 @@ def test_answers_that_differ_are_counted(bench, results):
     store.replace_kept(record, "predictions.parquet", predictions.to_bytes(flipped))
     said = bench("verify", results, "--cell", lora)
     assert said.returncode == 1 and "FAILS" in said.stdout and "59 of 60 answers as recorded" in said.stdout
+
+
+@pytest.mark.parametrize(("margin", "found"), [(0.00004, (59, 1)), (0.001, (59, 0))])
+def test_two_labels_as_good_as_equal_in_the_record_are_tied(results, margin, found):
+    """On another processor the larger of the two is the other one; fp32 leaves the fourth decimal open."""
+    store = RecordStore(results)
+    record = store.read(cell_of(results, "lora"))
+    kept = store.predictions(record)
+    first = [[0.5 + margin, 0.5 - margin], [0.5 - margin, 0.5 + margin]]
+    recorded, given = (
+        replace(kept, predictions=[label, *kept.predictions[1:]], probabilities=[row, *kept.probabilities[1:]])
+        for label, row in enumerate(first)
+    )
+    assert record.environment["precision"] == "no" and compare(record, recorded, given) == found
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_a_cell_taken_up_again_computes_as_it_did(results, precision):
+    store = RecordStore(results)
+    record = store.read(cell_of(results, "lora"))
+    threads = torch.get_num_threads()
+    told = record.model_copy(update={"environment": record.environment | {"threads": 3, "precision": precision}})
+    with again(Origin(store), told) as run:
+        assert torch.get_num_threads() == 3 and run.accelerator.mixed_precision == precision
+    assert torch.get_num_threads() == threads
 
 
 MORE = """
