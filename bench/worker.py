@@ -73,6 +73,7 @@ def run(job: Job, line: Lifeline, threads: int) -> None:
         wall_seconds=0,
     )  # fmt: skip
     if job.stage == "train":
+        keep_memory()
         kept = _train(job, record, line)
         if not ranks.may_write(record.status, record.reason):
             return

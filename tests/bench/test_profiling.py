@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import random
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from methods.baselines.full import Full
 from methods.baselines.head import Head
 from records.cell import Budget
 from tests.bench import tokenizers
+from tests.conftest import PLUGINS
 
 HIDDEN, LAYERS, INNER, VOCABULARY, BATCH, LENGTH = 32, 2, 64, 100, 4, 16
 CONFIG = BertConfig(
@@ -288,6 +290,34 @@ def test_heads_that_share_keys_and_values_are_counted_each():
     for mask in (None, torch.tensor([[1] * length, [0] * 8 + [1] * (length - 8)])):
         count = count_flops(lambda mask=mask: model(ids, mask).last_hidden_state.sum().backward())
         assert count == pytest.approx(3 * (projections + attention), abs=2 * rotary)
+
+
+FREES = """
+import psutil, torch
+from faulty import Everything, CARD
+import dataclasses
+
+class Frees(Everything):
+    card = dataclasses.replace(CARD, name="frees")
+
+    def after_step(self, anatomy, step, optimizer):
+        before = psutil.Process().memory_info().rss
+        torch.ones(2**24)  # 64 MiB, and gone
+        with open({file!r}, "a") as file:
+            print((psutil.Process().memory_info().rss - before) >> 20, file=file)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="this is about glibc")
+def test_what_a_training_has_freed_stays_with_it(bench, write_suite, tmp_path):
+    for name in ("faulty", "colours"):
+        shutil.copy(PLUGINS / f"{name}.py", tmp_path)
+    told = tmp_path / "stayed"
+    (tmp_path / "frees.py").write_text(FREES.format(file=str(told)))
+    suite = write_suite(methods=["frees"], plugins=["colours.py", "faulty.py", "frees.py"])
+    assert bench("run", suite).returncode == 0
+    stayed = [int(line) for line in told.read_text().split()]
+    assert stayed[0] > 32  # and what comes after finds it there
 
 
 @pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="this is about glibc")
