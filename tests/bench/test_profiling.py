@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import random
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
