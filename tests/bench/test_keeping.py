@@ -145,15 +145,28 @@ def test_two_labels_as_good_as_equal_in_the_record_are_tied(results, margin, fou
     assert record.environment["precision"] == "no" and compare(record, recorded, given) == found
 
 
-@pytest.mark.parametrize("precision", ["no", "bf16"])
-def test_a_cell_taken_up_again_computes_as_it_did(results, precision):
+@pytest.mark.parametrize(
+    ("told", "threads", "precision"),
+    [
+        ({"threads": 3, "precision": "no"}, 3, "no"),
+        ({"threads": 2, "precision": "bf16"}, 2, "bf16"),
+        ({"threads": 64}, 4, "no"),  # of a larger machine
+        ({"threads": 3, "device": "NVIDIA H100"}, 5, "no"),
+        ({"threads": None, "precision": None}, 5, "no"),  # as the suite has it
+    ],
+)
+def test_a_cell_taken_up_again_computes_as_it_did(results, monkeypatch, told, threads, precision):
+    monkeypatch.setattr("bench.again.cores", lambda: 4)
     store = RecordStore(results)
     record = store.read(cell_of(results, "lora"))
-    threads = torch.get_num_threads()
-    told = record.model_copy(update={"environment": record.environment | {"threads": 3, "precision": precision}})
-    with again(Origin(store), told) as run:
-        assert torch.get_num_threads() == 3 and run.accelerator.mixed_precision == precision
-    assert torch.get_num_threads() == threads
+    before = torch.get_num_threads()
+    torch.set_num_threads(5)
+    try:
+        with again(Origin(store), record.model_copy(update={"environment": record.environment | told})) as run:
+            assert torch.get_num_threads() == threads and run.accelerator.mixed_precision == precision
+        assert torch.get_num_threads() == 5
+    finally:
+        torch.set_num_threads(before)
 
 
 MORE = """
