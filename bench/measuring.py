@@ -140,8 +140,8 @@ def keep_memory() -> None:
     if sys.platform != "linux":
         return
     tune = getattr(ctypes.CDLL(None), "mallopt", None)
-    if tune is not None:
-        tune(M_MMAP_THRESHOLD, KEPT_BYTES)
+    # Older ones refuse what is larger than 32 MiB. Without a threshold the other would stop the growth of their own.
+    if tune is not None and (tune(M_MMAP_THRESHOLD, KEPT_BYTES) or tune(M_MMAP_THRESHOLD, 2**25)):
         tune(M_TRIM_THRESHOLD, 2**31 - 1)
 
 

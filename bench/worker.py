@@ -73,7 +73,6 @@ def run(job: Job, line: Lifeline, threads: int) -> None:
         wall_seconds=0,
     )  # fmt: skip
     if job.stage == "train":
-        keep_memory()
         kept = _train(job, record, line)
         if not ranks.may_write(record.status, record.reason):
             return
@@ -112,6 +111,8 @@ def _train(job: Job, record: Record, line: Lifeline) -> Kept:
     try:
         cell_run = CellRun(job, line)
         record.environment = cell_run.environment()
+        if cell_run.accelerator.device.type == "cpu":  # or the host's copy of a model would stay, too
+            keep_memory()
         kept = cell_run.train(record)
     except (NotApplicable, NoSuchForm, UnsupportedBackbone) as reason:
         record.status, record.reason = "n/a", said(reason)

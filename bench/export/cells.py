@@ -133,7 +133,7 @@ class _Cell:
         """The state as it was kept, and what says what it is."""
         run, head = self.run, self.run.form.head
         about = native.About(
-            cell=run.cell,
+            cell=self.record.cell,  # the run's has its precision
             steps=self.record.data.steps if self.record.data else 0,
             head=head.kind,
             outputs=head.outputs,
