@@ -292,6 +292,23 @@ def test_heads_that_share_keys_and_values_are_counted_each():
         assert count == pytest.approx(3 * (projections + attention), abs=2 * rotary)
 
 
+@pytest.mark.parametrize(("most", "told"), [(2**30, [2**28]), (2**25, [2**28, 2**25]), (0, [2**28, 2**25])])
+def test_an_older_library_keeps_as_much_as_it_can(monkeypatch, most, told):
+    """Before glibc 2.35 thresholds above 32 MiB were refused; musl has none. Where none is taken nothing is changed:
+    whatever is set ends the growth of the library's own."""
+    asked = []
+
+    def mallopt(what: int, size: int) -> int:
+        asked.append((what, size))
+        return int(what == measuring.M_TRIM_THRESHOLD or size <= most)
+
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    monkeypatch.setattr("sys.platform", "linux")
+    measuring.keep_memory()
+    assert [size for what, size in asked if what == measuring.M_MMAP_THRESHOLD] == told
+    assert (asked[-1][0] == measuring.M_TRIM_THRESHOLD) == (most > 0)
+
+
 FREES = """
 import psutil, torch
 from faulty import Everything, CARD
