@@ -10,6 +10,7 @@ from bench.checkpoints import UnusableCheckpoint
 from bench.memory import OutOfMemory, fitting
 from bench.scoring import Diverged
 from bench.training import Training, train
+from bench.unread import leave_out
 
 if TYPE_CHECKING:
     from bench.data import TaskData
@@ -67,6 +68,8 @@ def _attempt(run: CellRun, size: int, saved: dict[str, Any] | None) -> Trained:
         anatomy, backbone = run.adapted()
         run.line.at("reading data")
         data, sources = run.prepared(), run.sources()
+        if not run.shards:  # every pass of theirs is an exchange
+            leave_out(anatomy, data.form)
         run.line.at("training" if run.method.phases() else "validating")
         set_seed(run.cell.seed)
         training = train(

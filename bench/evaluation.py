@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from bench import ranks
+from bench import kernels, ranks
 from bench.data import eval_loader
 from bench.forms.base import Form, Predicted
 from bench.memory import fitting
@@ -64,7 +65,8 @@ def ask(
     lists: tuple[list[Any], ...] = ([], [], [], [])
     together = is_sharded(model)  # every pass is one of all ranks, of which the first answers
     batches = enumerate(loader) if together else ranks.own_batches(loader)
-    own_answers = [(number, form.predict(model, batch)) for number, batch in batches]
+    with nullcontext() if together else kernels.weights_kept(trained=True):
+        own_answers = [(number, form.predict(model, batch)) for number, batch in batches]
     for found in ranks.gathered([] if together and ranks.own() else own_answers):
         loss, terms = loss + found.loss, terms + found.terms
         for own, more in zip(lists, found[2:], strict=True):

@@ -2,18 +2,21 @@
 
 Drawing what dropout leaves out took a sixth of a training step of MiniLM, and attention with dropout, for which PyTorch
 has no fused kernel on a processor, about as much again. Under autocast, what several linear layers read was converted
-by each of them. All are replaced at the dispatcher: models, methods and plugins meet them without knowing. What is
-computed is the same but for rounding (`_Linear`); which of the random numbers leaves out what is not.
+by each of them, and weights that nothing changes by each pass. All are replaced at the dispatcher: models, methods and
+plugins meet them without knowing. What is computed is the same but for rounding (`_Linear`); which of the random
+numbers leaves out what is not.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 # Held for as long as the process lives: with it the kernels would go.
 _library: torch.library.Library | None = None
+_linear: _Linear | None = None
 
 # A share that is not near 0 or 1 is exact enough in steps of 1/65,536, which takes half as many random bits.
 COARSE = (0.05, 0.95)
@@ -28,7 +32,7 @@ COARSE = (0.05, 0.95)
 
 def use() -> None:
     """From now on, in this process."""
-    global _library
+    global _library, _linear
     if _library is not None:
         return
     _library = torch.library.Library("aten", "IMPL")
@@ -37,9 +41,24 @@ def use() -> None:
         _library.impl("bernoulli_.float", bernoulli_, "CPU")
         _library.impl("_scaled_dot_product_attention_math", attention, "AutogradCPU")
         if hasattr(torch.library, "get_kernel"):  # since PyTorch 2.10
-            linear = _Linear(torch.library.get_kernel("aten::linear", "AutocastCPU").call_boxed)
-            _library.impl("linear", linear.__call__, "AutocastCPU", with_keyset=True)
-            _at_the_end_of_autocast(linear.forget)
+            _linear = _Linear(torch.library.get_kernel("aten::linear", "AutocastCPU").call_boxed)
+            _library.impl("linear", _linear.__call__, "AutocastCPU", with_keyset=True)
+            _at_the_end_of_autocast(_linear.forget)
+
+
+@contextmanager
+def weights_kept(trained: bool = False) -> Iterator[None]:
+    """Within, what autocast makes of frozen weights is kept from pass to pass; with `trained`, what it makes of others,
+    too, in passes without gradients. For where no code but the model's own is run that could write to weights: what is
+    written past autograd (to `.data`) is not seen. Without the kernels it does nothing."""
+    if _linear is None:
+        yield
+        return
+    before, _linear.kept = _linear.kept, _Kept(trained)
+    try:
+        yield
+    finally:
+        _linear.kept = before
 
 
 def _at_the_end_of_autocast(action: Callable[[], None]) -> None:
@@ -166,20 +185,45 @@ def _causal(length: int, keys: int) -> Tensor:
 
 @dataclass(frozen=True)
 class _Cast:
-    """A tensor, as it was at a version of it, and what was made of it in another precision."""
+    """A tensor, as it was at a version of it and at a place in memory, and what was made of it in another precision."""
 
     of: Tensor
     version: int
+    place: int
     made: Tensor
+
+    @classmethod
+    def make(cls, tensor: Tensor, kind: torch.dtype) -> _Cast:
+        """Of the tensor as it is now."""
+        return cls(tensor, tensor._version, tensor.data_ptr(), tensor.to(kind))
 
     def is_for(self, tensor: Tensor, kind: torch.dtype) -> bool:
         """Whether it can be had for one that would have to be made now."""
         return (
             self.of is tensor
             and self.version == tensor._version
+            and self.place == tensor.data_ptr()
             and self.made.dtype == kind
             and self.made.requires_grad == (tensor.requires_grad and torch.is_grad_enabled())
         )
+
+
+class _Kept:
+    """What was made of weights."""
+
+    def __init__(self, trained: bool) -> None:
+        self.trained = trained
+        self.casts: dict[int, _Cast] = {}
+
+    def of(self, weight: Tensor, kind: torch.dtype) -> Tensor:
+        """A weight in low precision, where it is to be kept, else as it is."""
+        keeps = not weight.requires_grad or (self.trained and not torch.is_grad_enabled())
+        if not keeps or type(weight) is not nn.Parameter or weight.dtype != torch.float32:
+            return weight
+        cast = self.casts.get(id(weight))
+        if cast is None or not cast.is_for(weight, kind):
+            self.casts[id(weight)] = cast = _Cast.make(weight, kind)
+        return cast.made
 
 
 class _Linear:
@@ -190,16 +234,21 @@ class _Linear:
     def __init__(self, original: Callable[..., Tensor]) -> None:
         self.original = original
         self.last: _Cast | None = None
+        self.kept: _Kept | None = None
 
     def __call__(self, keys: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         kind = torch.get_autocast_dtype("cpu")
+        if kind == torch.float32 or torch.is_inference_mode_enabled():
+            return self.original(keys, input, weight, bias)
         # Of parameters autocast keeps its own: an optimiser changes them without a new version.
         own = input.is_leaf and input.requires_grad
-        if input.dtype == torch.float32 != kind and not own and not torch.is_inference_mode_enabled():
+        if input.dtype == torch.float32 and not own:
             cast = self.last
             if cast is None or not cast.is_for(input, kind):
-                self.last = cast = _Cast(input, input._version, input.to(kind))
+                self.last = cast = _Cast.make(input, kind)
             input = cast.made
+        if self.kept is not None:
+            weight, bias = self.kept.of(weight, kind), bias if bias is None else self.kept.of(bias, kind)
         return self.original(keys, input, weight, bias)
 
     def forget(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from bench import kernels
 from bench.checkpoints import Checkpoints, UnusableCheckpoint, random_state, set_random_state
 from bench.data import TaskData, train_loader
 from bench.evaluation import FittingSplit, evaluate
 from bench.memory import is_out_of_memory
 from bench.scoring import require_finite
+from bench.sharding import is_sharded
 from bench.step import PhaseTrainer
 from methods.base import Method, Phase
 from records.cell import Budget
@@ -168,14 +171,16 @@ class _Course:
             if end < self.last:
                 self.best = _Best()  # a trial that was to stop in this phase has chosen from it, and the whole does not
             self._look(phase, end, trainer, stream)
-        while self.step < min(end, self.last):
-            batch = next(stream.batches)
-            self.seen.add(batch, trainer.step(batch))
-            self.step += 1
-            stops = self.stops and self.step == self.last
-            if self.checkpoints is not None and (self.checkpoints.due or stops):
-                self._save(trainer, self.checkpoints, stops)
-            self._look(phase, end, trainer, stream)
+        free = self.method.acts_between_steps or is_sharded(self.model)
+        with nullcontext() if free else kernels.weights_kept():
+            while self.step < min(end, self.last):
+                batch = next(stream.batches)
+                self.seen.add(batch, trainer.step(batch))
+                self.step += 1
+                stops = self.stops and self.step == self.last
+                if self.checkpoints is not None and (self.checkpoints.due or stops):
+                    self._save(trainer, self.checkpoints, stops)
+                self._look(phase, end, trainer, stream)
 
     def _trainer(self, phase: Phase, steps: int, stream: TaskStream, saved: Mapping[str, Any] | None) -> PhaseTrainer:
         state = None if saved is None else saved["trainer"]

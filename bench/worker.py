@@ -42,6 +42,7 @@ from bench.registry import Kind, PluginError, Registry
 from bench.scoring import checked_scores, require_finite
 from bench.sharding import shard
 from bench.training import Training
+from bench.unread import leave_out
 from methods.anatomy import Anatomy, UnsupportedBackbone
 from methods.base import Method
 from records import predictions
@@ -279,6 +280,7 @@ class CellRun:
         """The adapted model with what a training of so many steps had learnt, in the cell's precision. Raises
         BrokenState."""
         anatomy = self.learnt(state, steps)
+        leave_out(anatomy, self.form)
         self.accelerator.prepare(anatomy.model)
         return anatomy
 

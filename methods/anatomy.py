@@ -92,12 +92,14 @@ def bias_of(projection: nn.Linear | Conv1D, part: int = 0, parts: int = 1) -> Te
 @dataclass(frozen=True)
 class Layer:
     """One transformer layer, with its projections as sites. `cross_attention` and `cross` are the attention to an
-    encoder and its sites, in the decoder of an encoder-decoder. Layers that share weights are one layer here."""
+    encoder and its sites, in the decoder of an encoder-decoder. `attention_residual` adds attention's result to what
+    attention was given, where a module does. Layers that share weights are one layer here."""
 
     index: int
     causal: bool
     module: nn.Module
     attention: nn.Module
+    attention_residual: nn.Module | None
     cross_attention: nn.Module | None
     own: dict[str, Site]
     cross: dict[str, Site]
@@ -302,6 +304,7 @@ def _layer(index: int, stack: Stack, module: nn.Module) -> Layer:
         causal=stack.causal,
         module=module,
         attention=module.get_submodule(stack.attention),
+        attention_residual=module.get_submodule(stack.attention_residual) if stack.attention_residual else None,
         cross_attention=module.get_submodule(stack.cross_attention) if stack.cross_attention else None,
         own={name: site for name, site in own.items() if site is not None},
         cross={name: site for name, site in cross.items() if site is not None},

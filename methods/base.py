@@ -224,13 +224,19 @@ class Method(MethodBase):
         """Called after optimiser step `step` (counted from 1 within the phase). Whoever replaces entries of a
         parameter resets its entries of `optimizer.state` as well."""
 
+    @property
+    def acts_between_steps(self) -> bool:
+        """Whether `after_backward` or `after_step` is its own, and may change whatever it likes."""
+        hooks = ("after_backward", "after_step")
+        return any(getattr(type(self), hook) is not getattr(Method, hook) for hook in hooks)
+
     def progress(self, anatomy: Anatomy) -> dict[str, Any] | None:
         """What a training under way keeps elsewhere than in the model's parameters and buffers, which are kept anyway:
         tensors and plain data, under names. None, where that cannot be told: such a training is begun anew after it was
         cut off. By default nothing, and None for a method that overrides `on_phase`, `after_backward` or `after_step`,
         which itself has to say what they keep."""
-        hooks = ("on_phase", "after_backward", "after_step")
-        return None if any(getattr(type(self), hook) is not getattr(Method, hook) for hook in hooks) else {}
+        keeps = self.acts_between_steps or type(self).on_phase is not Method.on_phase
+        return None if keeps else {}
 
     def load_progress(self, anatomy: Anatomy, progress: dict[str, Any]) -> None:
         """The inverse of `progress`, on a model that was adapted anew and has been through `on_phase`, up to the

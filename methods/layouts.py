@@ -12,6 +12,8 @@ class Stack:
     outputs. `attention` is the module that calls the attention function; `ffn_gate` the second projection
     of a gated feed-forward block, whose output goes through the nonlinearity. `cross` holds query, key, value
     and output of the attention to an encoder, and `cross_attention` the module that calls its function.
+    `attention_residual` is the module that is called with attention's result and with what attention was given, and
+    adds the two, where one does.
     """
 
     layers: str
@@ -23,6 +25,7 @@ class Stack:
     ffn_in: str
     ffn_out: str
     ffn_gate: str = ""
+    attention_residual: str = ""
     cross_attention: str = ""
     cross: tuple[str, ...] = ()
     causal: bool = False
@@ -49,6 +52,7 @@ _BERT_LAYERS = Stack(
     key="attention.self.key",
     value="attention.self.value",
     attention_output="attention.output.dense",
+    attention_residual="attention.output",
     ffn_in="intermediate.dense",
     ffn_out="output.dense",
 )

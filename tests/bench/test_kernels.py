@@ -209,6 +209,70 @@ def test_a_parameter_is_read_as_its_optimiser_left_it() -> None:
         optimizer.zero_grad()
 
 
+class Weighed(Asked):
+    """As that, and with what weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: list[torch.Tensor] = []
+
+    def __call__(self, _: Any, given: torch.Tensor, weight: torch.Tensor, bias: Any) -> torch.Tensor:
+        self.weights.append(weight)
+        return super().__call__(_, given, weight, bias)
+
+    def weight(self, weight: torch.Tensor) -> torch.Tensor:
+        """What a layer of this weight is given for it."""
+        self.layer(None, torch.ones(2, weight.shape[1]), weight)
+        return self.weights[-1]
+
+
+@pytest.fixture
+def weighed(monkeypatch: pytest.MonkeyPatch) -> Weighed:
+    found = Weighed()
+    monkeypatch.setattr(kernels, "_linear", found.layer)
+    return found
+
+
+def test_frozen_weights_are_converted_once_while_they_are_kept(weighed: Weighed) -> None:
+    frozen, trained = torch.nn.Parameter(torch.rand(3, 4), False), torch.nn.Parameter(torch.rand(3, 4))
+    assert weighed.weight(frozen) is frozen  # for PyTorch to convert
+    with kernels.weights_kept():
+        kept = weighed.weight(frozen)
+        torch.testing.assert_close(kept, frozen.bfloat16(), rtol=0, atol=0)
+        assert weighed.weight(frozen) is kept
+        assert weighed.weight(trained) is trained
+        with torch.no_grad():
+            assert weighed.weight(trained) is trained
+        with kernels.weights_kept(trained=True):
+            assert weighed.weight(trained) is trained  # its gradient is wanted
+            with torch.no_grad():
+                assert weighed.weight(trained).dtype == torch.bfloat16
+        assert weighed.weight(frozen) is kept
+    assert weighed.weight(frozen) is frozen
+
+
+def test_a_weight_that_was_written_to_is_converted_anew(weighed: Weighed) -> None:
+    weight = torch.nn.Parameter(torch.ones(3, 4), False)
+    with kernels.weights_kept(trained=True), torch.no_grad():
+        assert weighed.weight(weight).eq(1).all()
+        weight.mul_(2)
+        assert weighed.weight(weight).eq(2).all()
+        weight.data = torch.full((3, 4), 3.0)
+        assert weighed.weight(weight).eq(3).all()
+
+
+def test_of_what_is_trained_no_more_than_one_asking_is_kept(weighed: Weighed) -> None:
+    """A fused optimiser does not tell that it has changed it."""
+    weight = torch.nn.Parameter(torch.ones(3, 4))
+    optimizer = torch.optim.SGD([weight], lr=1.0, fused=True)
+    with kernels.weights_kept():
+        for before in (1, 0, -1):
+            with kernels.weights_kept(trained=True), torch.no_grad():
+                assert weighed.weight(weight).eq(before).all()
+            weight.grad = torch.ones(3, 4)
+            optimizer.step()
+
+
 HELD = """
 import weakref
 import torch

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from contextlib import nullcontext
 
 import pytest
 import torch
 from accelerate import Accelerator
 from torch.nn import functional as F
 
+from bench import kernels
 from bench.backbones import Backbone
 from bench.data import TaskData, eval_loader, prepare, train_loader
 from bench.evaluation import evaluate
@@ -237,6 +239,28 @@ def test_every_step_and_every_batch_validated_on_is_a_sign_of_life(setup):
     train(made.accelerator, made.anatomy, method, made.data, BUDGET, 0, lambda *at: steps.append(at), alive=alive)
     assert steps == [(step, 15) for step in range(1, 16)]
     assert len(batches) == 3 * 2  # epochs, of 20 validation examples in batches of 16
+
+
+class Writing(Full):
+    """May write to whatever it likes after a step."""
+
+    def after_step(self, anatomy, step, optimizer):
+        pass
+
+
+@pytest.mark.parametrize(("method", "kept"), [(Full(lr=1e-3), True), (Writing(lr=1e-3), False)])
+def test_converted_weights_are_kept_from_step_to_step_unless_a_method_may_write_to_them(
+    setup, monkeypatch, method, kept
+):
+    scopes = []
+
+    def scope(trained=False):
+        scopes.append(trained)
+        return nullcontext()
+
+    monkeypatch.setattr(kernels, "weights_kept", scope)
+    setup().train(method)
+    assert scopes == [False] * kept + [True] * 3  # the steps, and three validations
 
 
 @pytest.mark.parametrize(("stop", "steps"), [(0.25, 4), (1 / 3, 5), (0.4, 6), (1.0, 15), (0.001, 1)])
