@@ -68,8 +68,7 @@ def _attempt(run: CellRun, size: int, saved: dict[str, Any] | None) -> Trained:
         anatomy, backbone = run.adapted()
         run.line.at("reading data")
         data, sources = run.prepared(), run.sources()
-        if not run.shards:  # every pass of theirs is an exchange
-            leave_out(anatomy, data.form)
+        leave_out(anatomy, data.form)
         run.line.at("training" if run.method.phases() else "validating")
         set_seed(run.cell.seed)
         training = train(

@@ -49,16 +49,17 @@ def use() -> None:
 @contextmanager
 def weights_kept(trained: bool = False) -> Iterator[None]:
     """Within, what autocast makes of frozen weights is kept from pass to pass; with `trained`, what it makes of others,
-    too, in passes without gradients. For where no code but the model's own is run that could write to weights: what is
-    written past autograd (to `.data`) is not seen. Without the kernels it does nothing."""
+    too, in passes without gradients. For where nothing writes to weights but optimisers to those that they train, and
+    autograd knows of what else does: what is written to `.data` is not seen. Without the kernels it does nothing."""
     if _linear is None:
         yield
         return
-    before, _linear.kept = _linear.kept, _Kept(trained)
+    outer = _linear.kept
+    _linear.kept = _Kept(trained, outer)
     try:
         yield
     finally:
-        _linear.kept = before
+        _linear.kept = outer
 
 
 def _at_the_end_of_autocast(action: Callable[[], None]) -> None:
@@ -209,16 +210,22 @@ class _Cast:
 
 
 class _Kept:
-    """What was made of weights."""
+    """What was made of weights within a scope; frozen ones are those of the `outer` scope, where there is one."""
 
-    def __init__(self, trained: bool) -> None:
+    def __init__(self, trained: bool, outer: _Kept | None) -> None:
         self.trained = trained
+        self.outer = outer
         self.casts: dict[int, _Cast] = {}
 
     def of(self, weight: Tensor, kind: torch.dtype) -> Tensor:
         """A weight in low precision, where it is to be kept, else as it is."""
-        keeps = not weight.requires_grad or (self.trained and not torch.is_grad_enabled())
-        if not keeps or type(weight) is not nn.Parameter or weight.dtype != torch.float32:
+        # No views and nothing computed, such as a weight with a sparse change: what they show may be written elsewhere.
+        if type(weight) is not nn.Parameter or weight.dtype != torch.float32:
+            return weight
+        if not weight.requires_grad:
+            if self.outer is not None:
+                return self.outer.of(weight, kind)
+        elif not self.trained or torch.is_grad_enabled():
             return weight
         cast = self.casts.get(id(weight))
         if cast is None or not cast.is_for(weight, kind):

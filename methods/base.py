@@ -209,7 +209,7 @@ class Method(MethodBase):
 
     def on_phase(self, anatomy: Anatomy, phase: Phase, steps: int) -> None:
         """Called before each phase, the first included, with its number of optimiser steps. May change what
-        is trainable; each phase has an optimiser of its own."""
+        is trainable; each phase has an optimiser of its own. Modules that change what tokens read come in `adapt`."""
 
     def parameter_groups(self, anatomy: Anatomy) -> list[dict[str, Any]]:
         """What is trainable now, as groups for the optimiser; a group's `lr` (default: the method's) and
@@ -226,7 +226,9 @@ class Method(MethodBase):
 
     @property
     def acts_between_steps(self) -> bool:
-        """Whether `after_backward` or `after_step` is its own, and may change whatever it likes."""
+        """Whether `after_backward` or `after_step` is its own, and may write to any weight. Else frozen weights stay
+        what they are for as long as a phase lasts; other code that writes to them has to let autograd know (under
+        `torch.no_grad()`, and not to `.data`)."""
         hooks = ("after_backward", "after_step")
         return any(getattr(type(self), hook) is not getattr(Method, hook) for hook in hooks)
 

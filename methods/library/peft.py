@@ -189,6 +189,11 @@ class _PeftMethod(Method):
         prompts = issubclass(self.config_class, peft.PromptLearningConfig)
         return int(getattr(self, "num_virtual_tokens", None) or 0) if prompts else 0
 
+    @property
+    @override
+    def acts_between_steps(self) -> bool:
+        return hasattr(PEFT_TYPE_TO_TUNER_MAPPING.get(_type(self.kind)), "update_and_allocate")
+
     def _targets(self, anatomy: Anatomy) -> dict[str, Any]:
         """The modules to adapt where peft knows none for the architecture; nothing where it does."""
         tuner = PEFT_TYPE_TO_TUNER_MAPPING[_type(self.kind)]
