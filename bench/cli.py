@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import os
 import shlex
 import signal
 import sys
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -28,7 +32,7 @@ from bench.checks import commands as check_commands
 from bench.doctor import commands as doctor_commands
 from bench.durations import seconds_of
 from bench.export import commands as export_commands
-from bench.folders import UsageError, cell_of, expanded, path_of, store_of, usable_folder
+from bench.folders import UsageError, cell_of, expanded, path_of, results_of, store_of, usable_folder
 from bench.previewing import commands as preview_commands
 from bench.tracking import TRACKERS
 from bench.tuning import commands as tuning_commands
@@ -40,6 +44,9 @@ from records.text import printable
 def main() -> None:
     """Carries out what the command line asks for, and exits with its status."""
     terminal.prepare()
+    # Libraries leave little garbage and a great many objects, among which to look for it takes long.
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
     arguments = _parser().parse_args()
     # A polite kill ends a run as a second Ctrl-C does: workers stopped, finished cells kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -142,16 +149,18 @@ def _length_of_time(text: str) -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from bench import running
     from bench.suite import SuiteError
     from bench.tracking import TrackedDisplay
 
     here = Path.cwd()
     try:
+        _begin_workers(arguments)
         suite = cluster.read_suite(arguments)
     except SuiteError as error:
         raise UsageError(str(error)) from None
     os.chdir(here)  # from where paths are seen, wherever a plugin has gone
+    from bench import running
+
     suite = None if suite is None else running.searched(suite, arguments)
     if suite is None or arguments.dry_run:
         return cluster.dry_run(arguments, suite)
@@ -170,6 +179,17 @@ def _run(arguments: argparse.Namespace) -> int:
     print(f"results: {store.root}" + (f" ({'; '.join(lacking)})" if lacking else ""))
     print(f"next: bench report {shlex.quote(str(store.root))}")
     return 1 if lacking else 0
+
+
+def _begin_workers(arguments: argparse.Namespace) -> None:
+    """The process from which they are forked imports what they need while the suite is read. Raises SuiteError."""
+    from bench.launchers import forking
+    from bench.suite import find
+
+    name = find(arguments.suite).stem
+    if arguments.launcher == "local" and find_spec("torch"):
+        with suppress(OSError):  # tried again, with patience, when there is work
+            forking.begin(results_of(name, arguments.results))
 
 
 def _plan(arguments: argparse.Namespace) -> int:

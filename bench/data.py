@@ -161,7 +161,7 @@ def _training_order(seed: int) -> np.random.Generator:
 def _tokenised(form: Form, revision: str) -> tuple[DatasetDict, dict[str, Any], Path]:
     """The whole task, tokenised, from the cache or into it, what is to be told of its raw data, and where that of the
     test split is."""
-    task = form.task
+    task, key = form.task, _cache_key(form, revision)
 
     def make() -> Callable[[Path], None]:
         raw, duplicates = _checked(task)
@@ -169,8 +169,19 @@ def _tokenised(form: Form, revision: str) -> tuple[DatasetDict, dict[str, Any], 
         # memory, since the library's own cache of what `map` made has no checksums.
         columns = raw["train"].column_names
         encode = partial(encoded, form)
-        data = raw.map(
-            encode, batched=True, remove_columns=columns, keep_in_memory=True, desc=f"tokenising {task.name}"
+        data = DatasetDict(
+            {
+                split: rows.map(
+                    encode,
+                    batched=True,
+                    remove_columns=columns,
+                    keep_in_memory=True,
+                    desc=f"tokenising {task.name}",
+                    # Or the tokenizer is written out whole, to be told from others.
+                    new_fingerprint=f"{key[-16:]}-{split}",
+                )
+                for split, rows in raw.items()
+            }
         )
         origin = {"duplicates_removed": duplicates, "commits": task.commits(), "dropped": task.dropped()}
 
@@ -182,7 +193,7 @@ def _tokenised(form: Form, revision: str) -> tuple[DatasetDict, dict[str, Any], 
         return write
 
     try:
-        folder = kept(cache_folder() / "tokenised" / _cache_key(form, revision), make)
+        folder = kept(cache_folder() / "tokenised" / key, make)
     except CacheError as error:
         raise DataError(str(error)) from error
     origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))

@@ -25,6 +25,12 @@ def path_of(text: str) -> Path:
     return Path(text)
 
 
+def results_of(suite: str, given: Path | None) -> Path:
+    """The absolute path of a suite's results, which are kept under its name where no folder is given. Raises
+    UsageError."""
+    return expanded(given or RESULTS / suite).absolute()
+
+
 def store_of(results: str) -> RecordStore:
     """A results folder by path, or by its suite: by name, or the path of its file."""
     path = expanded(Path(results))

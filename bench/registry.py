@@ -200,7 +200,13 @@ def _entry_points(kind: Kind) -> dict[str, metadata.EntryPoint]:
 
 
 def _is_own(point: metadata.EntryPoint) -> bool:
-    return point.dist is not None and point.dist.name == OWN
+    return point.dist is not None and _name_of(point.dist) == OWN
+
+
+@cache
+def _name_of(distribution: metadata.Distribution) -> str:
+    """What has many entry points reads its name anew for each."""
+    return distribution.name
 
 
 def _revision(cls: Any, point: metadata.EntryPoint) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch.optim import AdamW, Optimizer
-from transformers import get_constant_schedule, get_linear_schedule_with_warmup
+from torch.optim.lr_scheduler import LambdaLR
 
 from bench import ranks
 from bench.data import IDLE, MICRO_BATCHES
@@ -65,11 +65,8 @@ class PhaseTrainer:
         ranks.require_same(anatomy.model)
         self.sharded = is_sharded(model)
         self.optimizer: Optimizer = accelerator.prepare(optimizer_of(anatomy, method, phase))
-        self.schedule = (
-            get_constant_schedule(self.optimizer)
-            if constant_rate
-            else get_linear_schedule_with_warmup(self.optimizer, math.ceil(budget.warmup * steps), steps)
-        )
+        share = _constant if constant_rate else partial(_linear, math.ceil(budget.warmup * steps), steps)
+        self.schedule = LambdaLR(self.optimizer, share)
         require_whole(self.trained)
         self.done = 0
         self.lr = 0.0
@@ -151,6 +148,17 @@ class PhaseTrainer:
             "done": self.done,
             "lr": self.lr,
         }
+
+
+def _constant(step: int) -> float:
+    return 1.0
+
+
+def _linear(warmup: int, steps: int, step: int) -> float:
+    """Of the learning rate, as transformers' linear schedule has it, whose module takes a second to import."""
+    rises = step / max(warmup, 1)
+    falls = (steps - step) / max(steps - warmup, 1)
+    return rises if step < warmup else max(falls, 0.0)
 
 
 @torch.no_grad()

@@ -7,19 +7,17 @@ import importlib
 import multiprocessing
 import os
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import psutil
 
-from bench.launchers import leftovers, server
+from bench.launchers import forking, leftovers, server
 from bench.launchers.base import End, LaunchError, Slot
 from bench.lifeline import NOT_WRITTEN, Lifeline, die_with, watch_scheduler
 from records.text import described
@@ -131,13 +129,11 @@ class LocalLauncher:
 
     remote = False
 
-    def __init__(self, preload: Iterable[str] = (), work: str = "bench.worker") -> None:
+    def __init__(self, preload: Iterable[str] = (), work: str = forking.WORKER) -> None:
         """`preload` names modules that the jobs will import, beside the one whose `run` does the work; the server
         imports them once, for all."""
-        # Inherited by the server and its workers: a fork needs no second pool.
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([server.__name__, work, *preload])
+        self._modules = list(preload)
         self._work = work
         self.running: dict[int, Running] = {}
 
@@ -161,8 +157,7 @@ class LocalLauncher:
         moment later: a run does not end of it."""
         for pause in (*SECONDS_BETWEEN_STARTS, None):
             try:
-                with _environment_of_server(results), _without_main():
-                    process.start()
+                forking.start(process, results, self._work, self._modules)
                 return
             except (EOFError, OSError) as error:
                 if pause is None:
@@ -210,35 +205,6 @@ class LocalLauncher:
             job.join()
         leftovers.end_them()
         self.running.clear()
-
-
-@contextlib.contextmanager
-def _environment_of_server(results: Path) -> Iterator[None]:
-    """What a server reads that is started now: whose it is, and that the current folder is not on its path. By the mark
-    are known all processes that come of it."""
-    added = {server.SCHEDULER: str(os.getpid()), server.SAFE_PATH: "1", leftovers.RUN: leftovers.mark(results)}
-    before = {name: os.environ.get(name) for name in added}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """A worker is told nothing of the script or notebook that runs the suite: it would import that, and with it run the
-    suite once more."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 def describe_exit(code: int) -> str:

@@ -1,11 +1,16 @@
-"""Imported by the fork server before all else, for what it does there: the server must not outlive the scheduler."""
+"""Imported by the fork server before all else, for what it does there: the server must not outlive the scheduler, and
+imports for its workers what they are known to need before it forks the first."""
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import importlib
 import os
 import signal
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 
 from bench.lifeline import die_with
@@ -13,6 +18,7 @@ from records.text import described
 
 # Set by the scheduler for its server, and taken away here, so that nothing that a plugin starts inherits them.
 SCHEDULER = "BENCH_SCHEDULER"
+MODULES = "BENCH_MODULES"
 SAFE_PATH = "PYTHONSAFEPATH"
 
 # Between tries to fork a worker.
@@ -35,6 +41,9 @@ def _say(kind: type[BaseException], error: BaseException, trace: TracebackType |
 def fork_patiently() -> int:
     """What the system refuses for want of processes is tried again: were the server to end, all workers would end with
     it. Raises OSError."""
+    _import_what_was_asked_for()
+    # A worker's collector looks at what is the worker's, and so leaves the server's pages shared.
+    gc.freeze()
     for pause in SECONDS_BETWEEN_FORKS:
         try:
             pid = fork()
@@ -45,12 +54,22 @@ def fork_patiently() -> int:
         pid = fork()
     if not pid:
         os.fork = fork  # in a worker it is the plugin's affair
+        gc.enable()
     return pid
+
+
+def _import_what_was_asked_for() -> None:
+    """What cannot be imported here a worker will fail to import, and say so."""
+    for name in _asked.read_text(encoding="utf-8").split() if _asked.exists() else ():
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
 
 
 if scheduler := os.environ.pop(SCHEDULER, None):
     die_with(int(scheduler))
     os.environ.pop(SAFE_PATH, None)
+    _asked = Path(os.environ.pop(MODULES))
+    gc.disable()  # nothing that is imported becomes garbage
     # Ctrl-C is the scheduler's to answer, also while the server imports. Python gives a fork what it finds here: a
     # worker would die of it, with a traceback, before it can say no.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
+import sys
+import textwrap
+from multiprocessing import forkserver
 from pathlib import Path
 
+import psutil
 import pytest
 
+from bench import cli
 from bench.job import Job
-from bench.launchers import local
+from bench.launchers import forking, local
+from bench.lifeline import Lifeline
 from tests.reports import synthetic_results as synthetic
 
 
@@ -26,3 +34,58 @@ def test_a_job_caught_by_an_interrupt_at_its_start_is_ended(tmp_path: Path, monk
     assert multiprocessing.active_children()
     launcher.stop()
     assert multiprocessing.active_children() == []
+
+
+# A module that nothing else imports.
+ASKED = "colorsys"
+
+
+def run(job: Job, line: Lifeline, threads: int) -> None:
+    """Does no work, and says where it is."""
+    import gc
+
+    (job.results / job.cell.id).write_text(f"{os.getppid()} {ASKED in sys.modules} {gc.isenabled()}")
+
+
+@pytest.mark.usefixtures("server_of_its_own")
+def test_workers_are_forked_from_the_server_that_was_begun_early_and_find_there_what_was_asked_for_later(
+    tmp_path: Path,
+):
+    forking.begin(tmp_path, __name__)
+    early = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    launcher = local.LocalLauncher(preload=[ASKED, "no.such.module"], work=__name__)
+    said = []
+    for seed in (0, 1):
+        cell = synthetic.cell("lora", "rotten_tomatoes", seed)
+        launcher.start(Job(cell, "train", tmp_path, tmp_path, (), 1), local.Slot(0, 1))
+        while launcher.running:
+            list(launcher.wait(timeout=1))
+        said.append((tmp_path / cell.id).read_text())
+    assert said == [f"{early} True True"] * 2
+
+
+def test_bench_run_begins_its_server_before_it_reads_the_suite_and_takes_it_along(tmp_path: Path):
+    (tmp_path / "wrong.yaml").write_text("methods: [no_such_method]\n")
+    script = """
+        import psutil, sys
+        from bench import cli, cluster
+        read = cluster.read_suite
+        def looking(arguments):
+            [server] = [each for each in psutil.Process().children() if "forkserver" in " ".join(each.cmdline())]
+            print(server.pid, flush=True)
+            return read(arguments)
+        cluster.read_suite = looking
+        cli.main()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), "run", "wrong.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode and "the key 'tasks' is missing" in done.stderr and "Traceback" not in done.stderr
+    psutil.wait_procs([psutil.Process(pid) for pid in map(int, done.stdout.split()) if psutil.pid_exists(pid)], 5)
+    assert not psutil.pid_exists(int(done.stdout))
+
+
+def test_no_server_is_begun_for_a_suite_that_is_not_there(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["bench", "run", "no-such-suite"])
+    monkeypatch.setattr(forking, "begin", lambda *_: pytest.fail("begun"))
+    with pytest.raises(SystemExit, match="no suite 'no-such-suite'"):
+        cli.main()

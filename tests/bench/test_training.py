@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch.nn import functional as F
 
-from bench import kernels
+from bench import kernels, step
 from bench.backbones import Backbone
 from bench.data import TaskData, eval_loader, prepare, train_loader
 from bench.evaluation import evaluate
@@ -290,3 +290,13 @@ def test_a_training_that_stops_in_an_early_phase_has_the_best_of_that_phase(setu
     result = train(made.accelerator, made.anatomy, method, made.data, BUDGET, 0, lambda *_: None, stop=0.4)
     assert [(line.step, line.phase) for line in result.history] == [(5, "first"), (6, "first")]
     assert result.best_step in (5, 6)
+
+
+@pytest.mark.parametrize(("warmup", "steps"), [(0, 7), (1, 1), (2, 7), (7, 7), (10, 100)])
+def test_the_learning_rate_goes_as_transformers_linear_schedule(warmup: int, steps: int):
+    from transformers import get_linear_schedule_with_warmup
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = get_linear_schedule_with_warmup(optimizer, warmup, steps)
+    [share] = theirs.lr_lambdas
+    assert [step._linear(warmup, steps, at) for at in range(steps + 3)] == [share(at) for at in range(steps + 3)]

@@ -1,0 +1,84 @@
+"""The process from which workers are forked, as its scheduler has it.
+
+What workers import takes the server seconds, as reading a suite takes the scheduler: begun early, it does so meanwhile.
+Which methods and tasks they will need is known only then, and told later, by a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from multiprocessing import forkserver, util
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import ModuleType
+
+from bench.launchers import leftovers, server
+
+# What every worker imports.
+WORKER = "bench.worker"
+
+
+def begin(results: Path, work: str = WORKER) -> None:
+    """Sees to it that it runs, for cells whose results go into this folder, and imports `work`. Raises OSError where no
+    process can be started."""
+    with _prepared(results, work):
+        forkserver.ensure_running()
+
+
+def start(worker: BaseProcess, results: Path, work: str, modules: Iterable[str]) -> None:
+    """Has it fork a worker, once it has imported the `modules`; one that has died is replaced. Raises OSError and
+    EOFError where no process can be started."""
+    _asked().write_text("\n".join(modules), encoding="utf-8")
+    with _prepared(results, work):
+        worker.start()
+
+
+def _asked() -> Path:
+    """The file that names them, which goes with this process."""
+    return Path(util.get_temp_dir()) / "modules"
+
+
+@contextlib.contextmanager
+def _prepared(results: Path, work: str) -> Iterator[None]:
+    # Inherited by the server and its workers: a fork needs no second pool.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    forkserver.set_forkserver_preload([server.__name__, work])
+    with _environment(results), _without_main():
+        yield
+
+
+@contextlib.contextmanager
+def _environment(results: Path) -> Iterator[None]:
+    """What a server reads that is started now: whose it is, what to import, and that the current folder is not on its
+    path. By the mark are known all processes that come of it."""
+    added = {
+        server.SCHEDULER: str(os.getpid()),
+        server.MODULES: str(_asked()),
+        server.SAFE_PATH: "1",
+        leftovers.RUN: leftovers.mark(results),
+    }
+    before = {name: os.environ.get(name) for name in added}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """A worker is told nothing of the script or notebook that runs the suite: it would import that, and with it run the
+    suite once more."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
