@@ -159,7 +159,7 @@ def _run(arguments: argparse.Namespace) -> int:
     except SuiteError as error:
         raise UsageError(str(error)) from None
     os.chdir(here)  # from where paths are seen, wherever a plugin has gone
-    from bench import running
+    from bench import running  # takes half a second, in which the server is at work already
 
     suite = None if suite is None else running.searched(suite, arguments)
     if suite is None or arguments.dry_run:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing import forkserver, util
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -28,10 +28,12 @@ def begin(results: Path, work: str = WORKER) -> None:
         forkserver.ensure_running()
 
 
-def start(worker: BaseProcess, results: Path, work: str, modules: Iterable[str]) -> None:
+def start(worker: BaseProcess, results: Path, work: str, modules: Sequence[str]) -> None:
     """Has it fork a worker, once it has imported the `modules`; one that has died is replaced. Raises OSError and
     EOFError where no process can be started."""
-    _asked().write_text("\n".join(modules), encoding="utf-8")
+    with contextlib.suppress(OSError):  # on a full disk: workers import them themselves
+        if not (asked := _asked()).exists() or asked.read_text(encoding="utf-8").split() != list(modules):
+            asked.write_text("\n".join(modules), encoding="utf-8")
     with _prepared(results, work):
         worker.start()
 

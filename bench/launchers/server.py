@@ -60,7 +60,10 @@ def fork_patiently() -> int:
 
 def _import_what_was_asked_for() -> None:
     """What cannot be imported here a worker will fail to import, and say so."""
-    for name in _asked.read_text(encoding="utf-8").split() if _asked.exists() else ():
+    names: list[str] = []
+    with contextlib.suppress(OSError):
+        names = _asked.read_text(encoding="utf-8").split()
+    for name in names:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
 
