@@ -62,6 +62,9 @@ class Runs:
             environ["PATH"] = f"{place}{os.pathsep}{environ['PATH']}"
         if process := os.fork():
             return process
+        # A server of workers that `bench` has begun in this process is not its child's.
+        for name in ("_forkserver_address", "_forkserver_alive_fd", "_forkserver_pid"):
+            setattr(forkserver._forkserver, name, None)  # type: ignore[attr-defined]
         status = 1
         try:
             die_with(os.getppid())
