@@ -12,6 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
@@ -64,7 +65,7 @@ class Runs:
             return process
         # A server of workers that `bench` has begun in this process is not its child's.
         for name in ("_forkserver_address", "_forkserver_alive_fd", "_forkserver_pid"):
-            setattr(forkserver._forkserver, name, None)  # type: ignore[attr-defined]
+            setattr(forkserver._forkserver, name, None)
         status = 1
         try:
             die_with(os.getppid())
