@@ -7,6 +7,7 @@ Which methods and tasks they will need is known only then, and told later, by a 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bench.launchers import leftovers, server
+from records.files import write_atomically
 
 # What every worker imports.
 WORKER = "bench.worker"
@@ -24,6 +26,7 @@ WORKER = "bench.worker"
 def begin(results: Path, work: str = WORKER) -> None:
     """Sees to it that it runs, for cells whose results go into this folder, and imports `work`. Raises OSError where no
     process can be started."""
+    _ask([])
     with _prepared(results, work):
         forkserver.ensure_running()
 
@@ -31,16 +34,23 @@ def begin(results: Path, work: str = WORKER) -> None:
 def start(worker: BaseProcess, results: Path, work: str, modules: Sequence[str]) -> None:
     """Has it fork a worker, once it has imported the `modules`; one that has died is replaced. Raises OSError and
     EOFError where no process can be started."""
-    with contextlib.suppress(OSError):  # on a full disk: workers import them themselves
-        if not (asked := _asked()).exists() or asked.read_text(encoding="utf-8").split() != list(modules):
-            asked.write_text("\n".join(modules), encoding="utf-8")
+    _ask(modules)
     with _prepared(results, work):
         worker.start()
 
 
+def _ask(modules: Sequence[str]) -> None:
+    """Writes down what the server is to import, and where it finds it: where workers do, who are given this path."""
+    with contextlib.suppress(OSError):  # on a full disk: workers import them themselves
+        path = [each or os.getcwd() for each in sys.path]
+        wanted = json.dumps({"path": path, "modules": list(modules)})
+        if not (asked := _asked()).exists() or asked.read_text(encoding="utf-8") != wanted:
+            write_atomically(asked, wanted)
+
+
 def _asked() -> Path:
-    """The file that names them, which goes with this process."""
-    return Path(util.get_temp_dir()) / "modules"
+    """The file that says so, which goes with this process."""
+    return Path(util.get_temp_dir()) / "modules.json"
 
 
 @contextlib.contextmanager

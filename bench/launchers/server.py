@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import json
 import os
 import signal
 import sys
@@ -59,11 +60,14 @@ def fork_patiently() -> int:
 
 
 def _import_what_was_asked_for() -> None:
-    """What cannot be imported here a worker will fail to import, and say so."""
-    names: list[str] = []
-    with contextlib.suppress(OSError):
-        names = _asked.read_text(encoding="utf-8").split()
-    for name in names:
+    """From where the scheduler has it: another's package of the same name, once imported, would be every worker's. What
+    cannot be imported here a worker will fail to import, and say so."""
+    try:
+        asked = json.loads(_asked.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    sys.path[:] = asked["path"]
+    for name in asked["modules"]:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
 
@@ -73,6 +77,7 @@ if scheduler := os.environ.pop(SCHEDULER, None):
     os.environ.pop(SAFE_PATH, None)
     _asked = Path(os.environ.pop(MODULES))
     gc.disable()  # nothing that is imported becomes garbage
+    _import_what_was_asked_for()
     # Ctrl-C is the scheduler's to answer, also while the server imports. Python gives a fork what it finds here: a
     # worker would die of it, with a traceback, before it can say no.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -36,22 +36,28 @@ def test_a_job_caught_by_an_interrupt_at_its_start_is_ended(tmp_path: Path, monk
     assert multiprocessing.active_children() == []
 
 
-# A module that nothing else imports.
-ASKED = "colorsys"
+# A module that nothing else imports, and of the name of one that the server would find by itself.
+ASKED = "tabnanny"
 
 
 def run(job: Job, line: Lifeline, threads: int) -> None:
     """Does no work, and says where it is."""
     import gc
 
-    (job.results / job.cell.id).write_text(f"{os.getppid()} {ASKED in sys.modules} {gc.isenabled()}")
+    (job.results / job.cell.id).write_text(
+        f"{os.getppid()} {getattr(sys.modules.get(ASKED), '__file__', None)} {gc.isenabled()}"
+    )
 
 
 @pytest.mark.usefixtures("server_of_its_own")
 def test_workers_are_forked_from_the_server_that_was_begun_early_and_find_there_what_was_asked_for_later(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     forking.begin(tmp_path, __name__)
+    plugin = tmp_path / "plugins" / f"{ASKED}.py"
+    plugin.parent.mkdir()
+    plugin.touch()
+    monkeypatch.syspath_prepend(plugin.parent)
     early = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
     launcher = local.LocalLauncher(preload=[ASKED, "no.such.module"], work=__name__)
     said = []
@@ -61,7 +67,7 @@ def test_workers_are_forked_from_the_server_that_was_begun_early_and_find_there_
         while launcher.running:
             list(launcher.wait(timeout=1))
         said.append((tmp_path / cell.id).read_text())
-    assert said == [f"{early} True True"] * 2
+    assert said == [f"{early} {plugin} True"] * 2
 
 
 def test_bench_run_begins_its_server_before_it_reads_the_suite_and_takes_it_along(tmp_path: Path):
