@@ -10,7 +10,7 @@ numbers leaves out what is not.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -104,11 +104,11 @@ def attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Attention (Vaswani et al. 2017) of queries (…, length, size) to keys (…, keys, size) and values, and its weights,
-    in full precision inside. What is hidden has minus infinity in `attn_mask` (…, length, keys), which is added to the
-    scores, as PyTorch makes it of one of truth values; a query from which everything is hidden gets zeros. For these
-    PyTorch's own looks through the scores of every head. `dropout_mask` says which weights are kept.
-    """
+    """Attention (Vaswani et al. 2017) of queries (…, length, size) to keys (…, keys, size) and values, inside in full
+    precision, and the weights that dropout leaves of it, not scaled up. What is hidden has minus infinity in
+    `attn_mask` (…, length, keys), which is added to the scores, as PyTorch makes it of one of truth values; a query
+    from which everything is hidden gets zeros. For these PyTorch's own looks through the scores of every head.
+    `dropout_mask` says which weights are left."""
     kind = query.dtype
     if enable_gqa:
         key, value = (each.repeat_interleave(query.shape[-3] // each.shape[-3], -3) for each in (key, value))
@@ -118,25 +118,113 @@ def attention(
     length, size = query.shape[-2:]
     keys = key.shape[-2]
     # (batch × heads, length or keys, size)
-    flat = [_full(each.expand(*lead, -1, -1)).flatten(0, -3) for each in (query, key, value)]
-    bias = _causal(length, keys) if is_causal else attn_mask
-    scores = torch.bmm(flat[0] * (size**-0.5 if scale is None else scale), flat[1].transpose(1, 2))
+    q, k, v = (_full(each.expand(*lead, -1, -1)).flatten(0, -3) for each in (query, key, value))
+    bias = mask = _causal(length, keys) if is_causal else attn_mask
+    blind = mask is not None and _may_be_blind(mask)
     if bias is not None:
-        # Finite, so that a row without anything to see is not one of NaN.
-        finite = bias.to(scores.dtype).clamp(min=torch.finfo(scores.dtype).min)
-        scores = (scores.view(*lead, length, keys) + finite).view(scores.shape)
-    weights = scores.softmax(-1)
-    if dropout_mask is None:
-        kept = F.dropout(weights, dropout_p)
+        bias = bias.to(q.dtype)
+        if blind:  # finite, so that a query without anything to see has no row of NaN
+            bias = bias.clamp(min=torch.finfo(bias.dtype).min)
+    scale = size**-0.5 if scale is None else scale
+    if _transformed() or dropout_mask is not None or (bias is not None and bias.requires_grad):
+        left = None if dropout_mask is None else dropout_mask.expand(*lead, length, keys).reshape(-1, length, keys)
+        found, kept = _by_steps(q, k, v, bias, lead, scale, dropout_p, left)
     else:
-        kept = weights * dropout_mask.expand(*lead, length, keys).reshape(weights.shape) / (1 - dropout_p)
-    found = torch.bmm(kept, flat[2]).view(*lead, length, value.shape[-1])
+        found, kept = _Attended.apply(q, k, v, bias, lead, scale, dropout_p)  # type: ignore[no-untyped-call]
+    found = found.view(*lead, length, value.shape[-1])
     found = _side_by_side(found, kind) if len(lead) > 1 else found.to(kind)
-    if bias is not None:
-        seeing = (bias > -torch.inf).any(-1, keepdim=True)
-        if _transformed() or not seeing.all():
-            found = found * seeing.to(kind)
+    if mask is not None and blind:
+        found = found * (mask > -torch.inf).any(-1, keepdim=True).to(kind)
     return found, kept.view(*lead, length, keys)
+
+
+def _may_be_blind(mask: Tensor) -> bool:
+    """Whether from one of the queries everything is hidden, or it is not known."""
+    return _transformed() or not mask.shape[-1] or not bool((mask.detach().amax(-1) > -torch.inf).all())
+
+
+def _by_steps(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | None,
+    lead: Sequence[int],
+    scale: float,
+    dropout_p: float,
+    left: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Attention of (batch × heads, length, size), and its weights, by operations that can be differentiated as often as
+    one likes; `left` says which weights remain. The `bias` may be spread over `lead`, which is batch and heads."""
+    scores = torch.bmm(query * scale, key.transpose(1, 2))
+    if bias is not None:
+        scores = (scores.view(*lead, *scores.shape[1:]) + bias).view(scores.shape)
+    weights = scores.softmax(-1)
+    kept = F.dropout(weights, dropout_p) * (1 - dropout_p) if left is None else weights * left
+    return torch.bmm(kept, value) * _up(dropout_p), kept
+
+
+def _up(dropout_p: float) -> float:
+    """What makes up for what is left out, but where that is everything."""
+    return 1 / (1 - dropout_p) if dropout_p < 1 else 0.0
+
+
+class _Attended(torch.autograd.Function):
+    """The same in place, with less held for the way back: of dropout the weights that it leaves, and of the softmax's
+    gradient what Dao et al. (2022, appendix B.2) make of it, each query's answer times its gradient. Not the weights
+    are scaled up for those left out, but what is made of them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        bias: Tensor | None,
+        lead: Sequence[int],
+        scale: float,
+        dropout_p: float,
+    ) -> tuple[Tensor, Tensor]:
+        weights = _product(query, key.transpose(1, 2), scale)
+        if bias is not None:
+            weights.view(*lead, *weights.shape[1:]).add_(bias)
+        torch.softmax(weights, -1, out=weights)
+        kept = torch.empty_like(weights).bernoulli_(1 - dropout_p).mul_(weights) if dropout_p else weights
+        found = _product(kept, value, _up(dropout_p))
+        ctx.save_for_backward(query, key, value, bias, weights, kept, found)
+        ctx.mark_non_differentiable(kept)
+        ctx.set_materialize_grads(False)  # of zeros, for what has no gradient
+        ctx.lead, ctx.scale, ctx.dropout_p = lead, scale, dropout_p
+        return found, kept
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, bias, weights, kept, found = ctx.saved_tensors
+        given, up = gradients[0], _up(ctx.dropout_p)
+        of_query = of_key = of_value = None
+        if given is None:
+            return (None,) * 7
+        if torch.is_grad_enabled():  # to be differentiated once more
+            left = kept != 0
+            found, _ = _by_steps(query, key, value, bias, ctx.lead, ctx.scale, ctx.dropout_p, left)
+            wanted = [each for each in (query, key, value) if each.requires_grad]
+            made = iter(torch.autograd.grad(found, wanted, given, create_graph=True))
+            return (*(next(made) if each.requires_grad else None for each in (query, key, value)), *[None] * 4)
+        if ctx.needs_input_grad[2]:
+            of_value = _product(kept.transpose(1, 2), given, up)
+        if any(ctx.needs_input_grad[:2]):
+            of_scores = _product(given, value.transpose(1, 2), up).mul_(kept)
+            of_scores.addcmul_(weights, (given * found).sum(-1, keepdim=True), value=-1)
+            if ctx.needs_input_grad[0]:
+                of_query = _product(of_scores, key, ctx.scale)
+            if ctx.needs_input_grad[1]:
+                of_key = _product(of_scores.transpose(1, 2), query, ctx.scale)
+        return of_query, of_key, of_value, None, None, None, None
+
+
+def _product(left: Tensor, right: Tensor, times: float) -> Tensor:
+    """Of matrices (any, rows, inner) and (any, inner, columns), scaled; also under autocast in their own precision."""
+    made = left.new_empty(len(left), left.shape[1], right.shape[2])
+    return torch.baddbmm(made, left, right, beta=0, alpha=times, out=made)
 
 
 def _full(tensor: Tensor) -> Tensor:

@@ -135,10 +135,49 @@ def test_dropout_leaves_out_weights_of_attention_and_makes_up_for_them() -> None
     torch.manual_seed(7)
     query, key = torch.zeros(64, 4, 16, 8), torch.zeros(64, 4, 16, 8)
     found, weights = kernels.attention(query, key, torch.ones(64, 4, 16, 8), dropout_p=0.25)
-    # All weights are 1/16, of which three in four are left, at 4/3 of it.
-    torch.testing.assert_close(weights.unique(), torch.tensor([0, 1 / 12]))
+    # All weights are 1/16, of which three in four are left, and count for 4/3.
+    torch.testing.assert_close(weights.unique(), torch.tensor([0, 1 / 16]))
     assert (weights > 0).float().mean().item() == pytest.approx(0.75, abs=0.01)
     assert found.mean().item() == pytest.approx(1, abs=0.01)
+    torch.testing.assert_close(found[..., 0], weights.sum(-1) * 4 / 3)
+    assert not kernels.attention(query, key, torch.ones(64, 4, 16, 8), dropout_p=1.0)[0].any()
+
+
+@pytest.mark.parametrize("heads", [0, 1, 3])
+@pytest.mark.parametrize("frozen", [(), (0,), (1, 2)])
+def test_attention_with_dropout_is_that_of_pytorch_for_what_was_left_out(heads: int, frozen: tuple[int, ...]) -> None:
+    mask = _mask(heads, 9) if heads else None
+    inputs = _inputs(5, 9, torch.float64)
+    for index in frozen:
+        inputs[index].requires_grad_(False)
+    trained = [each for each in inputs if each.requires_grad]
+    torch.manual_seed(9)
+    ours, weights = kernels.attention(*inputs, mask, dropout_p=0.2)
+    left = weights > 0
+    if heads:
+        left |= (torch.zeros_like(weights) + mask).isinf()
+    assert 0 < left.double().mean() < 1
+    theirs = torch.ops.aten._scaled_dot_product_attention_math(*inputs, mask, dropout_p=0.2, dropout_mask=left)[0]
+    torch.testing.assert_close(ours, theirs)
+    given = torch.randn(ours.shape, dtype=torch.float64)
+    of_ours = torch.autograd.grad(ours, trained, given, create_graph=True)
+    of_theirs = torch.autograd.grad(theirs, trained, given, create_graph=True)
+    torch.testing.assert_close(of_ours, of_theirs)
+    # And once more, of gradients that were computed on the way to others.
+    twice = [torch.autograd.grad(sum(each.square().sum() for each in of), trained) for of in (of_ours, of_theirs)]
+    torch.testing.assert_close(*twice)
+    once = torch.autograd.grad(ours, trained, given)
+    torch.testing.assert_close(once, of_theirs)
+
+
+def test_the_way_back_through_attention_is_in_full_precision_also_under_autocast() -> None:
+    torch.manual_seed(9)
+    inputs = [torch.randn(2, 3, 7, 8, requires_grad=True) for _ in range(3)]
+    found = kernels.attention(*inputs)[0]
+    outside = torch.autograd.grad(found.sum(), inputs, retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        within = torch.autograd.grad(found.sum(), inputs)
+    torch.testing.assert_close(within, outside, rtol=0, atol=0)
 
 
 def test_gradients_of_attention_are_those_of_its_differences() -> None:
