@@ -145,8 +145,16 @@ class Backbone:
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The backbone's own. Raises BackboneError as `vocabulary.load` does."""
+        return vocabulary.load(*self._vocabulary())
+
+    def make_tokenizer_ready(self) -> None:
+        """For the next that asks for it, also in a fork of this process. Raises BackboneError."""
+        vocabulary.make_ready(*self._vocabulary())
+
+    def _vocabulary(self) -> tuple[Path, str, int | None]:
+        """What the tokenizer is read from, and how many tokens the model knows."""
         embeddings = getattr(self.configuration().get_text_config(), "vocab_size", None)
-        return vocabulary.load(self.place.config, self.spec, embeddings)
+        return self.place.config, self.spec, embeddings
 
     @property
     def generates(self) -> bool:

@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bench.backbones.places import read_with
 from bench.backbones.weights import BackboneError
 from records.text import reason
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+# Tokenizers that were read before anybody asked for them, by what they were read from.
+_ready: dict[tuple[Any, ...], PreTrainedTokenizerBase] = {}
+
+
+def make_ready(folder: Path, spec: str, embeddings: int | None) -> None:
+    """Reads the tokenizer for whoever loads it next, here or in a fork of this process. Raises as `load` does."""
+    _ready[_read_from(folder, spec, embeddings)] = _read(folder, spec, embeddings)
 
 
 def load(folder: Path, spec: str, embeddings: int | None) -> PreTrainedTokenizerBase:
@@ -20,6 +30,19 @@ def load(folder: Path, spec: str, embeddings: int | None) -> PreTrainedTokenizer
     Raises BackboneError where there is none, where it cannot say where its tokens stand in a text, and where it makes
     tokens that are beyond the model's `embeddings`.
     """
+    # One that is ready is had once: who has it may change it.
+    found = _ready.pop(_read_from(folder, spec, embeddings), None) if _ready else None
+    return _read(folder, spec, embeddings) if found is None else found
+
+
+def _read_from(folder: Path, spec: str, embeddings: int | None) -> tuple[Any, ...]:
+    """What tells a tokenizer from others, and its files from what they were."""
+    states = [(path, path.stat()) for path in read_with(folder) if path.exists()]
+    files = tuple((path, state.st_ino, state.st_size, state.st_mtime_ns) for path, state in states)
+    return folder, spec, embeddings, files
+
+
+def _read(folder: Path, spec: str, embeddings: int | None) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     try:

@@ -1,7 +1,7 @@
 """The process from which workers are forked, as its scheduler has it.
 
 What workers import takes the server seconds, as reading a suite takes the scheduler: begun early, it does so meanwhile.
-Which methods and tasks they will need is known only then, and told later, by a file.
+Which methods, tasks and backbones they will need is known only then, and told later, by a file.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ from multiprocessing import forkserver, util
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from bench.launchers import leftovers, server
 from records.files import write_atomically
+
+if TYPE_CHECKING:
+    from bench.job import Job
 
 # What every worker imports.
 WORKER = "bench.worker"
@@ -26,31 +30,32 @@ WORKER = "bench.worker"
 def begin(results: Path, work: str = WORKER) -> None:
     """Sees to it that it runs, for cells whose results go into this folder, and imports `work`. Raises OSError where no
     process can be started."""
-    _ask([])
+    _ask()
     with _prepared(results, work):
         forkserver.ensure_running()
 
 
-def start(worker: BaseProcess, results: Path, work: str, modules: Sequence[str]) -> None:
-    """Has it fork a worker, once it has imported the `modules`; one that has died is replaced. Raises OSError and
-    EOFError where no process can be started."""
-    _ask(modules)
-    with _prepared(results, work):
+def start(worker: BaseProcess, job: Job, work: str, modules: Sequence[str]) -> None:
+    """Has it fork a worker for the job, once it has imported the `modules` and made ready what it can of the backbone;
+    one that has died is replaced. Raises OSError and EOFError where no process can be started."""
+    _ask(modules, (job.cell.backbone, str(job.base)))
+    with _prepared(job.results, work):
         worker.start()
 
 
-def _ask(modules: Sequence[str]) -> None:
-    """Writes down what the server is to import, and where it finds it: where workers do, who are given this path."""
-    with contextlib.suppress(OSError):  # on a full disk: workers import them themselves
+def _ask(modules: Sequence[str] = (), *backbones: tuple[str, str]) -> None:
+    """Writes down what the server is to have for the next worker, and where it finds modules: where workers do, who are
+    given this path."""
+    with contextlib.suppress(OSError):  # on a full disk: workers do it themselves
         path = [each or os.getcwd() for each in sys.path]
-        wanted = json.dumps({"path": path, "modules": list(modules)})
+        wanted = json.dumps({"path": path, "modules": list(modules), "backbones": backbones})
         if not (asked := _asked()).exists() or asked.read_text(encoding="utf-8") != wanted:
             write_atomically(asked, wanted)
 
 
 def _asked() -> Path:
     """The file that says so, which goes with this process."""
-    return Path(util.get_temp_dir()) / "modules.json"
+    return Path(util.get_temp_dir()) / "asked.json"
 
 
 @contextlib.contextmanager
@@ -64,11 +69,11 @@ def _prepared(results: Path, work: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment(results: Path) -> Iterator[None]:
-    """What a server reads that is started now: whose it is, what to import, and that the current folder is not on its
+    """What a server reads that is started now: whose it is, what to have, and that the current folder is not on its
     path. By the mark are known all processes that come of it."""
     added = {
         server.SCHEDULER: str(os.getpid()),
-        server.MODULES: str(_asked()),
+        server.ASKED: str(_asked()),
         server.SAFE_PATH: "1",
         leftovers.RUN: leftovers.mark(results),
     }

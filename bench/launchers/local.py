@@ -145,19 +145,19 @@ class LocalLauncher:
         """Raises LaunchError where no process can be started."""
         receive, send = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_enter, args=(self._work, job, send, slot), name=job.cell.id)
-        self._launch(process, job.results)
+        self._launch(process, job)
         send.close()
         handle = None
         with contextlib.suppress(psutil.Error):  # it may have ended already
             handle = psutil.Process(process.pid)
         self.running[slot.index] = Running(job, slot, process, receive, handle)
 
-    def _launch(self, process: Any, results: Path) -> None:
+    def _launch(self, process: Any, job: Job) -> None:
         """A server that has died is replaced. What the system refuses for want of processes or memory it may grant a
         moment later: a run does not end of it."""
         for pause in (*SECONDS_BETWEEN_STARTS, None):
             try:
-                forking.start(process, results, self._work, self._modules)
+                forking.start(process, job, self._work, self._modules)
                 return
             except (EOFError, OSError) as error:
                 if pause is None:

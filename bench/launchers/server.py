@@ -1,5 +1,5 @@
 """Imported by the fork server before all else, for what it does there: the server must not outlive the scheduler, and
-imports for its workers what they are known to need before it forks the first."""
+has for its workers what they are known to need before it forks them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from records.text import described
 
 # Set by the scheduler for its server, and taken away here, so that nothing that a plugin starts inherits them.
 SCHEDULER = "BENCH_SCHEDULER"
-MODULES = "BENCH_MODULES"
+ASKED = "BENCH_ASKED"
 SAFE_PATH = "PYTHONSAFEPATH"
 
 # Between tries to fork a worker.
 SECONDS_BETWEEN_FORKS = (0.1, 0.5, 2.0)
 
 fork = os.fork
+
+# The backbones that were looked at, each with the folder from which it is seen.
+_seen: set[tuple[str, str]] = set()
 
 # The server's, also in the workers that are forked from it.
 PID = os.getpid()
@@ -42,7 +45,7 @@ def _say(kind: type[BaseException], error: BaseException, trace: TracebackType |
 def fork_patiently() -> int:
     """What the system refuses for want of processes is tried again: were the server to end, all workers would end with
     it. Raises OSError."""
-    _import_what_was_asked_for()
+    _have_what_was_asked_for()
     # A worker's collector looks at what is the worker's, and so leaves the server's pages shared.
     gc.freeze()
     for pause in SECONDS_BETWEEN_FORKS:
@@ -59,9 +62,9 @@ def fork_patiently() -> int:
     return pid
 
 
-def _import_what_was_asked_for() -> None:
+def _have_what_was_asked_for() -> None:
     """From where the scheduler has it: another's package of the same name, once imported, would be every worker's. What
-    cannot be imported here a worker will fail to import, and say so."""
+    cannot be had here a worker will fail to have, and say so."""
     try:
         asked = json.loads(_asked.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -70,14 +73,21 @@ def _import_what_was_asked_for() -> None:
     for name in asked["modules"]:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    for spec, base in asked["backbones"]:
+        if (spec, base) not in _seen:
+            _seen.add((spec, base))
+            with contextlib.suppress(Exception):
+                from bench.backbones import ready
+
+                ready.make(spec, Path(base))
 
 
 if scheduler := os.environ.pop(SCHEDULER, None):
     die_with(int(scheduler))
     os.environ.pop(SAFE_PATH, None)
-    _asked = Path(os.environ.pop(MODULES))
+    _asked = Path(os.environ.pop(ASKED))
     gc.disable()  # nothing that is imported becomes garbage
-    _import_what_was_asked_for()
+    _have_what_was_asked_for()
     # Ctrl-C is the scheduler's to answer, also while the server imports. Python gives a fork what it finds here: a
     # worker would die of it, with a traceback, before it can say no.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -155,6 +155,19 @@ def test_no_tokenizer(folder: Path):
         Backbone.find(str(folder)).tokenizer()
 
 
+def test_a_tokenizer_that_is_ready_is_had_once_and_while_its_files_are_as_they_were(folder: Path, monkeypatch):
+    backbone = Backbone.find(str(folder))
+    backbone.make_tokenizer_ready()
+    with monkeypatch.context() as context:
+        context.setattr(AutoTokenizer, "from_pretrained", lambda *_, **__: pytest.fail("read again"))
+        found = backbone.tokenizer()
+    assert backbone.tokenizer() is not found  # who had it may have changed it
+    backbone.make_tokenizer_ready()
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"red"', '"teal"'), encoding="utf-8")
+    assert "teal" in backbone.tokenizer().get_vocab() and "teal" not in found.get_vocab()
+
+
 def test_a_tokenizer_without_offsets(tmp_path: Path):
     t5 = CONFIGS["t5"] | {"vocab_size": 384, "decoder_start_token_id": 0}
     AutoModel.from_config(AutoConfig.for_model("t5", **t5)).save_pretrained(tmp_path)

@@ -119,6 +119,13 @@ def test_tokens_of_another_revision_or_of_other_special_tokens_are_made_anew(for
     tokenizer.eos_token = tokenizer.unk_token
     prepare(form(task), Budget(), 0, revision="1+b")
     assert len(loads) == 3
+    # How a tokenizer was last asked to cut and pad is not what it is; which words it knows is.
+    tokenizer(["some text"], truncation=True, max_length=3, padding="max_length")
+    prepare(form(task), Budget(), 0, revision="1+b")
+    assert len(loads) == 3
+    tokenizer.add_tokens("river")
+    prepare(form(task), Budget(), 0, revision="1+b")
+    assert len(loads) == 4
 
 
 def test_a_fork_of_a_tasks_own_goes_no_further(form, monkeypatch):

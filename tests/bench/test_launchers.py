@@ -41,9 +41,15 @@ ASKED = "tabnanny"
 
 
 def run(job: Job, line: Lifeline, threads: int) -> None:
-    """Does no work, and says where it is."""
+    """Does no work, and says where it is. Its backbone's tokenizer was read before."""
     import gc
 
+    from transformers import AutoTokenizer
+
+    from bench.backbones import Backbone
+
+    AutoTokenizer.from_pretrained = None
+    Backbone.find(job.cell.backbone).tokenizer()
     (job.results / job.cell.id).write_text(
         f"{os.getppid()} {getattr(sys.modules.get(ASKED), '__file__', None)} {gc.isenabled()}"
     )
