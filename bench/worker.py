@@ -12,13 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+# What cells need is imported here, once, by the server from which the workers are forked.
 import datasets
+import scipy.stats  # noqa: F401
+import sklearn.metrics  # noqa: F401
 import torch
 import transformers
 from accelerate.utils import set_seed
 from pydantic import ValidationError
-
-# What every cell needs is imported here, once, by the server from which the workers are forked.
 from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: F401
 
 from bench import environment, kernels, ranks

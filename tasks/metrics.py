@@ -1,6 +1,8 @@
 """Metrics by name: from scikit-learn, scipy, seqeval and rouge-score where these have them, else by the definition of
 the official scorer that each names. Fractions, higher is better, unless said otherwise. All take predictions and
-references of equal length, and raise ValueError where they are not."""
+references of equal length, and raise ValueError where they are not.
+
+The libraries are imported where they are called: who reads a suite asks for no score."""
 
 from __future__ import annotations
 
@@ -15,12 +17,11 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from scipy import stats
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
-
 
 def classification(predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
     """Accuracy, and the F1 score averaged over the classes without weights."""
+    from sklearn.metrics import f1_score
+
     return {
         "accuracy": accuracy(predictions, references)["accuracy"],
         "f1_macro": float(f1_score(references, predictions, average="macro", zero_division=0.0)),
@@ -34,17 +35,23 @@ def f1_macro_first(predictions: Sequence[int], references: Sequence[int]) -> dic
 
 def accuracy(predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
     """The share of right answers."""
+    from sklearn.metrics import accuracy_score
+
     return {"accuracy": float(accuracy_score(references, predictions))}
 
 
 def f1_and_accuracy(predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
     """F1 of the class 1, and accuracy: GLUE's for MRPC and QQP."""
+    from sklearn.metrics import f1_score
+
     f1 = float(f1_score(references, predictions, pos_label=1, zero_division=0.0))
     return {"f1": f1} | accuracy(predictions, references)
 
 
 def matthews(predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
     """Matthews' correlation, from -1 to 1 and 0 for a constant prediction, and accuracy: GLUE's for CoLA."""
+    from sklearn.metrics import matthews_corrcoef
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a single label, whose correlation is 0 by convention
         correlation = float(matthews_corrcoef(references, predictions))
@@ -54,6 +61,8 @@ def matthews(predictions: Sequence[int], references: Sequence[int]) -> dict[str,
 def correlations(predictions: Sequence[float], references: Sequence[float]) -> dict[str, float]:
     """Pearson's and Spearman's correlation, from -1 to 1, as GLUE has them for STS-B; 0 where either side is constant
     or there are fewer than two."""
+    from scipy import stats
+
     if len(predictions) != len(references):
         raise ValueError(f"{len(predictions)} predictions of {len(references)} references")
     if len(set(predictions)) < 2 or len(set(references)) < 2:
