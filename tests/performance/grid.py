@@ -245,7 +245,7 @@ def table_of(grid: Grid, precision: str, seconds: float, ours: Side, alone: Side
     shared = theirs.accuracy.keys() & ours.accuracy.keys()
     table.note(
         f"`bench run` took {seconds:.0f} s, of which {ours.once:.0f} s once; as many scripts would take"
-        f" {each * grid.cells:.0f} s, as {len(theirs.accuracy)} of them say: {each * grid.cells / seconds:.1f} times as"
+        f" {each * grid.cells:.0f} s, as {len(theirs.accuracy)} of them say: {each * grid.cells / seconds:.2f} times as"
         f" long (promised: {FASTER[precision]:g}). Mean test accuracy of the cells that both ran:"
         f" {mean(ours.accuracy[cell] for cell in shared):.3f}, and"
         f" {mean(theirs.accuracy[cell] for cell in shared):.3f} of scripts."

@@ -118,7 +118,7 @@ def test_what_causes_are_worth_adds_up_to_the_difference():
     # none in the rest, which is 1 s of theirs, and of ours 0.25 with 0.75 of what is done once.
     assert list(worth.values()) == ["48%", "28%", "11%", "10%", "0%", "14%", ""]
     assert worth["· of it padding"] == "11%"  # a fifth of 4 s
-    assert "3.6 times as long" in found.notes[0] and "0.750, and 0.500 of scripts" in found.notes[0]
+    assert "3.64 times as long" in found.notes[0] and "0.750, and 0.500 of scripts" in found.notes[0]
 
 
 def test_where_nothing_was_gained_nothing_has_a_share():
