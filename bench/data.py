@@ -213,7 +213,7 @@ def _cache_key(form: Form, revision: str) -> str:
         digest.update(file.read_bytes())
     backend = form.tokenizer.backend_tokenizer.to_str()
     # Before these stands what the last call asked for, not what the tokenizer is.
-    digest.update(backend[backend.index('"added_tokens"') :].encode())
+    digest.update(backend[max(backend.find('"added_tokens"'), 0) :].encode())
     readable = "".join(c if c.isalnum() or c in "_-" else "_" for c in task.name)[:60]
     return f"{readable}-{digest.hexdigest()[:16]}"
 

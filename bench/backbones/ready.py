@@ -14,7 +14,7 @@ from bench.backbones.places import Plain
 def make(spec: str, base: Path) -> None:
     """Reads a backbone's tokenizer, where it is in a folder: what is on the hub or converted may take long to have.
     A relative path is seen from `base`. Raises BackboneError."""
-    if not spec.startswith(EMBEDDED_PREFIX) and not (base / spec).is_dir():
+    if not spec.startswith(EMBEDDED_PREFIX) and not (base / Path(spec).expanduser() / "config.json").is_file():
         return
     backbone = Backbone.find(spec, base)
     if not isinstance(backbone.place, Plain):

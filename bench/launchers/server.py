@@ -87,9 +87,9 @@ if scheduler := os.environ.pop(SCHEDULER, None):
     os.environ.pop(SAFE_PATH, None)
     _asked = Path(os.environ.pop(ASKED))
     gc.disable()  # nothing that is imported becomes garbage
-    _have_what_was_asked_for()
     # Ctrl-C is the scheduler's to answer, also while the server imports. Python gives a fork what it finds here: a
     # worker would die of it, with a traceback, before it can say no.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.excepthook = _say
     os.fork = fork_patiently
+    _have_what_was_asked_for()
