@@ -63,7 +63,8 @@ def test_workers_are_forked_from_the_server_that_was_begun_early_and_find_there_
     plugin = tmp_path / "plugins" / f"{ASKED}.py"
     plugin.parent.mkdir()
     plugin.touch()
-    monkeypatch.syspath_prepend(plugin.parent)
+    # What is no text there Python passes over.
+    monkeypatch.setattr(sys, "path", [str(plugin.parent), tmp_path, *sys.path])
     early = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
     launcher = local.LocalLauncher(preload=[ASKED, "no.such.module"], work=__name__)
     said = []
