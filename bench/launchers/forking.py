@@ -30,16 +30,16 @@ WORKER = "bench.worker"
 def begin(results: Path, work: str = WORKER) -> None:
     """Sees to it that it runs, for cells whose results go into this folder, and imports `work`. Raises OSError where no
     process can be started."""
-    _ask()
     with _prepared(results, work):
+        _ask()
         forkserver.ensure_running()
 
 
 def start(worker: BaseProcess, job: Job, work: str, modules: Sequence[str]) -> None:
     """Has it fork a worker for the job, once it has imported the `modules` and made ready what it can of the backbone;
     one that has died is replaced. Raises OSError and EOFError where no process can be started."""
-    _ask(modules, (job.cell.backbone, str(job.base)))
     with _prepared(job.results, work):
+        _ask(modules, (job.cell.backbone, str(job.base)))
         worker.start()
 
 
@@ -47,7 +47,7 @@ def _ask(modules: Sequence[str] = (), *backbones: tuple[str, str]) -> None:
     """Writes down what the server is to have for the next worker, and where it finds modules: where workers do, who are
     given this path."""
     with contextlib.suppress(OSError):  # on a full disk: workers do it themselves
-        path = [each or os.getcwd() for each in sys.path if isinstance(each, str)]  # Python passes over others
+        path = [each or os.getcwd() for each in sys.path]
         wanted = json.dumps({"path": path, "modules": list(modules), "backbones": backbones})
         if not (asked := _asked()).exists() or asked.read_text(encoding="utf-8") != wanted:
             write_atomically(asked, wanted)
@@ -63,7 +63,7 @@ def _prepared(results: Path, work: str) -> Iterator[None]:
     # Inherited by the server and its workers: a fork needs no second pool.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     forkserver.set_forkserver_preload([server.__name__, work])
-    with _environment(results), _without_main():
+    with _environment(results), _without_main(), _path_of_text():
         yield
 
 
@@ -99,3 +99,14 @@ def _without_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
+def _path_of_text() -> Iterator[None]:
+    """Python passes over what is no text in its path, as a Path; multiprocessing would write it into a command."""
+    before = sys.path[:]
+    sys.path[:] = [each for each in before if isinstance(each, str)]
+    try:
+        yield
+    finally:
+        sys.path[:] = before

@@ -59,12 +59,12 @@ def run(job: Job, line: Lifeline, threads: int) -> None:
 def test_workers_are_forked_from_the_server_that_was_begun_early_and_find_there_what_was_asked_for_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(sys, "path", [tmp_path, *sys.path])  # no text, which Python passes over
     forking.begin(tmp_path, __name__)
     plugin = tmp_path / "plugins" / f"{ASKED}.py"
     plugin.parent.mkdir()
     plugin.touch()
-    # What is no text there Python passes over.
-    monkeypatch.setattr(sys, "path", [str(plugin.parent), tmp_path, *sys.path])
+    monkeypatch.syspath_prepend(plugin.parent)
     early = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
     launcher = local.LocalLauncher(preload=[ASKED, "no.such.module"], work=__name__)
     said = []
