@@ -47,7 +47,7 @@ def _ask(modules: Sequence[str] = (), *backbones: tuple[str, str]) -> None:
     """Writes down what the server is to have for the next worker, and where it finds modules: where workers do, who are
     given this path."""
     with contextlib.suppress(OSError):  # on a full disk: workers do it themselves
-        path = [each or os.getcwd() for each in sys.path]
+        path = [each for each in sys.path if each]  # not the current folder
         wanted = json.dumps({"path": path, "modules": list(modules), "backbones": backbones})
         if not (asked := _asked()).exists() or asked.read_text(encoding="utf-8") != wanted:
             write_atomically(asked, wanted)
