@@ -21,6 +21,7 @@ from bench.locking import only_one
 from bench.resolved_suite import ResolvedSuite
 from bench.shared_profiles import SharedProfiles
 from bench.suite import BUILT_IN, Suite
+from bench.waiting import Waiting
 from records import files
 from records.cell import Cell
 from records.record import Manifest, Record
@@ -75,7 +76,7 @@ class Scheduler:
         self.shard = shard
         self.results = store.root.absolute()
         self.base = suite.path.parent.absolute()
-        self.train: deque[Job] = deque()
+        self.train = Waiting(len(slots))
         self.profile: deque[Job] = deque()
         self.stamps: dict[str, tuple[int, int] | None] = {}
         self.standing: dict[str, Record] = {}
@@ -217,6 +218,7 @@ class Scheduler:
                 continue
             self.standing[cell_id] = record
             self.shared.know(record)
+            self.train.learn(record)
         for record in list(self.standing.values()):
             if record.status == "trained" and self._profiles(record.cell):
                 self._costed(record)
@@ -310,6 +312,8 @@ class Scheduler:
             record = self._record_of_the_dead(job, self._why(running, end), running.seconds)
             self._keep(record, running)
         self.standing[job.cell.id] = record
+        if job.stage == "train":
+            self.train.learn(record)
         if job.stage == "train" and record.status == "trained" and self._profiles(job.cell):
             record = self._costed(record)
         ended(record, job.stage, running.seconds)

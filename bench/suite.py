@@ -25,8 +25,8 @@ BUILT_IN = Path(__file__).parent / "suites"
 
 
 def expand(axes: Axes) -> Iterator[Cell]:
-    """Every cell, in the order in which they run: backbone by backbone and task by task, there with all methods and
-    seeds, so that a run that is cut short has whole comparisons."""
+    """Every cell, in the order in which they run, but for the last ones (`bench.waiting`): backbone by backbone and
+    task by task, there with all methods and seeds, so that a run that is cut short has whole comparisons."""
     forgetting = {axes.forgetting.name: axes.forgetting.revision} if axes.forgetting else {}
     for spec, backbone in axes.backbones.items():
         for name, task in axes.tasks.items():
@@ -90,7 +90,7 @@ class Suite:
 
     @cached_property
     def cells(self) -> dict[str, Cell]:
-        """By id, in the order in which they run."""
+        """By id, in the order of `expand`."""
         return {cell.id: cell for cell in expand(self.axes)}
 
     def plugin_files(self, cell: Cell) -> tuple[Path, ...]:
