@@ -4,7 +4,7 @@ Drawing what dropout leaves out took a sixth of a training step of MiniLM, and a
 has no fused kernel on a processor, about as much again. Under autocast, what several linear layers read was converted
 by each of them, and weights that nothing changes by each pass. All are replaced at the dispatcher: models, methods and
 plugins meet them without knowing. What is computed is the same but for rounding (`_Linear`); which of the random
-numbers leaves out what is not.
+numbers leaves out what is not, nor are the weights that `attention` gives beside its answer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
 from torch import nn
@@ -21,6 +22,9 @@ from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # Held for as long as the process lives: with it the kernels would go.
 _library: torch.library.Library | None = None
@@ -127,12 +131,15 @@ def attention(
             bias = bias.clamp(min=torch.finfo(bias.dtype).min)
     scale = size**-0.5 if scale is None else scale
     if _transformed() or dropout_mask is not None or (bias is not None and bias.requires_grad):
-        left = None if dropout_mask is None else dropout_mask.expand(*lead, length, keys).reshape(-1, length, keys)
+        left = None
+        if dropout_mask is not None and dropout_p:  # which without dropout PyTorch does not look at
+            left = dropout_mask.expand(*lead, length, keys).reshape(-1, length, keys)
         found, kept = _by_steps(q, k, v, bias, lead, scale, dropout_p, left)
     else:
         found, kept = _Attended.apply(q, k, v, bias, lead, scale, dropout_p)  # type: ignore[no-untyped-call]
     found = found.view(*lead, length, value.shape[-1])
-    found = _side_by_side(found, kind) if len(lead) > 1 else found.to(kind)
+    # Whoever gets it may change it: autograd has a tensor of its own.
+    found = _side_by_side(found, kind) if len(lead) > 1 else found.to(kind, copy=True)
     if mask is not None and blind:
         found = found * (mask > -torch.inf).any(-1, keepdim=True).to(kind)
     return found, kept.view(*lead, length, keys)
@@ -143,6 +150,18 @@ def _may_be_blind(mask: Tensor) -> bool:
     return _transformed() or not mask.shape[-1] or not bool((mask.detach().amax(-1) > -torch.inf).all())
 
 
+def _in_full_precision(function: Callable[P, T]) -> Callable[P, T]:
+    """Under autocast, too."""
+
+    @wraps(function)
+    def inner(*arguments: P.args, **options: P.kwargs) -> T:
+        with torch.autocast("cpu", enabled=False):
+            return function(*arguments, **options)
+
+    return inner
+
+
+@_in_full_precision
 def _by_steps(
     query: Tensor,
     key: Tensor,
@@ -154,7 +173,7 @@ def _by_steps(
     left: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Attention of (batch × heads, length, size), and its weights, by operations that can be differentiated as often as
-    one likes; `left` says which weights remain. The `bias` may be spread over `lead`, which is batch and heads."""
+    one likes; `left` says which weights dropout leaves. The `bias` may be spread over `lead`, batch and heads."""
     scores = torch.bmm(query * scale, key.transpose(1, 2))
     if bias is not None:
         scores = (scores.view(*lead, *scores.shape[1:]) + bias).view(scores.shape)
@@ -169,11 +188,12 @@ def _up(dropout_p: float) -> float:
 
 
 class _Attended(torch.autograd.Function):
-    """The same in place, with less held for the way back: of dropout the weights that it leaves, and of the softmax's
-    gradient what Dao et al. (2022, appendix B.2) make of it, each query's answer times its gradient. Not the weights
-    are scaled up for those left out, but what is made of them."""
+    """What `_by_steps` computes, written over its own intermediate results, with less held for the way back: of dropout
+    the weights that it leaves, and of the softmax's gradient what Dao et al. (2022, appendix B.2) make of it, each
+    query's answer times its gradient. Not the weights are scaled up for those left out, but what is made of them."""
 
     @staticmethod
+    @_in_full_precision
     def forward(
         ctx: Any,
         query: Tensor,
@@ -190,22 +210,22 @@ class _Attended(torch.autograd.Function):
         torch.softmax(weights, -1, out=weights)
         kept = torch.empty_like(weights).bernoulli_(1 - dropout_p).mul_(weights) if dropout_p else weights
         found = _product(kept, value, _up(dropout_p))
-        ctx.save_for_backward(query, key, value, bias, weights, kept, found)
+        ctx.save_for_backward(query, key, value, weights, kept, found)
         ctx.mark_non_differentiable(kept)
         ctx.set_materialize_grads(False)  # of zeros, for what has no gradient
-        ctx.lead, ctx.scale, ctx.dropout_p = lead, scale, dropout_p
+        ctx.scale, ctx.dropout_p = scale, dropout_p
         return found, kept
 
     @staticmethod
+    @_in_full_precision
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, bias, weights, kept, found = ctx.saved_tensors
+        query, key, value, weights, kept, found = ctx.saved_tensors
         given, up = gradients[0], _up(ctx.dropout_p)
         of_query = of_key = of_value = None
         if given is None:
             return (None,) * 7
         if torch.is_grad_enabled():  # to be differentiated once more
-            left = kept != 0
-            found, _ = _by_steps(query, key, value, bias, ctx.lead, ctx.scale, ctx.dropout_p, left)
+            found = _again(query, key, value, weights, kept, ctx.scale, ctx.dropout_p)
             wanted = [each for each in (query, key, value) if each.requires_grad]
             made = iter(torch.autograd.grad(found, wanted, given, create_graph=True))
             return (*(next(made) if each.requires_grad else None for each in (query, key, value)), *[None] * 4)
@@ -221,10 +241,19 @@ class _Attended(torch.autograd.Function):
         return of_query, of_key, of_value, None, None, None, None
 
 
+def _again(
+    query: Tensor, key: Tensor, value: Tensor, weights: Tensor, kept: Tensor, scale: float, dropout_p: float
+) -> Tensor:
+    """The answer that was found with these weights, by steps. What its mask was is seen from the weights: whoever gave
+    it may have changed it since."""
+    with torch.no_grad():
+        hidden = weights.log() - torch.bmm(query * scale, key.transpose(1, 2))
+    return _by_steps(query, key, value, hidden, hidden.shape[:1], scale, dropout_p, kept != 0)[0]
+
+
 def _product(left: Tensor, right: Tensor, times: float) -> Tensor:
-    """Of matrices (any, rows, inner) and (any, inner, columns), scaled; also under autocast in their own precision."""
-    made = left.new_empty(len(left), left.shape[1], right.shape[2])
-    return torch.baddbmm(made, left, right, beta=0, alpha=times, out=made)
+    """Of matrices (any, rows, inner) and (any, inner, columns), scaled."""
+    return torch.baddbmm(left.new_empty(()), left, right, beta=0, alpha=times)
 
 
 def _full(tensor: Tensor) -> Tensor:

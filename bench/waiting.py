@@ -8,7 +8,6 @@ from bench.job import Job
 from records.cell import Cell
 from records.record import Record
 
-
 # Of so many for each slot the longest comes first. More would do little for the end of a run, and leave one that is cut
 # short with fewer whole comparisons.
 LAST = 4

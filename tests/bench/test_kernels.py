@@ -170,14 +170,54 @@ def test_attention_with_dropout_is_that_of_pytorch_for_what_was_left_out(heads: 
     torch.testing.assert_close(once, of_theirs)
 
 
-def test_the_way_back_through_attention_is_in_full_precision_also_under_autocast() -> None:
+@pytest.mark.parametrize("once_more", [False, True])
+def test_attention_and_the_way_back_are_in_full_precision_also_under_autocast(once_more: bool) -> None:
     torch.manual_seed(9)
     inputs = [torch.randn(2, 3, 7, 8, requires_grad=True) for _ in range(3)]
-    found = kernels.attention(*inputs)[0]
-    outside = torch.autograd.grad(found.sum(), inputs, retain_graph=True)
+    left = torch.rand(2, 3, 7, 7) > 0.2
+
+    def attended() -> tuple[torch.Tensor, ...]:
+        found = kernels.attention(*inputs)[0]
+        steps = kernels.attention(*inputs, dropout_p=0.2, dropout_mask=left)[0]
+        return found, steps, *torch.autograd.grad(found.sum(), inputs, create_graph=once_more)
+
+    outside = attended()
     with torch.autocast("cpu", torch.bfloat16):
-        within = torch.autograd.grad(found.sum(), inputs)
+        within = attended()
     torch.testing.assert_close(within, outside, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dropout_p", [0.0, 0.2])
+def test_a_mask_that_changes_after_attention_changes_nothing(dropout_p: float) -> None:
+    """As PyTorch's own, which has no need of it on the way back."""
+    inputs, mask = _inputs(5, 9, torch.float64), torch.randn(2, 3, 5, 9, dtype=torch.float64)
+    mask[..., 2] = -torch.inf
+    grads = []
+    for changed in (False, True):
+        torch.manual_seed(9)
+        found = kernels.attention(*inputs, mask, dropout_p=dropout_p)[0]
+        if changed:
+            mask.zero_()
+        once = torch.autograd.grad(found.square().sum(), inputs, create_graph=True)
+        grads.append((*once, *torch.autograd.grad(sum(each.square().sum() for each in once), inputs)))
+    torch.testing.assert_close(*grads)
+
+
+def test_a_mask_of_dropout_counts_where_there_is_dropout() -> None:
+    inputs, left = _inputs(5, 9, torch.float64), torch.rand(2, 3, 5, 9) > 0.5
+    for p in (0.0, 0.5):
+        theirs = torch.ops.aten._scaled_dot_product_attention_math(*inputs, dropout_p=p, dropout_mask=left)[0]
+        torch.testing.assert_close(kernels.attention(*inputs, dropout_p=p, dropout_mask=left)[0], theirs)
+
+
+def test_gradients_for_several_losses_at_once_are_those_of_each() -> None:
+    inputs = _inputs(5, 9, torch.float64)
+    found = kernels.attention(*inputs, _mask(3, 9))[0]
+    given = torch.randn(4, *found.shape, dtype=torch.float64)
+    together = torch.autograd.grad(found, inputs, given, is_grads_batched=True, retain_graph=True)
+    apart = [torch.autograd.grad(found, inputs, each, retain_graph=True) for each in given]
+    for ours, theirs in zip(together, zip(*apart, strict=True), strict=True):
+        torch.testing.assert_close(ours, torch.stack(theirs))
 
 
 def test_gradients_of_attention_are_those_of_its_differences() -> None:
@@ -267,6 +307,14 @@ assert held() is None
 def test_nothing_is_held_once_autocast_has_ended() -> None:
     done = subprocess.run([sys.executable, "-W", "error", "-c", HELD], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_attention_gives_may_be_changed() -> None:
+    inputs = [torch.randn(2, 7, 8, requires_grad=True) for _ in range(3)]
+    expected = torch.autograd.grad(2 * kernels.attention(*inputs)[0].sum(), inputs)
+    found = kernels.attention(*inputs)[0]
+    found *= 2
+    torch.testing.assert_close(torch.autograd.grad(found.sum(), inputs), expected)
 
 
 def test_what_attention_gives_is_laid_out_as_models_put_it_next_and_may_be_changed() -> None:
