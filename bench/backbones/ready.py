@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from pathlib import Path
 
 import transformers
@@ -19,8 +20,10 @@ def make(spec: str, base: Path) -> None:
     backbone = Backbone.find(spec, base)
     if not isinstance(backbone.place, Plain):
         return
-    transformers.logging.set_verbosity_error()  # what it has to say goes into the logs of workers
-    backbone.make_tokenizer_ready()
+    transformers.logging.set_verbosity_error()  # nobody would know which cell it is about
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        backbone.make_tokenizer_ready()
     # transformers writes out and compiles how it renames the weights of all its models, for every process that loads
     # one; a release that does so elsewhere is none the worse.
     with contextlib.suppress(ImportError):

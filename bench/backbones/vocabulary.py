@@ -21,7 +21,10 @@ _ready: dict[tuple[Any, ...], PreTrainedTokenizerBase] = {}
 
 def make_ready(folder: Path, spec: str, embeddings: int | None) -> None:
     """Reads the tokenizer for whoever loads it next, here or in a fork of this process. Raises as `load` does."""
-    _ready[_read_from(folder, spec, embeddings)] = _read(folder, spec, embeddings)
+    before = _read_from(folder, spec, embeddings)
+    tokenizer = _read(folder, spec, embeddings)
+    if before == _read_from(folder, spec, embeddings):  # or nobody knows of which files it is
+        _ready[before] = tokenizer
 
 
 def load(folder: Path, spec: str, embeddings: int | None) -> PreTrainedTokenizerBase:
@@ -38,7 +41,7 @@ def load(folder: Path, spec: str, embeddings: int | None) -> PreTrainedTokenizer
 def _read_from(folder: Path, spec: str, embeddings: int | None) -> tuple[Any, ...]:
     """What tells a tokenizer from others, and its files from what they were."""
     states = [(path, path.stat()) for path in read_with(folder) if path.exists()]
-    files = tuple((path, state.st_ino, state.st_size, state.st_mtime_ns) for path, state in states)
+    files = tuple((path, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for path, state in states)
     return folder, spec, embeddings, files
 
 

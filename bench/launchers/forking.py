@@ -36,10 +36,12 @@ def begin(results: Path, work: str = WORKER) -> None:
 
 
 def start(worker: BaseProcess, job: Job, work: str, modules: Sequence[str]) -> None:
-    """Has it fork a worker for the job, once it has imported the `modules` and made ready what it can of the backbone;
-    one that has died is replaced. Raises OSError and EOFError where no process can be started."""
+    """Has it fork a worker for the job, once it has imported the `modules` and, for `bench.worker`, made ready what it
+    can of the backbone; a server that has died is replaced. Raises OSError and EOFError where no process can be
+    started."""
     with _prepared(job.results, work):
-        _ask(modules, (job.cell.backbone, str(job.base)))
+        backbones = [(job.cell.backbone, str(job.base))] if WORKER in (work, *modules) else []
+        _ask(modules, *backbones)
         worker.start()
 
 
@@ -47,10 +49,15 @@ def _ask(modules: Sequence[str] = (), *backbones: tuple[str, str]) -> None:
     """Writes down what the server is to have for the next worker, and where it finds modules: where workers do, who are
     given this path."""
     with contextlib.suppress(OSError):  # on a full disk: workers do it themselves
-        path = [each for each in sys.path if each]  # not the current folder
-        wanted = json.dumps({"path": path, "modules": list(modules), "backbones": backbones})
+        wanted = json.dumps({"path": _path(), "modules": list(modules), "backbones": backbones})
         if not (asked := _asked()).exists() or asked.read_text(encoding="utf-8") != wanted:
             write_atomically(asked, wanted)
+
+
+def _path() -> list[str]:
+    """Where modules are found. Not in the current folder where that stands as '', which follows the process about; what
+    a script or an entry of PYTHONPATH names stays, whatever it is."""
+    return [each for each in sys.path if each]
 
 
 def _asked() -> Path:
@@ -63,18 +70,21 @@ def _prepared(results: Path, work: str) -> Iterator[None]:
     # Inherited by the server and its workers: a fork needs no second pool.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     forkserver.set_forkserver_preload([server.__name__, work])
-    with _environment(results), _without_main(), _path_of_text():
+    with _path_of_text(), _environment(results), _without_main():
         yield
 
 
 @contextlib.contextmanager
 def _environment(results: Path) -> Iterator[None]:
-    """What a server reads that is started now: whose it is, what to have, and that the current folder is not on its
-    path. By the mark are known all processes that come of it."""
+    """What a server reads that is started now: whose it is, what to have, and where it finds itself: in the tree that
+    is at work here, of which there may be several on one machine. By the mark are known all processes that come of
+    it."""
     added = {
         server.SCHEDULER: str(os.getpid()),
         server.ASKED: str(_asked()),
         server.SAFE_PATH: "1",
+        server.PATH: os.pathsep.join(_path()),
+        server.PATH_BEFORE: os.environ.get(server.PATH, ""),
         leftovers.RUN: leftovers.mark(results),
     }
     before = {name: os.environ.get(name) for name in added}

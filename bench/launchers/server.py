@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from bench.lifeline import die_with
 from records.text import described
@@ -21,6 +22,9 @@ from records.text import described
 SCHEDULER = "BENCH_SCHEDULER"
 ASKED = "BENCH_ASKED"
 SAFE_PATH = "PYTHONSAFEPATH"
+# Had by the server alone; what plugins start gets what it was before.
+PATH = "PYTHONPATH"
+PATH_BEFORE = "BENCH_PYTHONPATH"
 
 # Between tries to fork a worker.
 SECONDS_BETWEEN_FORKS = (0.1, 0.5, 2.0)
@@ -62,14 +66,20 @@ def fork_patiently() -> int:
     return pid
 
 
-def _have_what_was_asked_for() -> None:
-    """From where the scheduler has it: another's package of the same name, once imported, would be every worker's. What
-    cannot be had here a worker will fail to have, and say so."""
+def _what_was_asked_for() -> dict[str, Any]:
+    """Nothing, where that cannot be read. What it names is had from where the scheduler has it: another's package of
+    the same name, once imported, would be every worker's."""
     try:
-        asked = json.loads(_asked.read_text(encoding="utf-8"))
+        asked: dict[str, Any] = json.loads(_asked.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return
+        return {"modules": [], "backbones": []}
     sys.path[:] = asked["path"]
+    return asked
+
+
+def _have_what_was_asked_for() -> None:
+    """What cannot be had here a worker will fail to have, and say so."""
+    asked = _what_was_asked_for()
     for name in asked["modules"]:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
@@ -85,6 +95,9 @@ def _have_what_was_asked_for() -> None:
 if scheduler := os.environ.pop(SCHEDULER, None):
     die_with(int(scheduler))
     os.environ.pop(SAFE_PATH, None)
+    os.environ.pop(PATH, None)
+    if before := os.environ.pop(PATH_BEFORE, ""):
+        os.environ[PATH] = before
     _asked = Path(os.environ.pop(ASKED))
     gc.disable()  # nothing that is imported becomes garbage
     # Ctrl-C is the scheduler's to answer, also while the server imports. Python gives a fork what it finds here: a
@@ -92,4 +105,4 @@ if scheduler := os.environ.pop(SCHEDULER, None):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.excepthook = _say
     os.fork = fork_patiently
-    _have_what_was_asked_for()
+    _what_was_asked_for()  # for its path, from which the server is about to import what all workers do

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import (
+    TOKENIZER_MAPPING,
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
@@ -19,7 +21,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from bench.backbones import Asked, Backbone, BackboneError
+from bench.backbones import Asked, Backbone, BackboneError, ready
+from bench.backbones.places import read_with
 from bench.backbones.vocabulary import unknown_share
 from bench.data import DataError, prepare
 from bench.forms.base import Head
@@ -28,6 +31,9 @@ from bench.suite import Suite, SuiteError
 from records.cell import Budget
 from tests.bench.test_caches import Words
 from tests.methods.tiny import CONFIGS, batch
+
+LEARNED = ("bert", "roberta", "xlm-roberta", "electra", "distilbert", "albert", "gpt2", "opt", "bart")
+ROTARY = ("modernbert", "llama", "mistral", "qwen2", "qwen3", "gemma")
 
 
 @pytest.fixture
@@ -164,8 +170,46 @@ def test_a_tokenizer_that_is_ready_is_had_once_and_while_its_files_are_as_they_w
     assert backbone.tokenizer() is not found  # who had it may have changed it
     backbone.make_tokenizer_ready()
     path = folder / "tokenizer.json"
-    path.write_text(path.read_text(encoding="utf-8").replace('"red"', '"teal"'), encoding="utf-8")
-    assert "teal" in backbone.tokenizer().get_vocab() and "teal" not in found.get_vocab()
+    before = path.stat()
+    path.write_text(path.read_text(encoding="utf-8").replace('"red"', '"tan"'), encoding="utf-8")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert "tan" in backbone.tokenizer().get_vocab() and "tan" not in found.get_vocab()
+
+
+def test_a_tokenizer_whose_files_changed_while_it_was_read_is_not_ready(folder: Path, monkeypatch):
+    read = AutoTokenizer.from_pretrained
+    path, asked = folder / "tokenizer.json", []
+
+    def read_and_change(*_: object, **__: object) -> object:
+        asked.append(read(folder))
+        os.utime(path)
+        return asked[-1]
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", read_and_change)
+    backbone = Backbone.find(str(folder))
+    backbone.make_tokenizer_ready()
+    assert backbone.tokenizer() is not asked[0]
+
+
+def test_what_is_near_and_cheap_to_have_is_made_ready(folder: Path, monkeypatch):
+    made = []
+    monkeypatch.setattr(Backbone, "make_tokenizer_ready", lambda backbone: made.append(backbone.spec))
+    monkeypatch.setenv("HOME", str(folder.parent))
+    (folder.parent / "model.gguf").touch()
+    (folder.parent / "organisation" / "name").mkdir(parents=True)  # a cache of its own making, without a configuration
+    for spec in ("model", "~/model", str(folder), "embedded:minilm-l6", "model.gguf", "organisation/name", "none"):
+        ready.make(spec, folder.parent)
+    assert made == ["model", "~/model", str(folder), "embedded:minilm-l6"]
+
+
+@pytest.mark.parametrize("architecture", [*LEARNED, "qwen2", "gemma", "t5", "deberta-v2"])
+def test_whatever_a_tokenizer_is_read_from_tells_a_folder_from_others(architecture: str, tmp_path: Path):
+    names = set(TOKENIZER_MAPPING[type(AutoConfig.for_model(architecture))].vocab_files_names.values())
+    assert names
+    for name in names:
+        (tmp_path / name).touch()
+    assert names <= {path.name for path in read_with(tmp_path)}
 
 
 def test_a_tokenizer_without_offsets(tmp_path: Path):
@@ -186,10 +230,6 @@ def test_tokens_beyond_the_embeddings(folder: Path):
     model.resize_token_embeddings(len(tokenizer))
     model.save_pretrained(folder)
     Backbone.find(str(folder)).check()
-
-
-LEARNED = ("bert", "roberta", "xlm-roberta", "electra", "distilbert", "albert", "gpt2", "opt", "bart")
-ROTARY = ("modernbert", "llama", "mistral", "qwen2", "qwen3", "gemma")
 
 
 @pytest.mark.parametrize("architecture", [*LEARNED, *ROTARY, "t5", "deberta-v2"])

@@ -17,6 +17,7 @@ from bench import cli
 from bench.job import Job
 from bench.launchers import forking, local
 from bench.lifeline import Lifeline
+from tests.conftest import ROOT
 from tests.reports import synthetic_results as synthetic
 
 
@@ -66,7 +67,7 @@ def test_workers_are_forked_from_the_server_that_was_begun_early_and_find_there_
     plugin.touch()
     monkeypatch.syspath_prepend(plugin.parent)
     early = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-    launcher = local.LocalLauncher(preload=[ASKED, "no.such.module"], work=__name__)
+    launcher = local.LocalLauncher(preload=["bench.worker", ASKED, "no.such.module"], work=__name__)
     said = []
     for seed in (0, 1):
         cell = synthetic.cell("lora", "rotten_tomatoes", seed)
@@ -75,6 +76,39 @@ def test_workers_are_forked_from_the_server_that_was_begun_early_and_find_there_
             list(launcher.wait(timeout=1))
         said.append((tmp_path / cell.id).read_text())
     assert said == [f"{early} {plugin} True"] * 2
+
+
+def test_workers_are_of_the_tree_whose_scheduler_started_them(tmp_path: Path):
+    """Of several on one machine another may be the one that is installed."""
+    for each in ("bench", "records", "methods", "tasks", "tests"):
+        (tmp_path / each).symlink_to(ROOT / each)
+    (tmp_path / "who.py").write_text(
+        "import os, bench.launchers.server as server\n"
+        "def run(job, line, threads):\n"
+        "    said = server.__file__, os.environ.get('PYTHONPATH')\n"
+        "    (job.results / 'who').write_text(repr(said))\n"
+    )
+    script = f"""
+        import sys
+        sys.path[:] = [{str(tmp_path)!r}, *(each for each in sys.path if each not in ("", {str(ROOT)!r}))]
+        from pathlib import Path
+        from bench.job import Job
+        from bench.launchers import local
+        from tests.reports.synthetic_results import cell
+        results = Path({str(tmp_path)!r})
+        launcher = local.LocalLauncher(work="who")
+        launcher.start(Job(cell("lora", "rotten_tomatoes", 0), "train", results, results, (), 1), local.Slot(0, 1))
+        while launcher.running:
+            list(launcher.wait(timeout=1))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    for path in ("/nowhere", None):
+        environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run(
+            command, cwd="/", env=environ | ({"PYTHONPATH": path} if path else {}), capture_output=True, text=True
+        )
+        told = (tmp_path / "who").read_text() if not done.returncode else done.stderr
+        assert told == repr((f"{tmp_path}/bench/launchers/server.py", path))
 
 
 def test_bench_run_begins_its_server_before_it_reads_the_suite_and_takes_it_along(tmp_path: Path):
