@@ -280,7 +280,8 @@ class Scheduler:
             return True
         for slot in self.slots:
             if self.train and slot.index not in running:
-                self._start(self.train.popleft(), slot)
+                busy = [(run.job.cell, run.seconds) for run in running.values()]
+                self._start(self.train.popleft(busy), slot)
         return bool(self.train or self.profile)
 
     def _start(self, job: Job, slot: Slot) -> None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bench.job import Job
 from records.cell import Cell
 from records.record import Record
 
-# Of so many for each slot the longest comes first. More would do little for the end of a run, and leave one that is cut
-# short with fewer whole comparisons.
+# So many for each slot are the last ones. More would do little for the end of a run, and leave one that is cut short
+# with fewer whole comparisons.
 LAST = 4
 
 
 class Waiting:
-    """In the order in which they came; but of the last ones, if it is known of all how long another seed of theirs
-    took, the longest first: a long one that starts last is waited for by all slots but its own (Graham 1969, Bounds on
-    multiprocessing timing anomalies)."""
+    """In the order in which they came; but the last ones, if it is known of all how long another seed of theirs took,
+    such that all slots end together: a long one that starts last is waited for by all the others."""
 
     def __init__(self, slots: int) -> None:
         self._last = LAST * slots
@@ -37,13 +36,50 @@ class Waiting:
         """Takes note of how long a cell took."""
         self._took[_key(record.cell)] = record.seconds
 
-    def popleft(self) -> Job:
-        """The next, which no longer waits. Raises IndexError where there is none."""
+    def popleft(self, busy: Sequence[tuple[Cell, float]] = ()) -> Job:
+        """The next for a slot that is free, which no longer waits. `busy` has what the other slots are at, and for how
+        many seconds already. Raises IndexError where none waits."""
         keys = [_key(job.cell) for job in self._jobs[: self._last + 1]]
-        if len(keys) > self._last or not self._took.keys() >= set(keys):
+        if not keys or len(keys) > self._last or not self._took.keys() >= set(keys):
             return self._jobs.pop(0)
         took = [self._took[key] for key in keys]
-        return self._jobs.pop(took.index(max(took)) if took else 0)
+        left = [max(0.0, self._took.get(_key(cell), 0.0) - seconds) for cell, seconds in busy]
+        slot_of = shared_out(took, [0.0, *left])
+        ours = [index for index, slot in enumerate(slot_of) if slot == 0] or range(len(took))
+        return self._jobs.pop(max(ours, key=lambda index: took[index]))
+
+
+def shared_out(took: Sequence[float], free: Sequence[float]) -> list[int]:
+    """The slot of each job that takes so many seconds, where slots are `free` in so many, such that the last ends
+    early: the longest jobs first to whichever is free first (Graham 1969, Bounds on multiprocessing timing anomalies:
+    with all free at once it takes at most a third more than the best), then what ends last changes with others until
+    that does not help."""
+    ends, slot_of = list(free), [0] * len(took)
+    for job in sorted(range(len(took)), key=lambda job: -took[job]):
+        slot_of[job] = ends.index(min(ends))
+        ends[slot_of[job]] += took[job]
+    while change := _change(took, ends, slot_of):
+        for job, slot in change:
+            ends[slot_of[job]] -= took[job]
+            ends[slot] += took[job]
+            slot_of[job] = slot
+    return slot_of
+
+
+def _change(took: Sequence[float], ends: Sequence[float], slot_of: Sequence[int]) -> list[tuple[int, int]]:
+    """Of the slot that ends last one job to another slot, maybe for one from there, where that helps most; each with
+    its new slot. Empty where none helps."""
+    last = ends.index(max(ends))
+    best, found = ends[last] - 1e-6, list[tuple[int, int]]()
+    others: list[tuple[int | None, int]] = [*((None, slot) for slot in range(len(ends))), *enumerate(slot_of)]
+    for job in (job for job, slot in enumerate(slot_of) if slot == last):
+        for other, slot in others:
+            if slot != last:
+                more = took[job] - (0 if other is None else took[other])
+                end = max(ends[last] - more, ends[slot] + more)
+                if end < best:
+                    best, found = end, [(job, slot), *([] if other is None else [(other, last)])]
+    return found
 
 
 def _key(cell: Cell) -> tuple[str, str, str]:

@@ -105,7 +105,7 @@ def run_suite(folder: Path, suite: Mapping[str, Any], slots: int | None = None) 
     began = time.monotonic()
     seen = stamped.run_suite(folder, suite, folder / "cache", slots)
     ended = time.monotonic()
-    # The server from which workers are forked is started with the first of them: it is there once.
+    # Until the first worker is forked the suite is read and their server comes about: once for all cells.
     first, last = min(each["forked"].time for each in seen), max(each["done"].time for each in seen)
     accuracy = {
         (record.cell.method, record.cell.task, record.cell.seed): record.test["accuracy"]

@@ -60,8 +60,8 @@ class StampedLauncher(local.LocalLauncher):
     """Says when it is handed a job, and has this module do the work."""
 
     def __init__(self, preload: Iterable[str] = ()) -> None:
-        # The worker's own module, too: what it imports is imported by the server, as ever.
-        super().__init__(["bench.worker", *preload], work=MODULE)
+        # The worker's own module, too, as it is imported by the server that is begun early; and this one.
+        super().__init__(["bench.worker", MODULE, *preload], work=MODULE)
 
     def start(self, job: Job, slot: Slot) -> None:
         """Raises LaunchError where no process can be started."""

@@ -1,6 +1,6 @@
 """From a job's acceptance, when the scheduler hands it to the launcher, to its first optimiser step: what each cell
-costs before it trains. MiniLM, tokenised data in the cache, one cell at a time; the first cell, with which the server
-starts, is left out."""
+costs before it trains. MiniLM, tokenised data in the cache, one cell at a time; the first cell, which waits for the
+server of workers, is left out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STAGES = {
     "backbone": "task, tokenizer and backbone are loaded",
     "adapted": "the backbone is adapted",
     "data": "the data are read and drawn",
-    "optimiser": "loaders and optimiser are made",
+    "optimiser": "what the head does not read is found, loaders and optimiser are made",
     "first step": "the first step is done",
 }
 
@@ -76,6 +76,6 @@ def measure(brief: bool = False) -> list[Table]:
     table.add("in all", f"{median(whole):.2f} ({low:.2f}–{high:.2f})", f"{worked:.2f}", f"at most {TARGET} s")
     table.note(
         f"Medians of {len(cells)} cells. The first cell took"
-        f" {first['first step'].time - first['accepted'].time:.1f} s, the start of the server of workers included."
+        f" {first['first step'].time - first['accepted'].time:.1f} s, with what was left of the server's start."
     )
     return [table]

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 
 from tasks import metrics
+from tests.conftest import ROOT
+
+
+def test_who_reads_tasks_waits_for_no_library_that_scores():
+    """Half a second of each command that reads a suite."""
+    script = (
+        "import sys\nfrom bench.registry import Registry\nfrom pathlib import Path\n"
+        "registry = Registry([], Path())\nfor name in registry.names('tasks'): registry.get('tasks', name)\n"
+        "print(*sorted({'sklearn', 'scipy', 'seqeval', 'rouge_score', 'tasks.metrics'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == ["tasks.metrics"], done.stdout + done.stderr
 
 
 def test_matthews_of_a_worked_confusion_matrix():
