@@ -76,7 +76,7 @@ class Scheduler:
         self.shard = shard
         self.results = store.root.absolute()
         self.base = suite.path.parent.absolute()
-        self.train = Waiting(len(slots))
+        self.train = Waiting(1 if launcher.remote else len(slots))
         self.profile: deque[Job] = deque()
         self.stamps: dict[str, tuple[int, int] | None] = {}
         self.standing: dict[str, Record] = {}

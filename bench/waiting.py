@@ -18,35 +18,44 @@ class Waiting:
     such that all slots end together: a long one that starts last is waited for by all the others."""
 
     def __init__(self, slots: int) -> None:
-        self._last = LAST * slots
-        self._jobs: list[Job] = []
-        self._took: dict[tuple[str, str, str], float] = {}
+        """Of so many slots; with one there is nothing to be shared out."""
+        self._slots = slots
+        self._last = LAST * slots if slots > 1 else 0
+        self._jobs: list[tuple[str, Job]] = []
+        self._took: dict[str, float] = {}
 
     def __iter__(self) -> Iterator[Job]:
-        return iter(self._jobs)
+        return (job for _, job in self._jobs)
 
     def __len__(self) -> int:
         return len(self._jobs)
 
     def append(self, job: Job) -> None:
         """Comes after all others."""
-        self._jobs.append(job)
+        self._jobs.append((job.cell.configuration, job))
 
     def learn(self, record: Record) -> None:
-        """Takes note of how long a cell took."""
-        self._took[_key(record.cell)] = record.seconds
+        """Takes note of how long a cell took; of one that failed, if nothing better is known."""
+        if record.status == "failed":
+            self._took.setdefault(record.cell.configuration, record.seconds)
+        else:
+            self._took[record.cell.configuration] = record.seconds
 
     def popleft(self, busy: Sequence[tuple[Cell, float]] = ()) -> Job:
-        """The next for a slot that is free, which no longer waits. `busy` has what the other slots are at, and for how
-        many seconds already. Raises IndexError where none waits."""
-        keys = [_key(job.cell) for job in self._jobs[: self._last + 1]]
-        if not keys or len(keys) > self._last or not self._took.keys() >= set(keys):
-            return self._jobs.pop(0)
-        took = [self._took[key] for key in keys]
-        left = [max(0.0, self._took.get(_key(cell), 0.0) - seconds) for cell, seconds in busy]
-        slot_of = shared_out(took, [0.0, *left])
-        ours = [index for index, slot in enumerate(slot_of) if slot == 0] or range(len(took))
-        return self._jobs.pop(max(ours, key=lambda index: took[index]))
+        """The next for a slot that is free, which no longer waits. `busy` has what other slots are at, and for how many
+        seconds already. Raises IndexError where none waits."""
+        if len(self) > self._last:
+            return self._jobs.pop(0)[1]
+        # What is tried once more has met a shortage, which may have passed when all others have had their turn.
+        waiting = {at: key for at, (key, job) in enumerate(self._jobs) if job.attempt == 1}
+        running = [(cell.configuration, seconds) for cell, seconds in busy]
+        if not waiting or not self._took.keys() >= {*waiting.values(), *(key for key, _ in running)}:
+            return self._jobs.pop(0)[1]
+        left = [max(0.0, self._took[key] - seconds) for key, seconds in running]
+        took = {at: self._took[key] for at, key in waiting.items()}
+        slot_of = shared_out(list(took.values()), [0.0] * (self._slots - len(left)) + left)
+        ours = [at for at, slot in zip(took, slot_of, strict=True) if slot == 0]
+        return self._jobs.pop(max(ours, key=lambda at: took[at]))[1]
 
 
 def shared_out(took: Sequence[float], free: Sequence[float]) -> list[int]:
@@ -80,8 +89,3 @@ def _change(took: Sequence[float], ends: Sequence[float], slot_of: Sequence[int]
                 if end < best:
                     best, found = end, [(job, slot), *([] if other is None else [(other, last)])]
     return found
-
-
-def _key(cell: Cell) -> tuple[str, str, str]:
-    """What cells of a suite share that differ in their seed alone: there a label is one configuration."""
-    return cell.backbone, cell.label, cell.task

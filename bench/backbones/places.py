@@ -146,7 +146,7 @@ class ConfigOnly:
 def read_with(folder: Path) -> list[Path]:
     """What decides, beside the weights, on what a model makes of a text."""
     names = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges.txt", "chat_template*",
-             "*.model", "bpe.codes", "dict.txt")  # fmt: skip
+             "spiece.model", "sentencepiece*.model", "spm*.model")  # fmt: skip
     found = {path for name in names for path in folder.glob(name) if path.is_file()}
     return [folder / "config.json", *sorted(found)]
 

@@ -165,6 +165,17 @@ def test_gradients_for_several_losses_at_once_are_those_of_each() -> None:
         torch.testing.assert_close(ours, torch.stack(theirs))
 
 
+def test_gradients_of_several_gradients_at_once_are_those_of_each() -> None:
+    inputs, mask = inputs_of(5, 9, torch.float64), mask_of(3, 9)
+
+    def loss(query: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = kernels.attention(query, *inputs[1:], mask)[0].square().sum()
+        return found
+
+    together = torch.autograd.functional.hessian(loss, inputs[0], vectorize=True)
+    torch.testing.assert_close(together, torch.autograd.functional.hessian(loss, inputs[0]))
+
+
 def test_gradients_of_attention_are_those_of_its_differences() -> None:
     query, key, value = inputs_of(5, 5, torch.float64)
     mask = mask_of(1, 5)
