@@ -210,7 +210,8 @@ def _lacking(records: list[Record], profiles: bool) -> list[str]:
     lacking = []
     if failed := sum(record.status == "failed" for record in records):
         lacking.append(f"{failed} of {len(records)} cells failed")
-    if unprofiled := [record for record in records if record.status == "trained" and profiles]:
+    # Without a reason a profile is to come yet: its cell is among those that are open.
+    if unprofiled := [record for record in records if record.status == "trained" and record.reason and profiles]:
         lacking.append(f"{len(unprofiled)} without a cost profile, as {unprofiled[0].id}: {unprofiled[0].reason}")
     return lacking
 

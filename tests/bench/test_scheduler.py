@@ -236,6 +236,7 @@ def test_a_cost_profile_that_is_lacking_is_told_and_tried_again_by_the_next_run(
     [said] = _lacking([found, found.model_copy(update={"status": "ok"})], profiles=True)
     assert said.startswith(f"1 without a cost profile, as {found.id}: no cost profile: the process ended itself")
     assert _lacking([found], profiles=False) == []
+    assert _lacking([found.model_copy(update={"reason": None})], profiles=True) == []  # it was not its turn yet
     assert _lacking([found.model_copy(update={"status": "failed"})], profiles=True) == ["1 of 1 cells failed"]
 
 
