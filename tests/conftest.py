@@ -26,6 +26,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # A profile has all cores, which the tests beside it have too: threads that spin while they wait would wait for each
 # other's turn.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+# Tests need no network; where there is none, libraries would look for the hub again and again, a minute each time.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 PLUGINS = ROOT / "tests" / "plugins"
