@@ -21,10 +21,8 @@ _ready: dict[tuple[Any, ...], PreTrainedTokenizerBase] = {}
 
 def make_ready(folder: Path, spec: str, embeddings: int | None) -> None:
     """Reads the tokenizer for whoever loads it next, here or in a fork of this process. Raises as `load` does."""
-    before = _read_from(folder, spec, embeddings)
-    tokenizer = _read(folder, spec, embeddings)
-    if before == _read_from(folder, spec, embeddings):  # or nobody knows of which files it is
-        _ready[before] = tokenizer
+    before = _read_from(folder, spec, embeddings)  # as files are that change meanwhile nobody will ask for it
+    _ready[before] = _read(folder, spec, embeddings)
 
 
 def load(folder: Path, spec: str, embeddings: int | None) -> PreTrainedTokenizerBase:
