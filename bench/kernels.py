@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Held for as long as the process lives: with it the kernels would go.
+# Held for as long as the kernels are used: with it they go.
 _library: torch.library.Library | None = None
 _linear: _Linear | None = None
+_forget = torch.clear_autocast_cache
 
 # A share that is not near 0 or 1 is exact enough in steps of 1/65,536, which takes half as many random bits.
 COARSE = (0.05, 0.95)
@@ -51,6 +52,20 @@ def use() -> None:
 
 
 @contextmanager
+def aside() -> Iterator[None]:
+    """Within, and outside of `weights_kept`, what PyTorch has of its own, for whoever compares with it."""
+    global _library, _linear
+    used = _library is not None
+    _library = _linear = None
+    torch.clear_autocast_cache = _forget
+    try:
+        yield
+    finally:
+        if used:
+            use()
+
+
+@contextmanager
 def weights_kept(trained: bool = False) -> Iterator[None]:
     """Within, what autocast makes of frozen weights is kept from pass to pass; with `trained`, what it makes of others,
     too, in passes without gradients. For where nothing writes to weights but optimisers to those that they train, and
@@ -68,10 +83,9 @@ def weights_kept(trained: bool = False) -> Iterator[None]:
 
 def _at_the_end_of_autocast(action: Callable[[], None]) -> None:
     """Beside what autocast forgets then itself, where the outermost of it ends."""
-    forget = torch.clear_autocast_cache
 
     def both() -> None:
-        forget()
+        _forget()
         action()
 
     torch.clear_autocast_cache = both

@@ -197,6 +197,10 @@ assert "aten.any.dim" in after - before, after  # by our kernel, which alone cal
 assert flops_of_attention() == flops == 3 * 2 * (2 * 3 * 5 * 7 * (8 + 8))
 torch.testing.assert_close(read_by_three(), read, rtol=0.01, atol=0.3)  # of numbers up to 100, as bf16 has them
 assert saved_by_two() == 3  # what both read once, and the weights of each
+for _ in range(2):
+    with kernels.aside():
+        assert saved_by_two() == 4 and attended()[1] == before
+    assert saved_by_two() == 3 and attended()[1] == after
 """
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tests.performance.figures import Ratio
-from tests.performance.steps import Step
+from tests.performance.steps import SCRIPTED, Step
 
 COLUMN, ROW, MARGIN = 5.0, 0.2, 0.9  # inches
 
@@ -30,7 +30,7 @@ def _panel(axes: Axes, title: str, steps: Sequence[Step]) -> None:
     rows = range(len(steps))
     axes.axvline(1, color="0.8", linewidth=0.8)
     axes.scatter([step.arithmetic for step in steps], rows, marker="|", color="0.4", label="its matrix products")
-    theirs = {row: Ratio.of(step.rounds, "peft", "yardstick") for row, step in enumerate(steps) if step.to_peft}
+    theirs = {row: Ratio.of(step.rounds, SCRIPTED, "yardstick") for row, step in enumerate(steps) if step.to_peft}
     _dots(axes, theirs, "C1", "peft")
     _dots(axes, {row: step.ratio for row, step in enumerate(steps)}, "C0", "ours")
     axes.set_yticks(rows, [step.what for step in steps], fontsize=7)
