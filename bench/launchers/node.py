@@ -15,9 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from bench import environment
 from bench.job import Job
-from bench.launchers.base import LONGEST_LOG, End, Running, Slot
+from bench.launchers.base import LONGEST_LOG, End, LaunchError, Running, Slot
 from bench.launchers.journal import FOLDER, Journal
-from bench.launchers.local import LocalLauncher
+from bench.launchers.local import ATTEMPTS_WHEN_KILLED, LocalLauncher
 from records import files
 from records.store import RecordStore, ResultsError
 
@@ -90,7 +90,11 @@ def work(text: str) -> None:
 
 def _run(task: Assignment, word: Word) -> None:
     launcher = LocalLauncher(task.modules, task.work)
-    launcher.start(replace(task.job, attempt=word.attempt), Slot(0, _threads(task.job)))
+    try:
+        launcher.start(replace(task.job, attempt=word.attempt), Slot(0, _threads(task.job)))
+    except LaunchError as error:  # for want of what another node may have
+        word.end = End(str(error), ATTEMPTS_WHEN_KILLED)
+        return
     log = RecordStore(task.job.results).log(task.job.cell.id)
     told = time.monotonic()
     try:

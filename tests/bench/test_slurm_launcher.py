@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from bench.cluster_options import SlurmOptions
 from bench.job import Job
-from bench.launchers import node, slurm
+from bench.launchers import forking, local, node, slurm
 from bench.launchers.base import End, LaunchError, Slot
 from bench.launchers.journal import Journal, Line
 from bench.launchers.node import Assignment, Word
@@ -365,6 +366,17 @@ def test_a_job_leaves_a_record_and_word_of_it_and_does_no_work_twice(assigned, t
 def test_a_job_ends_a_worker_that_hangs_and_says_where_it_was(assigned):
     word = assigned("hangs", limit=3.0)
     assert word.overdue and word.wrote is None and (word.done, word.total) == (5, 20)
+
+
+def test_a_node_that_starts_no_worker_says_so_and_another_is_tried(assigned, monkeypatch, capsys):
+    def refused(*_: object) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(forking, "start", refused)
+    monkeypatch.setattr(local, "SECONDS_BETWEEN_STARTS", ())
+    word = assigned("fine")
+    assert word.end.reason.startswith("no worker can be started: ") and word.end.attempts == 2 and word.wrote is None
+    assert capsys.readouterr().out.count("\n") == 1
 
 
 def test_a_job_whose_submission_was_given_up_does_nothing(assigned, tmp_path):
