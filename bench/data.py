@@ -1,32 +1,25 @@
-"""From a task's texts to batches: tokenised once and cached, drawn by seed, bucketed by length."""
+"""From a task's texts to batches: drawn by seed, bucketed by length."""
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import json
-import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
-from datasets import Dataset, DatasetDict, load_from_disk
+from datasets import Dataset
 from torch.utils.data import DataLoader, Sampler
 
-from bench import forms, ranks
+from bench import ranks
 from bench.backbones.vocabulary import unknown_share
-from bench.caches import CacheError, cache_folder, kept
-from bench.contract import DataError, check, plain
-from bench.forms.base import Form, encoded
+from bench.contract import DataError
+from bench.forms.base import Form
+from bench.tokenising import Features, Rows
 from records.cell import Budget
 from tasks.base import Task
-from tasks.splits import apart, row_key
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,10 +37,8 @@ MICRO_BATCHES = "micro_batches"
 # Where it has, of each of them, what other ranks pass through the model at that time and this one does not.
 IDLE = "idle"
 
-# The file in a cached task's folder that tells where its raw data came from.
-ORIGIN = "origin.json"
-# The folder there with the raw rows of its test split.
-TEXTS = "texts"
+# A split of more than so many times what is drawn of it is not tokenised whole, for all seeds, but as they draw it.
+WORTH_SHARING = 8
 
 
 @dataclass(frozen=True)
@@ -62,14 +53,13 @@ class TaskData:
     unknown_tokens: float | None
     duplicates_removed: int
     commits: dict[str, str]
-    dropped: dict[str, int] = field(default_factory=dict)
-    # Where the raw rows of the whole test split are kept.
-    texts: Path | None = None
+    dropped: dict[str, int]
+    rows: Rows
 
     def test_rows(self) -> dict[str, dict[str, Any]]:
         """The raw rows of the test examples, by id, in the order in which they were drawn."""
         drawn = dict.fromkeys(str(example).partition(":")[0] for example in self.test["example"])
-        rows = {row.pop("example"): row for row in load_from_disk(str(self.texts))}
+        rows = {row.pop("example"): row for row in self.rows.split("test")}
         return {example: rows[example] for example in drawn}
 
 
@@ -88,18 +78,15 @@ def prepare(
     Raises DataError where the task's data is not as `Task.load` promises, where the tokenizer knows less than half of
     the training texts' tokens, and where an example needs more than the backbone's `positions`.
     """
-    data, origin, texts = _tokenised(form, revision or str(form.task.revision))
-
-    def draw(split: str, count: int, generator: np.random.Generator, first: int = 0) -> Dataset:
-        return data[split].select(generator.permutation(len(data[split]))[first : first + count])
-
+    features = Features.of(form, revision or str(form.task.revision))
+    draw = partial(_drawn, features)
     train = draw("train", budget.train_examples, _training_order(seed))
     validation = draw("validation", budget.validation_examples, np.random.default_rng(0), validation_from or 0)
     if not len(validation):
         raise DataError(
-            f"task {form.task.name} has {len(data['validation']):,} validation examples, of which none is left after"
-            f" the first {validation_from:,}, which are the suite's own: lower its validation_examples, or search"
-            " without other_examples"
+            f"task {form.task.name} has {len(features.split('validation')):,} validation examples, of which none"
+            f" is left after the first {validation_from:,}, which are the suite's own: lower its validation_examples,"
+            " or search without other_examples"
         )
     test = draw("test", budget.test_examples, np.random.default_rng(0))
     unknown = unknown_share(form.tokenizer, train["input_ids"][:])
@@ -114,7 +101,21 @@ def prepare(
             f"an example of {form.task.name} takes {longest} tokens with its answer, which is beyond the {positions}"
             f" positions of {form.tokenizer.name_or_path}; lower max_length by {longest - positions} or more"
         )
-    return TaskData(form.trained_on(train), train, validation, test, unknown, **origin, texts=texts)
+    return TaskData(
+        form.trained_on(train), train, validation, test, unknown, **features.rows.origin, rows=features.rows
+    )
+
+
+def _drawn(features: Features, split: str, count: int, generator: np.random.Generator, first: int = 0) -> Dataset:
+    """So many of a split, in an order of the generator's, without the first."""
+    if not features.form.row_by_row:
+        whole = features.split(split)
+        return whole.select(generator.permutation(len(whole))[first : first + count])
+    length = features.rows.lengths[split]
+    chosen = generator.permutation(length)[first : first + count]
+    if 0 < WORTH_SHARING * len(chosen) < length:
+        return features.split(split, chosen)
+    return features.split(split).select(chosen)
 
 
 def _needed_positions(form: Form) -> Callable[[Dataset], int]:
@@ -139,124 +140,17 @@ def _needed_positions(form: Form) -> Callable[[Dataset], int]:
     return longest
 
 
-def demonstrations(task: Task, budget: Budget, seed: int, count: int) -> list[dict[str, Any]]:
+def demonstrations(task: Task, revision: str, budget: Budget, seed: int, count: int) -> list[dict[str, Any]]:
     """Raw training rows to show in a prompt: the first of the examples that a trained method would get."""
     if not count:
         return []
-    train = raw_rows(task)["train"].remove_columns("example")
+    train = Rows.of(task, revision).split("train").remove_columns("example")
     order = _training_order(seed).permutation(len(train))[: min(count, budget.train_examples)]
     return [train[int(index)] for index in order]
 
 
-def raw_rows(task: Task) -> DatasetDict:
-    """The task's raw splits, of which features are made: no example stands in two of them, and each has its id in the
-    column `example`. Raises DataError and TaskUnavailable."""
-    return _checked(task)[0]
-
-
 def _training_order(seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, 1])
-
-
-def _tokenised(form: Form, revision: str) -> tuple[DatasetDict, dict[str, Any], Path]:
-    """The whole task, tokenised, from the cache or into it, what is to be told of its raw data, and where that of the
-    test split is."""
-    task, key = form.task, _cache_key(form, revision)
-
-    def make() -> Callable[[Path], None]:
-        raw, duplicates = _checked(task)
-        # Nothing of the raw columns is kept but what the form returns: it may make several rows of one. It stays in
-        # memory, since the library's own cache of what `map` made has no checksums.
-        columns = raw["train"].column_names
-        encode = partial(encoded, form)
-        data = DatasetDict(
-            {
-                split: rows.map(
-                    encode,
-                    batched=True,
-                    remove_columns=columns,
-                    keep_in_memory=True,
-                    desc=f"tokenising {task.name}",
-                    # Or the tokenizer is written out whole, to be told from others.
-                    new_fingerprint=f"{key[-16:]}-{split}",
-                )
-                for split, rows in raw.items()
-            }
-        )
-        origin = {"duplicates_removed": duplicates, "commits": task.commits(), "dropped": task.dropped()}
-
-        def write(folder: Path) -> None:
-            data.save_to_disk(str(folder))
-            raw["test"].save_to_disk(str(folder / TEXTS))
-            (folder / ORIGIN).write_text(json.dumps(origin), encoding="utf-8")
-
-        return write
-
-    try:
-        folder = kept(cache_folder() / "tokenised" / key, make)
-    except CacheError as error:
-        raise DataError(str(error)) from error
-    origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
-    return DatasetDict(load_from_disk(str(folder))), origin, folder / TEXTS
-
-
-def _cache_key(form: Form, revision: str) -> str:
-    """Everything that the tokens depend on. The source of the task's module and of the forms is part of it, so that
-    what is under development never meets its own stale cache."""
-    task = form.task
-    options = task.options.model_dump_json()
-    digest = hashlib.sha256(f"{ORIGIN} {TEXTS} {task.name} {revision} {options} {form.max_length} {form.key}".encode())
-    # Which token ends a text, say, is no part of what follows.
-    digest.update(json.dumps(form.tokenizer.special_tokens_map, sort_keys=True, default=str).encode())
-    digest.update(inspect.getsource(inspect.getmodule(type(task)) or type(task)).encode())
-    for file in sorted(Path(forms.__file__).parent.glob("*.py")):
-        digest.update(file.read_bytes())
-    backend = form.tokenizer.backend_tokenizer.to_str()
-    # Before these stands what the last call asked for, not what the tokenizer is.
-    digest.update(backend[max(backend.find('"added_tokens"'), 0) :].encode())
-    readable = "".join(c if c.isalnum() or c in "_-" else "_" for c in task.name)[:60]
-    return f"{readable}-{digest.hexdigest()[:16]}"
-
-
-# Hexadecimal digits of an example's id: among a million examples two share one with a chance of 3 in 100 million.
-ID_DIGITS = 16
-
-# The columns by which two examples count as the same.
-IDENTITY = ("task", "text", "text_pair", "words", "choices")
-
-
-def _checked(task: Task) -> tuple[DatasetDict, int]:
-    """The task's raw data, without any example that a later split holds too, and how many were left out."""
-    process = os.getpid()
-    raw = task.load()
-    if os.getpid() != process:  # a fork of the task's own, which must not go on as this worker
-        os._exit(0)
-    check(task, raw)
-    raw = plain(raw)
-    keys = {}
-    for split, rows in raw.items():
-        columns = [rows[name] for name in IDENTITY if name in rows.column_names]
-        keys[split] = [row_key(values) for values in zip(*columns, strict=True)]
-    left = apart(keys)
-    for split, rows in left.items():
-        if not rows:
-            raise DataError(f"task {task.name}: every example of {split!r} stands in a later split too; none is left")
-    removed = sum(len(keys[split]) - len(rows) for split, rows in left.items())
-    found = {}
-    for split, rows in left.items():
-        ids = _told_apart(keys[split][row].hex()[:ID_DIGITS] for row in rows)
-        found[split] = raw[split].select(rows).add_column("example", ids)
-    return DatasetDict(found), removed
-
-
-def _told_apart(ids: Iterable[str]) -> list[str]:
-    """The ids, of which the second and later of equal ones get their number."""
-    seen: Counter[str] = Counter()
-    found = []
-    for each in ids:
-        seen[each] += 1
-        found.append(each if seen[each] == 1 else f"{each}-{seen[each]}")
-    return found
 
 
 class LengthBuckets(Sampler[list[int]]):

@@ -197,7 +197,8 @@ class CellRun:
     @cached_property
     def form(self) -> Form:
         """The task in the form that the cell asks for, with the demonstrations that the method shows."""
-        shown = demonstrations(self.task, self.budget, self.cell.seed, self.method.demonstrations())
+        cell, count = self.cell, self.method.demonstrations()
+        shown = demonstrations(self.task, cell.task_revision, self.budget, cell.seed, count)
         return self._form_of(self.task, shown)
 
     def _form_of(self, task: Task, shown: Sequence[Row] = ()) -> Form:

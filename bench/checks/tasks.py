@@ -11,7 +11,7 @@ from datasets import DatasetDict
 
 from bench.checks.base import Fault, NotAsked
 from bench.contract import DataError, check, plain
-from bench.data import IDENTITY
+from bench.tokenising import IDENTITY
 from records.cards import Metric
 from tasks.base import Task, TaskUnavailable
 from tasks.splits import row_key

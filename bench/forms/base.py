@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from bench.forms import tokens
 
@@ -52,6 +52,9 @@ class Form(ABC):
     encoder, or for any other model. Importing this needs no torch."""
 
     head: Head
+    # Whether features are one for each row, in the rows' order and by themselves: then only rows that are drawn need
+    # be read.
+    row_by_row: ClassVar[bool] = True
 
     def __init__(
         self, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int, encoder_decoder: bool = False

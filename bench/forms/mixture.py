@@ -24,6 +24,8 @@ class Mixture(Form):
     Raises NoSuchForm where the members need different heads.
     """
 
+    row_by_row = False  # a table's rows are put into the order of their tasks
+
     def __init__(
         self, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int, members: Sequence[Form]
     ) -> None:

@@ -353,6 +353,7 @@ class LanguageModelling(Form):
     """Texts cut into windows of `max_length` tokens, each read on its own after the token that begins a text."""
 
     head = Head("language")
+    row_by_row = False
 
     @override
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:

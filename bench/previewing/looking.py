@@ -16,7 +16,7 @@ import numpy as np
 from bench.backbones import BackboneError
 from bench.backbones.vocabulary import unknown_share
 from bench.contract import DataError
-from bench.data import TaskData, prepare, raw_rows, train_loader
+from bench.data import TaskData, prepare, train_loader
 from bench.forms.base import Form, NoSuchForm, encoded
 from bench.forms.choice import form_of
 from bench.forms.text import LanguageModelling
@@ -124,8 +124,7 @@ def _preview(suite: Suite, name: str, entry: TaskEntry, backbone: Backbone, coun
     data = prepare(form, budget, seed, backbone.positions, entry.plugin.revision)
     # Within this one nothing is cut.
     whole = form_within(budget.model_copy(update={"max_length": MOST, "max_target_length": MOST}))
-    raw = raw_rows(entry.task)
-    looks = {split: _Look(data, split, whole, raw[split]) for split in ("train", "validation", "test")}
+    looks = {split: _Look(data, split, whole, data.rows.split(split)) for split in ("train", "validation", "test")}
     splits = {split: look.split() for split, look in looks.items()}
     told: dict[bool, list[str]] = {True: [], False: []}
     for note in entry.task.notes():

@@ -186,7 +186,7 @@ def _splits(form: Classification) -> list[list[list[int]]]:
 
 def test_token_ids_that_were_changed_in_the_cache_are_made_anew(form: Classification, tmp_path: Path):
     before = _splits(form)
-    (arrow,) = tmp_path.glob("cache/tokenised/*/test/*.arrow")
+    (arrow,) = tmp_path.glob("cache/tokenised/words-test-*/*.arrow")
     data = arrow.read_bytes()
     tree = form.tokenizer.convert_tokens_to_ids("tree")
     other = form.tokenizer.convert_tokens_to_ids("bird")
@@ -209,7 +209,7 @@ def test_the_librarys_own_cache_is_not_used(form: Classification, tmp_path: Path
 
 def test_a_cache_that_is_a_file_is_one_line(form: Classification, tmp_path: Path):
     (tmp_path / "cache").write_text("")
-    with pytest.raises(DataError, match=r"^the cache cannot be written at .*cache/tokenised: .*; set BENCH_CACHE to"):
+    with pytest.raises(DataError, match=r"^the cache cannot be written at .*cache/rows: .*; set BENCH_CACHE to"):
         prepare(form, Budget(), seed=0)
 
 

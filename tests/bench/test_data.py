@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,10 +14,13 @@ from transformers import AutoTokenizer
 
 from bench.contract import DataError
 from bench.data import LengthBuckets, demonstrations, eval_loader, prepare, train_loader
+from bench.forms.mixture import Mixture
 from bench.forms.sequence import Classification
+from bench.forms.text import LanguageModelling
 from records.cell import Budget
 from tasks.base import Card, Task
 from tasks.splits import split_by_hash
+from tests.bench.test_micro_batches import CASES
 
 
 class Given(Task):
@@ -109,23 +113,57 @@ def test_tokens_of_another_revision_or_of_other_special_tokens_are_made_anew(for
     """What a plugin imports is in its revision alone; which token ends a text, in no part of the tokenizer's
     backend."""
     task = Given({"train": rows(20), "validation": rows(5, 1), "test": rows(5, 2)})
-    loads = []
-    monkeypatch.setattr(task, "load", lambda load=task.load: loads.append(1) or load())
-    prepare(form(task), Budget(), 0, revision="1+a")
-    prepare(form(task), Budget(), 0, revision="1+a")
-    assert len(loads) == 1
-    prepare(form(task), Budget(), 0, revision="1+b")
-    assert len(loads) == 2
+    done = Counter()
+    monkeypatch.setattr(task, "load", lambda load=task.load: done.update(["loaded"]) or load())
+    encode = Classification.encode
+    monkeypatch.setattr(Classification, "encode", lambda *given: done.update(["tokenised"]) or encode(*given))
+
+    def of(revision: str) -> tuple[int, int]:
+        prepare(form(task), Budget(), 0, revision=revision)
+        return done["loaded"], done["tokenised"] // 3  # of three splits
+
+    assert of("1+a") == of("1+a") == (1, 1)
+    assert of("1+b") == (2, 2)
     tokenizer.eos_token = tokenizer.unk_token
-    prepare(form(task), Budget(), 0, revision="1+b")
-    assert len(loads) == 3
+    assert of("1+b") == (2, 3)
     # How a tokenizer was last asked to cut and pad is not what it is; which words it knows is.
     tokenizer(["some text"], truncation=True, max_length=3, padding="max_length")
-    prepare(form(task), Budget(), 0, revision="1+b")
-    assert len(loads) == 3
+    assert of("1+b") == (2, 3)
     tokenizer.add_tokens("river")
-    prepare(form(task), Budget(), 0, revision="1+b")
-    assert len(loads) == 4
+    assert of("1+b") == (2, 4)
+
+
+def test_of_a_large_task_only_what_is_drawn_is_tokenised(form, tokenizer, monkeypatch):
+    """The examples are those that a draw from the whole task gives, by each seed; what is drawn again is cached."""
+    texts = rows(500)
+    task = Given({"train": texts, "validation": rows(30, 1), "test": rows(300, 2)})
+    read: list[str] = []
+    encode = Classification.encode
+    monkeypatch.setattr(Classification, "encode", lambda self, given: read.extend(given["text"]) or encode(self, given))
+    budget = Budget(train_examples=20, validation_examples=10, test_examples=30)
+    for seed in (0, 1, 0):
+        found = prepare(form(task), budget, seed)
+        drawn = [texts[index] for index in np.random.default_rng([seed, 1]).permutation(500)[:20]]
+        assert found.train["input_ids"] == [tokenizer(text)["input_ids"] for text, _ in drawn]
+        assert found.train["label"] == [label for _, label in drawn]
+    drawn = [rows(300, 2)[index] for index in np.random.default_rng(0).permutation(300)[:30]]
+    assert [row["text"] for row in found.test_rows().values()] == [text for text, _ in drawn]
+    assert len(read) == 20 + 20 + 30 + 30  # of training by either seed, of validation, which is small, and of test
+    assert len(prepare(form(task), Budget(train_examples=100), 0).train) == 100
+    assert len(read) == 100 + 500 + 300
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_form_that_reads_row_by_row_makes_of_rows_what_it_makes_of_each(case):
+    form, _, raw = case()
+    columns = {name: [row[name] for row in raw] for name in raw[0]}
+    if form.row_by_row:
+        together = form.encode(columns)
+        alone = [form.encode({name: [values[index]] for name, values in columns.items()}) for index in range(len(raw))]
+        for name, values in together.items():
+            assert values == [value for each in alone for value in each[name]], name
+    else:
+        assert type(form) in (LanguageModelling, Mixture)
 
 
 def test_a_fork_of_a_tasks_own_goes_no_further(form, monkeypatch):
@@ -222,8 +260,8 @@ def test_a_text_with_contradicting_labels_is_left_out():
 def test_demonstrations_are_the_first_of_the_training_examples(form, tokenizer):
     task = Given({"train": rows(30), "validation": rows(5, 1), "test": rows(5, 2)})
     budget = Budget(train_examples=10)
-    shown = demonstrations(task, budget, seed=3, count=4)
+    shown = demonstrations(task, "1", budget, seed=3, count=4)
     trained = prepare(form(task), budget, seed=3).train["input_ids"]
     assert [tokenizer(row["text"])["input_ids"] for row in shown] == trained[:4]
-    assert len(demonstrations(task, budget, seed=3, count=20)) == 10
-    assert demonstrations(task, budget, seed=3, count=0) == []
+    assert len(demonstrations(task, "1", budget, seed=3, count=20)) == 10
+    assert demonstrations(task, "1", budget, seed=3, count=0) == []

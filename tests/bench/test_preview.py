@@ -16,13 +16,13 @@ from accelerate.state import AcceleratorState
 from rich.console import Console
 
 from bench.backbones import Backbone
-from bench.data import raw_rows
 from bench.job import Job
 from bench.lifeline import silent
 from bench.previewing.commands import show
 from bench.previewing.looking import Preview, previews
 from bench.step import PhaseTrainer
 from bench.suite import Suite
+from bench.tokenising import Rows
 from bench.worker import CellRun
 from records.cell import Cell
 from records.record import Record
@@ -272,7 +272,7 @@ def test_answers_beyond_the_cut_are_counted(backbones, suite_of):
     """Two tokens ask, and every word of the passage is one: six of them are read."""
     suite = suite_of(backbones["encoder"], "find", budget={"train_examples": 200, "max_length": 8})
     [found] = previews(suite)
-    train = raw_rows(suite.axes.tasks["find"].task)["train"]
+    train = Rows.of(suite.axes.tasks["find"].task, "any").split("train")
     beyond = sum(row["text_pair"].split().index(row["answers"][0]) >= 6 for row in train)
     assert found.splits["train"].lost == beyond > 0
     assert f"train: {beyond} answers lie beyond the cut" in found.warnings

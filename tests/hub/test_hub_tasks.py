@@ -159,7 +159,7 @@ def test_a_test_example_planted_in_train_is_removed_and_counted(hub: Hub, python
     planted = [row | {"sentence1": row["sentence1"].upper()} for row in glue_rows(7, mark="held")]
     publish(hub, glue.RTE, {"train": glue_rows(50) + planted, "validation": glue_rows(30, mark="held")})
     code = (
-        "from bench.data import _checked\nfrom tasks.glue import RTE\ndata, removed = _checked(RTE())\n"
+        "from bench.tokenising import _checked\nfrom tasks.glue import RTE\ndata, removed = _checked(RTE())\n"
         "print('DONE', removed, len(data['train']) + len(data['validation']), len(data['test']),"
         " any(text.startswith('HELD') for split in ('train', 'validation') for text in data[split]['text']))"
     )
@@ -173,7 +173,7 @@ def test_rows_without_a_label_are_refused_and_rows_left_out_are_counted(hub: Hub
     rows = [{"tokens": ["Rome"], "ner_tags": [5]}, {"tokens": [], "ner_tags": []}]
     publish(hub, tagging.CoNLL2003, every(("train", "validation", "test"), rows))
     code = (
-        "from bench.contract import DataError\nfrom bench.data import _checked\nfrom tasks.glue import RTE\n"
+        "from bench.contract import DataError\nfrom bench.tokenising import _checked\nfrom tasks.glue import RTE\n"
         "from tasks.tagging import CoNLL2003\n"
         "try:\n    _checked(RTE())\nexcept DataError as error:\n    print('ERROR', error)\n"
         "task = CoNLL2003()\ntask.load()\nprint('DONE', task.load() and task.dropped())"

@@ -20,7 +20,7 @@ from statistics import mean
 from typing import Any
 
 from bench.backbones import Backbone
-from bench.data import prepare, raw_rows
+from bench.data import prepare
 from bench.forms.sequence import Classification
 from bench.registry import Registry
 from bench.worker import quieten
@@ -163,10 +163,10 @@ class Scripts:
         loaded = Registry().get("tasks", task).cls()
         budget = self.grid.budget(task)
         data = prepare(Classification(loaded, self.backbone.tokenizer(), budget.max_length), budget, seed)
-        raw = {split: {row["example"]: row for row in rows} for split, rows in raw_rows(loaded).items()}
         files = {}
         for split, drawn in (("train", data.train), ("validation", data.validation), ("test", data.test)):
-            rows = [{key: raw[split][example][key] for key in ("text", "label")} for example in drawn["example"]]
+            raw = {row["example"]: row for row in data.rows.split(split)}
+            rows = [{key: raw[example][key] for key in ("text", "label")} for example in drawn["example"]]
             files[split] = self.folder / f"{split}.json"
             files[split].write_text(json.dumps(rows), encoding="utf-8")
         return {split: str(path) for split, path in files.items()} | {"labels": len(loaded.card.labels)}
