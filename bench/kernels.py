@@ -29,7 +29,7 @@ T = TypeVar("T")
 # Held for as long as the kernels are used: with it they go.
 _library: torch.library.Library | None = None
 _linear: _Linear | None = None
-_forget = torch.clear_autocast_cache
+_forget: Callable[[], None] | None = None
 
 # A share that is not near 0 or 1 is exact enough in steps of 1/65,536, which takes half as many random bits.
 COARSE = (0.05, 0.95)
@@ -57,7 +57,8 @@ def aside() -> Iterator[None]:
     global _library, _linear
     used = _library is not None
     _library = _linear = None
-    torch.clear_autocast_cache = _forget
+    if _forget is not None:
+        torch.clear_autocast_cache = _forget
     try:
         yield
     finally:
@@ -83,9 +84,11 @@ def weights_kept(trained: bool = False) -> Iterator[None]:
 
 def _at_the_end_of_autocast(action: Callable[[], None]) -> None:
     """Beside what autocast forgets then itself, where the outermost of it ends."""
+    global _forget
+    _forget = forget = torch.clear_autocast_cache
 
     def both() -> None:
-        _forget()
+        forget()
         action()
 
     torch.clear_autocast_cache = both

@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -37,10 +38,10 @@ IDENTITY = ("task", "text", "text_pair", "words", "choices")
 @dataclass(frozen=True)
 class Rows:
     """A task's rows as they are kept: `lengths` by split, `origin` what is to be told of them, `key` all that they
-    depend on."""
+    depend on. A split is looked at only where its rows are asked for."""
 
+    task: Task
     key: str
-    folder: Path
     lengths: dict[str, int]
     origin: dict[str, Any]
 
@@ -51,22 +52,22 @@ class Rows:
 
         def make() -> Callable[[Path], None]:
             raw, duplicates = _checked(task)
+            for split in raw:
+                _loaded("rows", task, f"{split}-{key}", partial(raw.__getitem__, split))
             lengths = {split: len(rows) for split, rows in raw.items()}
             origin = {"duplicates_removed": duplicates, "commits": task.commits(), "dropped": task.dropped()}
 
             def write(folder: Path) -> None:
-                raw.save_to_disk(str(folder))
                 (folder / ORIGIN).write_text(json.dumps({"lengths": lengths, "origin": origin}), encoding="utf-8")
 
             return write
 
-        folder = _kept("rows", f"{_readable(task)}-{key[:16]}", make)
-        told = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
-        return cls(key, folder, told["lengths"], told["origin"])
+        told = json.loads((_kept("rows", task, key, make) / ORIGIN).read_text(encoding="utf-8"))
+        return cls(task, key, told["lengths"], told["origin"])
 
     def split(self, name: str) -> Dataset:
-        """The rows of a split, each with its id in the column `example`."""
-        return Dataset.load_from_disk(str(self.folder / name))
+        """The rows of a split, each with its id in the column `example`. Raises DataError and TaskUnavailable."""
+        return _loaded("rows", self.task, f"{name}-{self.key}", lambda: _checked(self.task)[0][name])
 
 
 @dataclass(frozen=True)
@@ -88,45 +89,54 @@ class Features:
         digest = hashlib.sha256(f"{self.key} {name}".encode())
         if chosen is not None:
             digest.update(chosen.astype("<i8").tobytes())
-        key = digest.hexdigest()
+        key = digest.hexdigest()[:16]
 
-        def make() -> Callable[[Path], None]:
+        def make() -> Dataset:
             rows = self.rows.split(name)
-            columns = rows.column_names
             # Nothing of the raw columns is kept but what the form returns: it may make several rows of one. It stays in
             # memory, since the library's own cache of what `map` made has no checksums.
-            made = (rows if chosen is None else rows.select(chosen)).map(
+            return (rows if chosen is None else rows.select(chosen)).map(
                 partial(encoded, self.form),
                 batched=True,
-                remove_columns=columns,
+                remove_columns=rows.column_names,
                 keep_in_memory=True,
                 desc=f"tokenising {self.form.task.name}",
                 # Or the tokenizer is written out whole, to be told from others.
-                new_fingerprint=key[:16],
+                new_fingerprint=key,
             )
-            return lambda folder: made.save_to_disk(str(folder))
 
-        folder = _kept("tokenised", f"{_readable(self.form.task)}-{name}-{key[:16]}", make)
-        return Dataset.load_from_disk(str(folder))
+        return _loaded("tokenised", self.form.task, f"{name}-{key}", make)
 
 
-def _kept(kind: str, name: str, make: Callable[[], Callable[[Path], None]]) -> Path:
+def _loaded(kind: str, task: Task, key: str, make: Callable[[], Dataset]) -> Dataset:
+    """A split, as a memory map of what is kept."""
+
+    def made() -> Callable[[Path], None]:
+        split = make()
+        return lambda folder: split.save_to_disk(str(folder))
+
+    return Dataset.load_from_disk(str(_kept(kind, task, key, made)))
+
+
+def _kept(kind: str, task: Task, key: str, make: Callable[[], Callable[[Path], None]]) -> Path:
+    readable = "".join(c if c.isalnum() or c in "_-" else "_" for c in task.name)[:60]
     try:
-        return kept(cache_folder() / kind / name, make)
+        return kept(cache_folder() / kind / f"{readable}-{key}", make)
     except CacheError as error:
         raise DataError(str(error)) from error
 
 
-def _readable(task: Task) -> str:
-    return "".join(c if c.isalnum() or c in "_-" else "_" for c in task.name)[:60]
-
-
 def _key_of_rows(task: Task, revision: str) -> str:
-    """Everything that the rows depend on. The source of the task's module is part of it, so that what is under
-    development never meets its own stale cache."""
+    """Everything that the rows depend on. The sources of the task's class and of those that it is derived from, of a
+    mixture's members, and of what checks them are part of it, so that what is under development never meets its own
+    stale cache."""
     digest = hashlib.sha256(f"{ORIGIN} {task.name} {revision} {task.options.model_dump_json()}".encode())
-    digest.update(inspect.getsource(inspect.getmodule(type(task)) or type(task)).encode())
-    return digest.hexdigest()
+    classes = [cls for each in (task, *getattr(task, "tasks", ())) for cls in type(each).__mro__]
+    sources: dict[str, Any] = {each.__module__: each for each in (row_key, check, _checked, *classes)}
+    for module, each in sorted(sources.items()):
+        if module.partition(".")[0] not in sys.stdlib_module_names:
+            digest.update(inspect.getsource(inspect.getmodule(each) or each).encode())
+    return digest.hexdigest()[:16]
 
 
 def _key_of_features(form: Form, rows: str) -> str:
@@ -139,7 +149,7 @@ def _key_of_features(form: Form, rows: str) -> str:
     backend = form.tokenizer.backend_tokenizer.to_str()
     # Before these stands what the last call asked for, not what the tokenizer is.
     digest.update(backend[max(backend.find('"added_tokens"'), 0) :].encode())
-    return digest.hexdigest()
+    return digest.hexdigest()[:16]
 
 
 def _checked(task: Task) -> tuple[DatasetDict, int]:

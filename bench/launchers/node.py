@@ -90,14 +90,10 @@ def work(text: str) -> None:
 
 def _run(task: Assignment, word: Word) -> None:
     launcher = LocalLauncher(task.modules, task.work)
-    try:
-        launcher.start(replace(task.job, attempt=word.attempt), Slot(0, _threads(task.job)))
-    except LaunchError as error:  # for want of what another node may have
-        word.end = End(str(error), ATTEMPTS_WHEN_KILLED)
-        return
     log = RecordStore(task.job.results).log(task.job.cell.id)
     told = time.monotonic()
     try:
+        launcher.start(replace(task.job, attempt=word.attempt), Slot(0, _threads(task.job)))
         while launcher.running:
             for running in launcher.running.values():
                 if task.limit is not None and running.seconds > task.limit and not running.overdue:
@@ -111,6 +107,8 @@ def _run(task: Assignment, word: Word) -> None:
                 files.cap_log(log, LONGEST_LOG)
                 _tell(task, word)
                 told = time.monotonic()
+    except LaunchError as error:  # for want of what may be there the next time
+        word.end = End(str(error), ATTEMPTS_WHEN_KILLED)
     finally:
         launcher.stop()
         files.cap_log(log)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, load_from_disk
 from transformers import AutoTokenizer
 
+from bench import data
 from bench.contract import DataError
 from bench.data import LengthBuckets, demonstrations, eval_loader, prepare, train_loader
 from bench.forms.mixture import Mixture
@@ -21,6 +23,8 @@ from records.cell import Budget
 from tasks.base import Card, Task
 from tasks.splits import split_by_hash
 from tests.bench.test_micro_batches import CASES
+
+SPLITS = ("train", "validation", "test")
 
 
 class Given(Task):
@@ -151,6 +155,41 @@ def test_of_a_large_task_only_what_is_drawn_is_tokenised(form, tokenizer, monkey
     assert len(read) == 20 + 20 + 30 + 30  # of training by either seed, of validation, which is small, and of test
     assert len(prepare(form(task), Budget(train_examples=100), 0).train) == 100
     assert len(read) == 100 + 500 + 300
+
+
+@pytest.mark.parametrize("after", [None, 3])
+@pytest.mark.parametrize("case", CASES)
+def test_in_every_form_what_is_drawn_is_what_a_draw_from_the_whole_gives(case, after, tmp_path, monkeypatch):
+    form, _, raw = case()
+
+    def marked(row: dict[str, Any], mark: str) -> dict[str, Any]:
+        if "words" in row:
+            return {"words": [*row["words"], mark], "label": [*row["label"], 0]}
+        column = "text_pair" if "text_pair" in row else "text"
+        return row | {column: f"{row[column]} {mark}"}
+
+    def many(split: str) -> Dataset:
+        """The rows again and again, each time with another end."""
+        rows = [marked(row, f"{split}{turn}") for turn in range(9) for row in raw]
+        if "answers" in raw[0]:
+            rows = [row | {"answers": [], "starts": []} if index % 2 else row for index, row in enumerate(rows)]
+        return Dataset.from_list(rows)
+
+    if isinstance(form, LanguageModelling):
+        form.max_length = 4  # or each text would be one window
+    if isinstance(form, Mixture):
+        monkeypatch.setattr(form.task, "tasks", [member.task for member in form.members], raising=False)
+    monkeypatch.setattr(form.task, "load", lambda: DatasetDict({each: many(each) for each in SPLITS}))
+    budget = Budget(train_examples=4, validation_examples=3, test_examples=4)
+    found = []
+    for sharing in (1, 10**9):
+        monkeypatch.setenv("BENCH_CACHE", str(tmp_path / str(sharing)))
+        monkeypatch.setattr(data, "WORTH_SHARING", sharing)
+        drawn = prepare(form, budget, 5, validation_from=after)
+        found.append([getattr(drawn, each).to_list() for each in SPLITS])
+        kept = [load_from_disk(str(path.parent)) for path in tmp_path.glob(f"{sharing}/tokenised/*/SHA256SUMS")]
+        assert any(len(each) == 4 for each in kept) is (sharing == 1 and form.row_by_row)
+    assert found[0] == found[1] and len({row["example"] for split in found[0] for row in split}) == 11
 
 
 @pytest.mark.parametrize("case", CASES)

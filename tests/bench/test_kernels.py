@@ -184,6 +184,8 @@ from tests.bench.test_kernels import attended, flops_of_attention, read_by_three
 
 (theirs, before), flops, read = attended(), flops_of_attention(), read_by_three()
 assert saved_by_two() == 4
+torch.manual_seed(0)
+plain = torch.empty(1000).bernoulli_(0.9)
 own = kernels.bernoulli_(torch.empty(1000), 0.9, generator=torch.Generator().manual_seed(0))
 kernels.use()
 kernels.use()
@@ -197,9 +199,15 @@ assert "aten.any.dim" in after - before, after  # by our kernel, which alone cal
 assert flops_of_attention() == flops == 3 * 2 * (2 * 3 * 5 * 7 * (8 + 8))
 torch.testing.assert_close(read_by_three(), read, rtol=0.01, atol=0.3)  # of numbers up to 100, as bf16 has them
 assert saved_by_two() == 3  # what both read once, and the weights of each
+torch.manual_seed(0)
+drawn = torch.empty(1000).bernoulli_(0.9)
 for _ in range(2):
     with kernels.aside():
+        torch.manual_seed(0)
+        assert torch.equal(torch.empty(1000).bernoulli_(0.9), plain)
         assert saved_by_two() == 4 and attended()[1] == before
+    torch.manual_seed(0)
+    assert torch.equal(torch.empty(1000).bernoulli_(0.9), drawn) and not torch.equal(drawn, plain)
     assert saved_by_two() == 3 and attended()[1] == after
 """
 

@@ -272,7 +272,8 @@ def test_answers_beyond_the_cut_are_counted(backbones, suite_of):
     """Two tokens ask, and every word of the passage is one: six of them are read."""
     suite = suite_of(backbones["encoder"], "find", budget={"train_examples": 200, "max_length": 8})
     [found] = previews(suite)
-    train = Rows.of(suite.axes.tasks["find"].task, "any").split("train")
+    entry = suite.axes.tasks["find"]
+    train = Rows.of(entry.task, entry.plugin.revision).split("train")
     beyond = sum(row["text_pair"].split().index(row["answers"][0]) >= 6 for row in train)
     assert found.splits["train"].lost == beyond > 0
     assert f"train: {beyond} answers lie beyond the cut" in found.warnings

@@ -368,7 +368,7 @@ def test_a_job_ends_a_worker_that_hangs_and_says_where_it_was(assigned):
     assert word.overdue and word.wrote is None and (word.done, word.total) == (5, 20)
 
 
-def test_a_node_that_starts_no_worker_says_so_and_another_is_tried(assigned, monkeypatch, capsys):
+def test_a_node_that_starts_no_worker_says_so_and_it_is_tried_once_more(assigned, monkeypatch, capsys):
     def refused(*_: object) -> None:
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 

@@ -3,8 +3,10 @@ the frozen backbone that trains nothing, whose backward pass meets no weight. Ba
 
 Ours is the step that profiles time (`bench.step.PhaseTrainer`): a cell's training takes the same, and in it spares what
 the head does not read, and the conversion of frozen weights (docs/protocol.md). peft's is a plain loop with the same
-optimiser, clipping, schedule and precision. Rounds go on, up to four times as many, until the ratio to peft's is told
-within a hundredth. What a method has to compute is counted, as matrix products beside those of the yardstick.
+optimiser, clipping, schedule and precision: with PyTorch's own kernels, as a script has it, and once more with ours
+(`bench.kernels`), as the yardstick has them, too, which tells what the methods' own code is worth. Rounds go on, up to
+three times as many, until the ratios to peft's are told within a hundredth. What a method has to compute is counted, as
+matrix products beside those of the yardstick.
 """
 
 from __future__ import annotations
@@ -48,9 +50,10 @@ SHAPES = {
 PRECISIONS = {"no": "fp32", "bf16": "bf16"}
 # On the larger backbone, whose step takes five times as long: of methods with the same arithmetic one.
 LARGE = ("lora", "ia3", "prefix_tuning")
-# By shape, and by whether peft has the method: so many, and again as many until the ratio to peft's is sure.
-ROUNDS = {("MiniLM", True): 6, ("MiniLM", False): 2, ("BERT-base", True): 3}
-MOST_TIMES = 4
+# By shape, and by whether peft has the method: so many, in which each of four or of two is first equally often, and
+# again as many until the ratios to peft's are sure.
+ROUNDS = {("MiniLM", True): 8, ("MiniLM", False): 2, ("BERT-base", True): 4}
+MOST_TIMES = 3
 # peft's step among the rounds.
 SCRIPTED, WITH_KERNELS = "peft", "peft, our kernels"
 # Of the ratio to peft's, its standard error.
