@@ -9,7 +9,7 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from bench.contract import DataError
-from bench.data import _checked
+from bench.tokenising import _checked
 from tasks.base import Card, Task
 from tasks.mixture import MixtureTask
 

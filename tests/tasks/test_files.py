@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from bench.data import _checked
+from bench.tokenising import _checked
 from records.cell import Budget, Cell
 from tasks.files import FileOptions, get
 
