@@ -17,7 +17,7 @@ from bench import ranks
 from bench.backbones.vocabulary import unknown_share
 from bench.contract import DataError
 from bench.forms.base import Form
-from bench.tokenising import Features, Rows
+from bench.tokenising import Features, TaskRows
 from records.cell import Budget
 from tasks.base import Task
 
@@ -54,7 +54,7 @@ class TaskData:
     duplicates_removed: int
     commits: dict[str, str]
     dropped: dict[str, int]
-    rows: Rows
+    rows: TaskRows
 
     def test_rows(self) -> dict[str, dict[str, Any]]:
         """The raw rows of the test examples, by id, in the order in which they were drawn."""
@@ -144,7 +144,7 @@ def demonstrations(task: Task, revision: str, budget: Budget, seed: int, count: 
     """Raw training rows to show in a prompt: the first of the examples that a trained method would get."""
     if not count:
         return []
-    train = Rows.of(task, revision).split("train").remove_columns("example")
+    train = TaskRows.of(task, revision).split("train").remove_columns("example")
     order = _training_order(seed).permutation(len(train))[: min(count, budget.train_examples)]
     return [train[int(index)] for index in order]
 

@@ -36,7 +36,7 @@ IDENTITY = ("task", "text", "text_pair", "words", "choices")
 
 
 @dataclass(frozen=True)
-class Rows:
+class TaskRows:
     """A task's rows as they are kept: `lengths` by split, `origin` what is to be told of them, `key` all that they
     depend on. A split is looked at only where its rows are asked for."""
 
@@ -46,7 +46,7 @@ class Rows:
     origin: dict[str, Any]
 
     @classmethod
-    def of(cls, task: Task, revision: str) -> Rows:
+    def of(cls, task: Task, revision: str) -> TaskRows:
         """Of a task of this revision. Raises DataError and TaskUnavailable."""
         key = _key_of_rows(task, revision)
 
@@ -75,13 +75,13 @@ class Features:
     """What a form makes of a task's rows; `key` is all that it depends on."""
 
     form: Form
-    rows: Rows
+    rows: TaskRows
     key: str
 
     @classmethod
     def of(cls, form: Form, revision: str) -> Features:
         """Of the form's task, of this revision. Raises DataError and TaskUnavailable."""
-        rows = Rows.of(form.task, revision)
+        rows = TaskRows.of(form.task, revision)
         return cls(form, rows, _key_of_features(form, rows.key))
 
     def split(self, name: str, chosen: np.ndarray | None = None) -> Dataset:

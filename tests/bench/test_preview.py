@@ -22,7 +22,7 @@ from bench.previewing.commands import show
 from bench.previewing.looking import Preview, previews
 from bench.step import PhaseTrainer
 from bench.suite import Suite
-from bench.tokenising import Rows
+from bench.tokenising import TaskRows
 from bench.worker import CellRun
 from records.cell import Cell
 from records.record import Record
@@ -273,7 +273,7 @@ def test_answers_beyond_the_cut_are_counted(backbones, suite_of):
     suite = suite_of(backbones["encoder"], "find", budget={"train_examples": 200, "max_length": 8})
     [found] = previews(suite)
     entry = suite.axes.tasks["find"]
-    train = Rows.of(entry.task, entry.plugin.revision).split("train")
+    train = TaskRows.of(entry.task, entry.plugin.revision).split("train")
     beyond = sum(row["text_pair"].split().index(row["answers"][0]) >= 6 for row in train)
     assert found.splits["train"].lost == beyond > 0
     assert f"train: {beyond} answers lie beyond the cut" in found.warnings
