@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 # Before a folder's path or a hub id: the dimensions of that model, with random weights.
 RANDOM = "config:"
 EMBEDDED_PREFIX = "embedded:"
+
+# Of configurations, as text, that were looked at here or in the process that this one was forked from.
+_positions: dict[str, int | None] = {}
 
 
 @dataclass(frozen=True)
@@ -129,10 +132,16 @@ class Backbone:
         except (UnsupportedBackbone, NoSuchForm):
             return None
 
-    @cached_property
+    @property
     def positions(self) -> int | None:
         """How many tokens it reads at most: as many as it has learned positions for, or, where these are rotary, was
         trained with; None where they are relative, and where the architecture is not described."""
+        said = json.dumps(read_config(self.place.config), sort_keys=True)
+        if said not in _positions:
+            _positions[said] = self._count_positions()
+        return _positions[said]
+
+    def _count_positions(self) -> int | None:
         anatomy = self.anatomy()
         if anatomy is None:
             return None
@@ -147,9 +156,13 @@ class Backbone:
         """The backbone's own. Raises BackboneError as `vocabulary.load` does."""
         return vocabulary.load(*self._vocabulary())
 
-    def make_tokenizer_ready(self) -> None:
-        """For the next that asks for it, also in a fork of this process. Raises BackboneError."""
+    def make_ready(self) -> None:
+        """Does what need not be done again by the next that loads it, also in a fork of this process. Raises
+        BackboneError."""
         vocabulary.make_ready(*self._vocabulary())
+        _ = self.positions
+        # Of every kind of model transformers compiles how it renames the weights when it first loads one.
+        check_shapes(empty("AutoModel", self.configuration(), self.spec), self.place.weights, self.spec)
 
     def _vocabulary(self) -> tuple[Path, str, int | None]:
         """What the tokenizer is read from, and how many tokens the model knows."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from bench.backbones.places import Plain
 
 
 def make(spec: str, base: Path) -> None:
-    """Reads a backbone's tokenizer, where it is in a folder: what is on the hub or converted may take long to have.
+    """Makes a backbone ready that is in a folder: what is on the hub or converted may take long to have.
     A relative path is seen from `base`. Raises BackboneError."""
     if not spec.startswith(EMBEDDED_PREFIX) and not (base / Path(spec).expanduser() / "config.json").is_file():
         return
@@ -23,10 +22,4 @@ def make(spec: str, base: Path) -> None:
     transformers.logging.set_verbosity_error()  # nobody would know which cell it is about
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        backbone.make_tokenizer_ready()
-    # transformers writes out and compiles how it renames the weights of all its models, for every process that loads
-    # one; a release that does so elsewhere is none the worse.
-    with contextlib.suppress(ImportError):
-        from transformers.conversion_mapping import get_checkpoint_conversion_mapping
-
-        get_checkpoint_conversion_mapping(backbone.configuration().model_type)
+        backbone.make_ready()

@@ -163,12 +163,12 @@ def test_no_tokenizer(folder: Path):
 
 def test_a_tokenizer_that_is_ready_is_had_once_and_while_its_files_are_as_they_were(folder: Path, monkeypatch):
     backbone = Backbone.find(str(folder))
-    backbone.make_tokenizer_ready()
+    backbone.make_ready()
     with monkeypatch.context() as context:
         context.setattr(AutoTokenizer, "from_pretrained", lambda *_, **__: pytest.fail("read again"))
         found = backbone.tokenizer()
     assert backbone.tokenizer() is not found  # who had it may have changed it
-    backbone.make_tokenizer_ready()
+    backbone.make_ready()
     path = folder / "tokenizer.json"
     before = path.stat()
     path.write_text(path.read_text(encoding="utf-8").replace('"red"', '"tan"'), encoding="utf-8")
@@ -188,13 +188,19 @@ def test_a_tokenizer_whose_files_changed_while_it_was_read_is_not_ready(folder: 
 
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", read_and_change)
     backbone = Backbone.find(str(folder))
-    backbone.make_tokenizer_ready()
+    backbone.make_ready()
     assert backbone.tokenizer() is not asked[0]
+
+
+def test_positions_are_those_of_the_configuration_as_it_is_now(folder: Path):
+    for count in (24, 48):
+        configure(folder, max_position_embeddings=count)
+        assert [Backbone.find(str(folder)).positions for _ in range(2)] == [count, count]
 
 
 def test_what_is_near_and_cheap_to_have_is_made_ready(folder: Path, monkeypatch):
     made = []
-    monkeypatch.setattr(Backbone, "make_tokenizer_ready", lambda backbone: made.append(backbone.spec))
+    monkeypatch.setattr(Backbone, "make_ready", lambda backbone: made.append(backbone.spec))
     monkeypatch.setenv("HOME", str(folder.parent))
     (folder.parent / "model.gguf").touch()
     (folder.parent / "organisation" / "name").mkdir(parents=True)  # a cache of its own making, without a configuration
