@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,9 +122,11 @@ class Backbone:
     def anatomy(self) -> Anatomy | None:
         """That of a model with the backbone's dimensions and without weights (on the meta device); None where
         the architecture is not described, which its cells will say."""
+        return self._anatomy(self.configuration())
+
+    def _anatomy(self, config: PreTrainedConfig) -> Anatomy | None:
         from methods.anatomy import Anatomy, UnsupportedBackbone
 
-        config = self.configuration()
         try:
             model = empty(architecture(Head("sequence"), config), config, self.spec)
             return Anatomy(model, fresh_parameters(model))
@@ -136,13 +137,14 @@ class Backbone:
     def positions(self) -> int | None:
         """How many tokens it reads at most: as many as it has learned positions for, or, where these are rotary, was
         trained with; None where they are relative, and where the architecture is not described."""
-        said = json.dumps(read_config(self.place.config), sort_keys=True)
+        config = self.configuration()
+        said = config.to_json_string(use_diff=False)
         if said not in _positions:
-            _positions[said] = self._count_positions()
+            _positions[said] = self._count_positions(config)
         return _positions[said]
 
-    def _count_positions(self) -> int | None:
-        anatomy = self.anatomy()
+    def _count_positions(self, config: PreTrainedConfig) -> int | None:
+        anatomy = self._anatomy(config)
         if anatomy is None:
             return None
         if anatomy.max_positions is not None:

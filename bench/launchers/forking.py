@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from multiprocessing import forkserver, util
+from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 # What every worker imports.
 WORKER = "bench.worker"
+
+# Of Python's resource tracker, in the words of its option -W.
+OF_LEAKS = "ignore:resource_tracker:UserWarning"
 
 
 def begin(results: Path, work: str = WORKER) -> None:
@@ -71,7 +74,18 @@ def _prepared(results: Path, work: str) -> Iterator[None]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     forkserver.set_forkserver_preload([server.__name__, work])
     with _path_of_text(), _environment(results), _without_main():
+        _begin_to_track()
         yield
+
+
+def _begin_to_track() -> None:
+    """What a worker shares and leaves behind when it is killed, such as tqdm's lock, Python removes at the end of the
+    run; it is not to speak of it."""
+    sys.warnoptions.append(OF_LEAKS)  # which the process that does so is started with
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.remove(OF_LEAKS)
 
 
 @contextlib.contextmanager

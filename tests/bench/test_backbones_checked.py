@@ -6,6 +6,9 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +33,7 @@ from bench.forms.sequence import Classification
 from bench.suite import Suite, SuiteError
 from records.cell import Budget
 from tests.bench.test_caches import Words
+from tests.conftest import ROOT
 from tests.methods.tiny import CONFIGS, batch
 
 LEARNED = ("bert", "roberta", "xlm-roberta", "electra", "distilbert", "albert", "gpt2", "opt", "bart")
@@ -196,6 +200,35 @@ def test_positions_are_those_of_the_configuration_as_it_is_now(folder: Path):
     for count in (24, 48):
         configure(folder, max_position_embeddings=count)
         assert [Backbone.find(str(folder)).positions for _ in range(2)] == [count, count]
+
+
+def test_what_was_made_ready_is_not_made_again_where_it_is_loaded(tiny_backbone: Path):
+    """In forks of a process, one before and one after: transformers keeps what it compiles for as long as a process."""
+    script = f"""
+        import os, re._compiler
+        from bench.backbones import Backbone
+        from bench.forms.base import Head
+        backbone = Backbone.find({str(tiny_backbone)!r})
+        compiled, counted, compile, count = [], [], re._compiler.compile, Backbone._count_positions
+        re._compiler.compile = lambda *given: compiled.append(given) or compile(*given)
+        Backbone._count_positions = lambda *given: counted.append(given) or count(*given)
+        def load():
+            if child := os.fork():
+                return os.waitpid(child, 0)
+            compiled.clear(), counted.clear()
+            backbone.load(Head("sequence", 3), 0), backbone.positions
+            print(len(compiled), len(counted), flush=True)
+            os._exit(0)
+        load()
+        backbone.make_ready()
+        load()
+    """
+    environ = os.environ | {"TRANSFORMERS_VERBOSITY": "error"}
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    (before, counted), (after, counted_after) = (map(int, line.split()) for line in done.stdout.splitlines())
+    assert before > 50 and after < before / 5
+    assert (counted, counted_after) == (1, 0)
 
 
 def test_what_is_near_and_cheap_to_have_is_made_ready(folder: Path, monkeypatch):

@@ -111,6 +111,36 @@ def test_workers_are_of_the_tree_whose_scheduler_started_them(tmp_path: Path):
         assert told == repr((f"{tmp_path}/bench/launchers/server.py", path))
 
 
+def test_what_a_killed_worker_leaves_behind_is_removed_and_nobody_speaks_of_it(tmp_path: Path):
+    (tmp_path / "shares.py").write_text(
+        "import multiprocessing, os\n"
+        "def run(job, line, threads):\n"
+        "    lock = multiprocessing.RLock()\n"
+        "    (job.results / 'name').write_text(lock._semlock.name)\n"
+        "    os._exit(9)\n"
+    )
+    script = f"""
+        import sys
+        sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]
+        from pathlib import Path
+        from bench.job import Job
+        from bench.launchers import local
+        from tests.reports.synthetic_results import cell
+        results = Path({str(tmp_path)!r})
+        launcher = local.LocalLauncher(work="shares")
+        launcher.start(Job(cell("lora", "rotten_tomatoes", 0), "train", results, results, (), 1), local.Slot(0, 1))
+        while launcher.running:
+            list(launcher.wait(timeout=1))
+        named = Path("/dev/shm/sem." + (results / "name").read_text()[1:])
+        print(named, named.exists())
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    named, _, was_there = done.stdout.strip().rpartition(" ")
+    if sys.platform == "linux":
+        assert was_there == "True" and not Path(named).exists()
+
+
 def test_bench_run_begins_its_server_before_it_reads_the_suite_and_takes_it_along(tmp_path: Path):
     (tmp_path / "wrong.yaml").write_text("methods: [no_such_method]\n")
     script = """
