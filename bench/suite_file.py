@@ -257,12 +257,21 @@ _PARTS: dict[str, tuple[type[BaseModel], str]] = {
 }
 
 
+def _where_it_stands(name: str) -> str:
+    """Of a key that is written in the wrong place: where it is known, to follow the message, or nothing."""
+    if name in SuiteFile.model_fields:
+        return f"; {name!r} is a key of the suite itself, at its left margin;"
+    parts = (part for part, (model, _) in _PARTS.items() if name in model.model_fields)
+    return f"; {name!r} stands under {part!r};" if (part := next(parts, None)) else ""
+
+
 def _explain(detail: Any, model: type[BaseModel], noun: str) -> str:
     name = str(detail["loc"][-1]) if detail["loc"] else ""
     if detail["type"] == "extra_forbidden":
         part = _PARTS.get(str(detail["loc"][0]) if len(detail["loc"]) > 1 else "")
         fields, noun = (part[0].model_fields, part[1]) if part else (model.model_fields, noun)
-        return f"unknown {noun}{nearest(name, fields) or ';'} known: {', '.join(fields) or 'none'}"
+        hint = _where_it_stands(name) or nearest(name, fields) or ";"
+        return f"unknown {noun}{hint} known: {', '.join(fields) or 'none'}"
     if detail["type"] == "missing":
         return f"the key {name!r} is missing"
     message = detail["msg"].removeprefix("Value error, ")
