@@ -73,7 +73,7 @@ WRONG = {
     "unknown budget value": ({"budget": {"epoch": 4}}, "epoch", "did you mean 'epochs'?"),
     "unknown budget value of a task": ({"tasks": {"colours": {"epoch": 4}}}, "epoch:", "did you mean 'epochs'?"),
     "a key of the suite under budget": ({"budget": {"precision": "no"}}, "precision", "is a key of the suite itself"),
-    "a key of the suite under a task": ({"tasks": {"colours": {"precision": "no"}}}, "precision", "of the suite itself"),
+    "a suite's key under a task": ({"tasks": {"colours": {"precision": "no"}}}, "precision", "of the suite itself"),
     "a budget value of the suite": ({"epochs": 3}, "epochs", "'epochs' stands under 'budget'"),
     "a budget value of a method": ({"methods": {"lora": {"epochs": 3}}}, "epochs", "'epochs' stands under 'budget'"),
     "budget value out of range": ({"budget": {"epochs": 0}}, "epochs", "greater than or equal to 1"),
